@@ -1,0 +1,273 @@
+//! Options: how a client is to be, set by name from one table. The table is all that the bindings, `docs/options.md` and
+//! the error messages know of an option; a new one is a row here and nothing in the ABI.
+
+use crate::error::{Error, Result};
+use crate::net::Address;
+
+/// Which wire protocol a client speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProtocolChoice {
+    /// What the server is found to understand best.
+    Auto,
+    Text,
+    Meta,
+    Binary,
+}
+
+/// One server: where it is, what the ring calls it, and its share.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server {
+    pub address: Address,
+    /// What a ring hashes; the address as it was written where no name was given.
+    pub name: String,
+    pub weight: u32,
+}
+
+/// How a client is to be. Fields are the rows of [`TABLE`]; see there for units, ranges and defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub servers: Vec<Server>,
+    pub protocol: ProtocolChoice,
+    pub timeout_ms: u32,
+    pub connect_timeout_ms: u32,
+    pub connections: u32,
+    pub connections_idle_ms: u32,
+    pub max_waiting: u32,
+    pub max_value_bytes: u64,
+    pub no_delay: bool,
+}
+
+/// What an option accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A whole number from the first to the second.
+    Number(u64, u64),
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl Kind {
+    /// What is accepted, in words.
+    pub fn accepts(&self) -> String {
+        match self {
+            Kind::Number(from, to) => format!("a whole number from {from} to {to}"),
+            Kind::Switch => "true or false".into(),
+            Kind::Choice(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+
+    fn parse(&self, value: &str) -> Option<Setting> {
+        match self {
+            Kind::Number(from, to) => {
+                let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+                let number = digits.then(|| value.parse::<u64>().ok()).flatten()?;
+                (*from..=*to).contains(&number).then_some(Setting::Number(number))
+            }
+            Kind::Switch => match value {
+                "true" => Some(Setting::Switch(true)),
+                "false" => Some(Setting::Switch(false)),
+                _ => None,
+            },
+            Kind::Choice(words) => words.iter().position(|word| *word == value).map(Setting::Choice),
+        }
+    }
+}
+
+/// A value that an option accepts: a choice by its place in the list of words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Setting {
+    Number(u64),
+    Switch(bool),
+    Choice(usize),
+}
+
+/// A row of the table.
+pub struct Spec {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: &'static str,
+    /// One line, with the unit.
+    pub about: &'static str,
+    apply: fn(&mut Options, Setting),
+}
+
+const PROTOCOLS: &[(&str, ProtocolChoice)] = &[
+    ("auto", ProtocolChoice::Auto),
+    ("text", ProtocolChoice::Text),
+    ("meta", ProtocolChoice::Meta),
+    ("binary", ProtocolChoice::Binary),
+];
+
+/// A row whose value is a number that fits the field.
+macro_rules! number {
+    ($field:ident, $from:expr, $to:expr, $default:expr, $about:expr) => {
+        Spec {
+            name: stringify!($field),
+            kind: Kind::Number($from, $to),
+            default: $default,
+            about: $about,
+            apply: |options, setting| {
+                if let Setting::Number(number) = setting {
+                    options.$field = number.try_into().unwrap_or(options.$field);
+                }
+            },
+        }
+    };
+}
+
+/// A row whose value is true or false.
+macro_rules! switch {
+    ($field:ident, $default:expr, $about:expr) => {
+        Spec {
+            name: stringify!($field),
+            kind: Kind::Switch,
+            default: $default,
+            about: $about,
+            apply: |options, setting| {
+                if let Setting::Switch(on) = setting {
+                    options.$field = on;
+                }
+            },
+        }
+    };
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Every option there is, in the order of the documentation.
+pub const TABLE: &[Spec] = &[
+    Spec {
+        name: "protocol",
+        kind: Kind::Choice(&["auto", "text", "meta", "binary"]),
+        default: "auto",
+        about: "Wire protocol; auto: what the server is found to understand best",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.protocol = PROTOCOLS[index].1;
+            }
+        },
+    },
+    number!(
+        timeout_ms,
+        1,
+        DAY_MS,
+        "1000",
+        "Milliseconds that a call may take in all, from name lookup to the last byte of the answer"
+    ),
+    number!(
+        connect_timeout_ms,
+        1,
+        DAY_MS,
+        "500",
+        "Milliseconds of a call that opening a connection may take: lookup, every address, handshake"
+    ),
+    number!(connections, 1, 1024, "2", "Connections to each server at most; opened when they are first needed"),
+    number!(
+        connections_idle_ms,
+        0,
+        DAY_MS,
+        "60000",
+        "Milliseconds after which an unused connection is closed instead of used; 0: never"
+    ),
+    number!(
+        max_waiting,
+        1,
+        1_000_000,
+        "100000",
+        "Operations that may wait for one server at once; the next one fails with BUSY"
+    ),
+    number!(
+        max_value_bytes,
+        1024,
+        1 << 30,
+        "134217728",
+        "Longest value that is accepted from a server or sent to it, in bytes as they are on the wire"
+    ),
+    switch!(no_delay, "true", "TCP_NODELAY: small requests are sent at once"),
+];
+
+impl Default for Options {
+    fn default() -> Options {
+        let mut options = Options {
+            servers: Vec::new(),
+            protocol: ProtocolChoice::Auto,
+            timeout_ms: 0,
+            connect_timeout_ms: 0,
+            connections: 0,
+            connections_idle_ms: 0,
+            max_waiting: 0,
+            max_value_bytes: 0,
+            no_delay: false,
+        };
+        for spec in TABLE {
+            if let Some(setting) = spec.kind.parse(spec.default) {
+                (spec.apply)(&mut options, setting);
+            }
+        }
+        options
+    }
+}
+
+impl Options {
+    /// Every option at its default, and no server.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// Sets an option by its name; `value` is written as in a configuration file.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let Some(spec) = TABLE.iter().find(|spec| spec.name == name) else {
+            let names: Vec<&str> = TABLE.iter().map(|spec| spec.name).collect();
+            return Err(Error::argument(format!("unknown option {name:?}; there are {}", names.join(", "))));
+        };
+        let Some(setting) = spec.kind.parse(value.trim()) else {
+            return Err(Error::argument(format!("option {name}: {value:?} is not {}", spec.kind.accepts())));
+        };
+        (spec.apply)(self, setting);
+        Ok(())
+    }
+
+    /// Adds a server: `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `::1` or `/path/of/socket`. An empty `name`
+    /// is the address as it is written; `weight` is 1 or more.
+    pub fn add_server(&mut self, address: &str, name: &str, weight: u32) -> Result<()> {
+        if weight == 0 {
+            return Err(Error::argument(format!("server {address:?}: weight 0; a weight is 1 or more")));
+        }
+        let parsed = Address::parse(address)?;
+        let name = if name.is_empty() { address } else { name };
+        self.servers.push(Server { address: parsed, name: name.into(), weight });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_accepted_and_applied() {
+        for spec in TABLE {
+            assert!(spec.kind.parse(spec.default).is_some(), "{}", spec.name);
+        }
+        let options = Options::new();
+        assert_eq!((options.timeout_ms, options.connections, options.no_delay), (1000, 2, true));
+    }
+
+    #[test]
+    fn bad_options_are_named_with_what_is_accepted() {
+        let mut options = Options::new();
+        let message = |result: Result<()>| result.unwrap_err().message().to_string();
+        let unknown = message(options.set("tiemout_ms", "5"));
+        assert!(unknown.contains("\"tiemout_ms\"") && unknown.contains("connect_timeout_ms"), "{unknown}");
+        for bad in ["0", "-1", "", "5s", "+5", "99999999999999999999999"] {
+            let words = message(options.set("timeout_ms", bad));
+            assert!(words.contains("timeout_ms") && words.contains("from 1 to 86400000"), "{words}");
+        }
+        assert!(message(options.set("protocol", "ascii")).contains("auto, text, meta, binary"));
+        assert!(message(options.set("no_delay", "yes")).contains("true or false"));
+        options.set("timeout_ms", " 250 ").unwrap();
+        assert_eq!(options.timeout_ms, 250);
+    }
+}

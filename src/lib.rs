@@ -1,0 +1,23 @@
+//! A memcached client: clients, a pool, hash rings and one I/O engine, behind this Rust API and behind the C ABI of
+//! `include/bmemc.h`. The caller's own thread does the I/O; a failure is never a miss; no call outlives its deadline.
+//!
+//! Start with [`Options`] and [`Client`].
+
+#![deny(unsafe_code)]
+
+mod client;
+mod error;
+pub mod net;
+mod operation;
+pub mod server;
+
+// ffi and net::sys alone talk to C and to the kernel.
+#[allow(unsafe_code)]
+mod ffi;
+
+pub use client::{Answers, Client, Item, Kind, Options, ProtocolChoice, Server, Spec, TABLE};
+pub use error::{bits, Error, Result, Status};
+pub use operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};
+
+/// The version of this library, as "1.2.3".
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

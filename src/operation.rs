@@ -1,0 +1,299 @@
+//! Operation and Answer: the one vocabulary that every layer speaks. An operation is all that a call can be told, an
+//! answer all that it can answer; `Sink` is where answers go. No layer above adds a field of its own.
+
+use crate::error::{Error, Status};
+
+/// What is asked of the server. The numbers are those of the C ABI (`bmemc_opcode`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(i32)]
+pub enum Command {
+    Get = 1,
+    GetAndTouch = 2,
+    Set = 3,
+    Add = 4,
+    Replace = 5,
+    Append = 6,
+    Prepend = 7,
+    Delete = 8,
+    Increment = 9,
+    Decrement = 10,
+    Touch = 11,
+    FlushAll = 12,
+    Stats = 13,
+    Version = 14,
+    Verbosity = 15,
+    Noop = 16,
+    CacheMemlimit = 17,
+    Shutdown = 18,
+    Metadump = 19,
+    Meta = 20,
+    Raw = 21,
+}
+
+impl Command {
+    /// Every command, in the order of the ABI.
+    pub const ALL: [Command; 21] = [
+        Command::Get,
+        Command::GetAndTouch,
+        Command::Set,
+        Command::Add,
+        Command::Replace,
+        Command::Append,
+        Command::Prepend,
+        Command::Delete,
+        Command::Increment,
+        Command::Decrement,
+        Command::Touch,
+        Command::FlushAll,
+        Command::Stats,
+        Command::Version,
+        Command::Verbosity,
+        Command::Noop,
+        Command::CacheMemlimit,
+        Command::Shutdown,
+        Command::Metadump,
+        Command::Meta,
+        Command::Raw,
+    ];
+
+    /// The command with this number.
+    pub fn from_code(code: i32) -> Option<Command> {
+        let index = usize::try_from(code).ok()?.checked_sub(1)?;
+        Command::ALL.get(index).copied()
+    }
+
+    /// The name that messages use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Command::Get => "get",
+            Command::GetAndTouch => "gat",
+            Command::Set => "set",
+            Command::Add => "add",
+            Command::Replace => "replace",
+            Command::Append => "append",
+            Command::Prepend => "prepend",
+            Command::Delete => "delete",
+            Command::Increment => "incr",
+            Command::Decrement => "decr",
+            Command::Touch => "touch",
+            Command::FlushAll => "flush_all",
+            Command::Stats => "stats",
+            Command::Version => "version",
+            Command::Verbosity => "verbosity",
+            Command::Noop => "noop",
+            Command::CacheMemlimit => "cache_memlimit",
+            Command::Shutdown => "shutdown",
+            Command::Metadump => "metadump",
+            Command::Meta => "meta",
+            Command::Raw => "raw",
+        }
+    }
+
+    /// Whether the command is about one key.
+    pub fn has_key(self) -> bool {
+        (self as i32) <= (Command::Touch as i32) || self == Command::Meta
+    }
+}
+
+/// Flags of an operation. The numbers are those of the C ABI.
+pub mod op_flags {
+    /// Return once the kernel has the request; failures are counted and go to the event callback.
+    pub const NO_REPLY: u32 = 1;
+    /// Answer with the item's cas.
+    pub const WANT_CAS: u32 = 2;
+    /// incr, decr: create a missing counter with `initial` and `ttl`.
+    pub const CREATE: u32 = 4;
+    /// Store `flags` as they are, whatever the codec makes of `value_type`.
+    pub const EXPLICIT_FLAGS: u32 = 8;
+    /// All that there are.
+    pub const ALL: u32 = NO_REPLY | WANT_CAS | CREATE | EXPLICIT_FLAGS;
+}
+
+/// Everything that a call can be told. Fields that a command does not use are left as `new` made them.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation<'a> {
+    pub command: Command,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    /// Hashed instead of the key to choose the server; empty: the key.
+    pub routing_key: &'a [u8],
+    /// Raw flags of a meta command.
+    pub meta_flags: &'a [u8],
+    /// The item must still have this cas; zero: any.
+    pub cas: u64,
+    /// By how much incr and decr change the counter.
+    pub delta: u64,
+    /// What a counter starts with where `CREATE` is set.
+    pub initial: u64,
+    /// Seconds to live. Zero: until evicted; negative: gone at once; up to 999,999,999: from now, over 30 days too;
+    /// from 1,000,000,000 on: a Unix time.
+    pub ttl: i64,
+    /// The item's flags, as other clients see them.
+    pub flags: u32,
+    /// What the value is, for the codec: 0 bytes, 1 text, 2 integer, 3 long, 4 object.
+    pub value_type: u32,
+    /// [`op_flags`].
+    pub op_flags: u32,
+    /// Milliseconds that the call may take; zero: the client's `timeout_ms`.
+    pub timeout_ms: u32,
+    /// Zero: the client's; 1 to 9: zlib's level; -1: do not compress.
+    pub compress_level: i32,
+}
+
+impl<'a> Operation<'a> {
+    /// An operation with nothing but a key.
+    pub fn new(command: Command, key: &'a [u8]) -> Operation<'a> {
+        Operation {
+            command,
+            key,
+            value: b"",
+            routing_key: b"",
+            meta_flags: b"",
+            cas: 0,
+            delta: 0,
+            initial: 0,
+            ttl: 0,
+            flags: 0,
+            value_type: 0,
+            op_flags: 0,
+            timeout_ms: 0,
+            compress_level: 0,
+        }
+    }
+
+    /// Reads a value.
+    pub fn get(key: &'a [u8]) -> Operation<'a> {
+        Operation::new(Command::Get, key)
+    }
+
+    /// Stores a value for `ttl` seconds (see the field).
+    pub fn set(key: &'a [u8], value: &'a [u8], ttl: i64) -> Operation<'a> {
+        Operation { value, ttl, ..Operation::new(Command::Set, key) }
+    }
+
+    /// Deletes a key.
+    pub fn delete(key: &'a [u8]) -> Operation<'a> {
+        Operation::new(Command::Delete, key)
+    }
+
+    /// Asks for the server's version.
+    pub fn version() -> Operation<'static> {
+        Operation::new(Command::Version, b"")
+    }
+}
+
+/// Where the value of an answer is.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// In a buffer that is valid during the call only.
+    Borrowed(&'a [u8]),
+    /// In memory that is given away.
+    Owned(Vec<u8>),
+    /// Already where [`Sink::room`] said, this many bytes of it.
+    Placed(usize),
+    /// Read and dropped, because `room` answered [`Room::Skip`]; it was this long.
+    Skipped(usize),
+}
+
+impl Value<'_> {
+    /// No value.
+    pub const NONE: Value<'static> = Value::Borrowed(b"");
+
+    /// How long it is.
+    pub fn len(&self) -> usize {
+        match self {
+            Value::Borrowed(bytes) => bytes.len(),
+            Value::Owned(bytes) => bytes.len(),
+            Value::Placed(len) | Value::Skipped(len) => *len,
+        }
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Everything that an operation can be answered.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    pub status: Status,
+    /// errno of the system call that failed, else zero.
+    pub os_error: i32,
+    pub flags: u32,
+    /// [`crate::error::bits`].
+    pub bits: u32,
+    /// Index of the server that answered.
+    pub server: u32,
+    /// Zero where the protocol gave none.
+    pub cas: u64,
+    /// The counter after incr or decr.
+    pub number: u64,
+    /// Seconds that are left, -1 for ever; zero where it was not asked for.
+    pub ttl: i64,
+    /// The key, where the answer is about one that the operation did not name.
+    pub key: &'a [u8],
+    pub value: Value<'a>,
+    /// The server's own words, or this library's where it failed.
+    pub detail: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    /// An answer that is a status and nothing else.
+    pub fn new(status: Status) -> Answer<'a> {
+        Answer {
+            status,
+            os_error: 0,
+            flags: 0,
+            bits: 0,
+            server: 0,
+            cas: 0,
+            number: 0,
+            ttl: 0,
+            key: b"",
+            value: Value::NONE,
+            detail: b"",
+        }
+    }
+
+    /// The answer that says that an operation failed.
+    pub fn failed(error: &'a Error) -> Answer<'a> {
+        Answer {
+            os_error: error.os_error(),
+            bits: error.bits(),
+            detail: error.message().as_bytes(),
+            ..Answer::new(error.status())
+        }
+    }
+
+    /// The failure that this answer tells of, if it does.
+    pub fn error(&self) -> Option<Error> {
+        if !self.status.is_failure() {
+            return None;
+        }
+        let words = String::from_utf8_lossy(self.detail).into_owned();
+        Some(Error::new(self.status, words).with_os_error(self.os_error).with_bits(self.bits))
+    }
+}
+
+/// Where a value that is about to be received is to go.
+pub enum Room<'a> {
+    /// Straight here; exactly as long as asked for.
+    Here(&'a mut [u8]),
+    /// Into memory of the engine's, which the answer then owns.
+    Collect,
+    /// Nowhere: it is read and dropped.
+    Skip,
+}
+
+/// Where answers go: each operation of a call gets exactly one, by its index in the call, in any order.
+pub trait Sink {
+    /// Asked before a value that is too long for the receive buffer; `len` is its length on the wire.
+    fn room(&mut self, index: usize, flags: u32, len: usize) -> Room<'_> {
+        let _ = (index, flags, len);
+        Room::Collect
+    }
+
+    /// The answer of operation `index`. Must not block.
+    fn answer(&mut self, index: usize, answer: Answer<'_>);
+}
