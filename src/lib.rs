@@ -5,17 +5,22 @@
 
 #![deny(unsafe_code)]
 
+mod answers;
 mod client;
+mod connection;
 mod error;
 pub mod net;
 mod operation;
+mod pool;
+mod protocol;
 pub mod server;
 
 // ffi and net::sys alone talk to C and to the kernel.
 #[allow(unsafe_code)]
 mod ffi;
 
-pub use client::{Answers, Client, Item, Kind, Options, ProtocolChoice, Server, Spec, TABLE};
+pub use answers::{Answers, Item};
+pub use client::{Client, Kind, Options, ProtocolChoice, Server, Spec, TABLE};
 pub use error::{bits, Error, Result, Status};
 pub use operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};
 

@@ -1,19 +1,22 @@
 //! What a user of the Rust API meets: `Client`, a method for each command, and `Options`. A client turns arguments into
 //! operations, hands them to the route and the pool, and knows no protocol.
 
-mod answers;
 mod options;
 
-pub use answers::{Answers, Item};
-pub use options::{Kind, Options, ProtocolChoice, Server, Spec, TABLE};
+pub use options::{Kind, Options, Server, Spec, TABLE};
 
+pub use crate::protocol::ProtocolChoice;
+
+use crate::answers::{Answers, Item};
 use crate::error::{Error, Result, Status};
 use crate::operation::{Answer, Operation, Room, Sink, Value};
+use crate::pool::{Limit, Pool, Settings};
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
 /// they are first needed.
 pub struct Client {
     options: Options,
+    pool: Pool,
 }
 
 impl Client {
@@ -22,7 +25,11 @@ impl Client {
         if options.servers.is_empty() {
             return Err(Error::argument("a client needs a server: add one with add_server"));
         }
-        Ok(Client { options })
+        if options.servers.len() > 1 {
+            return Err(Error::new(Status::Unsupported, "not supported yet: more than one server"));
+        }
+        let pool = Pool::new(options.servers[0].address.clone(), settings(&options));
+        Ok(Client { options, pool })
     }
 
     /// The options that it was made with.
@@ -33,8 +40,11 @@ impl Client {
     /// Runs any mix of operations in as few round trips as possible; `sink` gets one answer for each, failures too.
     /// Fails as a whole only where no operation could be tried: then `sink` got nothing.
     pub fn execute(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) -> Result<()> {
-        let _ = (operations, sink);
-        Err(Error::new(Status::Unsupported, "not supported yet"))
+        let own = operations.first().map_or(0, |operation| operation.timeout_ms);
+        let usual = own == 0 || own == self.options.timeout_ms;
+        let limit = Limit::new(if usual { self.options.timeout_ms } else { own }, usual);
+        self.pool.run(operations, sink, limit);
+        Ok(())
     }
 
     /// Runs one operation.
@@ -92,7 +102,22 @@ impl Client {
     }
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
-    pub fn close(&self) {}
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+fn settings(options: &Options) -> Settings {
+    Settings {
+        protocol: options.protocol,
+        timeout_ms: options.timeout_ms,
+        connect_timeout_ms: options.connect_timeout_ms,
+        connections: options.connections,
+        connections_idle_ms: options.connections_idle_ms,
+        max_waiting: options.max_waiting,
+        max_value_bytes: options.max_value_bytes,
+        no_delay: options.no_delay,
+    }
 }
 
 /// The answer of a call with one operation.

@@ -3,16 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::net::Address;
-
-/// Which wire protocol a client speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProtocolChoice {
-    /// What the server is found to understand best.
-    Auto,
-    Text,
-    Meta,
-    Binary,
-}
+use crate::protocol::ProtocolChoice;
 
 /// One server: where it is, what the ring calls it, and its share.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -176,7 +167,7 @@ pub const TABLE: &[Spec] = &[
         1,
         1_000_000,
         "100000",
-        "Operations that may wait for one server at once; the next one fails with BUSY"
+        "Calls that may be under way to one server at once; the next one fails with BUSY"
     ),
     number!(
         max_value_bytes,

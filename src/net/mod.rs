@@ -2,5 +2,14 @@
 //! `sys` holds the `unsafe`. Nothing here knows of memcached.
 
 mod address;
+mod deadline;
+mod resolve;
+mod socket;
+// The one place below ffi that talks to the kernel.
+#[allow(unsafe_code)]
+pub(crate) mod sys;
 
 pub use address::{Address, DEFAULT_PORT};
+pub use deadline::Deadline;
+pub use socket::{Ready, Socket, SocketSettings, Wait};
+pub(crate) use sys::{clock, futex};

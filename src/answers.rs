@@ -30,6 +30,7 @@ impl Place {
 
 #[derive(Debug)]
 struct Record {
+    came: bool,
     status: Status,
     os_error: i32,
     flags: u32,
@@ -41,6 +42,25 @@ struct Record {
     key: Place,
     value: Place,
     detail: Place,
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record {
+            came: false,
+            status: Status::Bug,
+            os_error: 0,
+            flags: 0,
+            bits: 0,
+            server: 0,
+            cas: 0,
+            number: 0,
+            ttl: 0,
+            key: Place::NONE,
+            value: Place::NONE,
+            detail: Place::NONE,
+        }
+    }
 }
 
 /// The answers of a call, in the order of its operations.
@@ -55,19 +75,7 @@ impl Answers {
     /// Room for `count` answers, each of which is a failure until it comes.
     pub fn new(count: usize) -> Answers {
         let mut answers = Answers { records: Vec::with_capacity(count), ..Answers::default() };
-        answers.records.resize_with(count, || Record {
-            status: Status::Bug,
-            os_error: 0,
-            flags: 0,
-            bits: 0,
-            server: 0,
-            cas: 0,
-            number: 0,
-            ttl: 0,
-            key: Place::NONE,
-            value: Place::NONE,
-            detail: Place::NONE,
-        });
+        answers.records.resize_with(count, Record::default);
         answers
     }
 
@@ -102,6 +110,29 @@ impl Answers {
     /// The answers in order.
     pub fn iter(&self) -> impl Iterator<Item = Answer<'_>> {
         (0..self.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Forgets all answers and makes room for `count` new ones, keeping its memory.
+    pub(crate) fn reset(&mut self, count: usize) {
+        self.records.clear();
+        self.block.clear();
+        self.own.clear();
+        self.records.resize_with(count, Record::default);
+    }
+
+    /// Hands all answers that have come to `sink`, in order, and to `missing` the index of each that has not.
+    pub(crate) fn hand_over(&mut self, sink: &mut dyn Sink, mut missing: impl FnMut(&mut dyn Sink, usize)) {
+        let mut own = std::mem::take(&mut self.own);
+        for (index, record) in self.records.iter().enumerate() {
+            let Some(mut answer) = self.get(index).filter(|_| record.came) else {
+                missing(sink, index);
+                continue;
+            };
+            if let Place::Own(at) = record.value {
+                answer.value = Value::Owned(own.get_mut(at).map(std::mem::take).unwrap_or_default());
+            }
+            sink.answer(index, answer);
+        }
     }
 
     /// The first failure among them.
@@ -145,6 +176,7 @@ impl Sink for Answers {
         let (key, detail) = (self.keep(answer.key), self.keep(answer.detail));
         let value = self.keep_value(answer.value);
         self.records[index] = Record {
+            came: true,
             status: answer.status,
             os_error: answer.os_error,
             flags: answer.flags,

@@ -1,0 +1,373 @@
+//! Batch: operations encoded one behind the other, with what is expected back for each. Neighbouring gets become one
+//! `get k1 … kN` (text) or a run of quiet gets (binary): a server answers those with one system call.
+
+use crate::error::{bits, Result};
+use crate::operation::{op_flags, Command, Operation};
+use crate::protocol::{binary, check_key, has_payload, meta, text, Dialect};
+
+/// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
+const MAX_GET_LINE: usize = 8 * 1024;
+
+/// Buffers that have grown past this are not kept for the next batch.
+const KEEP_BUFFER: usize = 16 * 1024;
+
+/// How the reply to an operation looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wire {
+    /// One key of a text `get`.
+    TextGet,
+    Text,
+    Meta,
+    Binary,
+}
+
+/// A reply that is to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    /// Of the operation, in its call.
+    pub index: u32,
+    pub opaque: u32,
+    pub key_start: u32,
+    pub key_len: u8,
+    /// Binary: the opcode that was sent.
+    pub opcode: u8,
+    pub command: Command,
+    pub wire: Wire,
+    /// Binary: no reply means a miss of a read, the success of a write.
+    pub quiet: bool,
+    /// Text: the last key of a `get`, whose END is still to come.
+    pub last: bool,
+}
+
+/// Operations that belong to one owner, in a row.
+#[derive(Debug)]
+pub(super) struct Group<O> {
+    pub owner: O,
+    pub count: u32,
+}
+
+/// The `get` line that is being written.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    start: usize,
+    count: u32,
+    with_cas: bool,
+}
+
+/// What is to be sent: bytes of the batch, or a value that was not copied into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// Up to here, the batch's bytes …
+    pub until: usize,
+    /// … and then the value of the operation with this index, if any.
+    pub value_of: Option<u32>,
+}
+
+/// Operations that are sent together.
+#[derive(Debug)]
+pub struct Batch<O> {
+    /// The requests.
+    pub out: Vec<u8>,
+    /// Where values that were not copied belong between the bytes of `out`; empty where all were.
+    pub pieces: Vec<Piece>,
+    pub(super) expected: Vec<Expected>,
+    pub(super) keys: Vec<u8>,
+    pub(super) groups: Vec<Group<O>>,
+    run: Option<Run>,
+    last_quiet: Option<usize>,
+    /// The number of the batch on its connection.
+    pub sequence: u64,
+}
+
+impl<O> Default for Batch<O> {
+    fn default() -> Batch<O> {
+        Batch {
+            out: Vec::new(),
+            pieces: Vec::new(),
+            expected: Vec::new(),
+            keys: Vec::new(),
+            groups: Vec::new(),
+            run: None,
+            last_quiet: None,
+            sequence: 0,
+        }
+    }
+}
+
+impl<O> Batch<O> {
+    /// Whether no operation is in it.
+    pub fn is_empty(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    /// How many operations are in it.
+    pub fn len(&self) -> usize {
+        self.expected.len()
+    }
+
+    /// The owners of the operations in it, in order; `out` is not theirs to look at.
+    pub fn owners(&self) -> impl Iterator<Item = &O> {
+        self.groups.iter().map(|group| &group.owner)
+    }
+
+    /// The owners, to be changed.
+    pub fn owners_mut(&mut self) -> impl Iterator<Item = &mut O> {
+        self.groups.iter_mut().map(|group| &mut group.owner)
+    }
+
+    /// From here on operations belong to `owner`.
+    pub fn begin(&mut self, owner: O) {
+        self.groups.push(Group { owner, count: 0 });
+    }
+
+    /// Makes it as good as new, keeping its memory.
+    pub fn clear(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(KEEP_BUFFER);
+        self.keys.clear();
+        self.keys.shrink_to(KEEP_BUFFER);
+        self.expected.clear();
+        self.expected.shrink_to(KEEP_BUFFER / std::mem::size_of::<Expected>());
+        self.pieces.clear();
+        self.groups.clear();
+        self.run = None;
+        self.last_quiet = None;
+    }
+
+    /// Adds an operation of the owner that began last. On failure nothing of it is in the batch. A value of `splice`
+    /// bytes or more is left out of `out`, and `pieces` says where it belongs.
+    pub fn push(
+        &mut self,
+        dialect: Dialect,
+        operation: &Operation<'_>,
+        index: u32,
+        opaque: u32,
+        splice: usize,
+    ) -> Result<()> {
+        let (out_len, pieces_len) = (self.out.len(), self.pieces.len());
+        let pushed = self.encode(dialect, operation, index, opaque, splice);
+        match pushed {
+            Ok(()) => {
+                if let Some(group) = self.groups.last_mut() {
+                    group.count += 1;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.out.truncate(out_len);
+                self.pieces.truncate(pieces_len);
+                Err(error.with_bits(bits::NOT_SENT))
+            }
+        }
+    }
+
+    fn encode(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+        if op.command.has_key() {
+            check_key(dialect, op.key)?;
+        }
+        let expected = Expected {
+            index,
+            opaque,
+            key_start: self.keys.len() as u32,
+            key_len: 0,
+            opcode: 0,
+            command: op.command,
+            wire: Wire::Text,
+            quiet: false,
+            last: false,
+        };
+        match (dialect, op.command) {
+            (Dialect::Text | Dialect::TextMeta, Command::Get) => {
+                self.push_get(dialect, op, expected);
+                return Ok(());
+            }
+            (Dialect::Binary, _) => return self.push_binary(op, expected, splice),
+            (Dialect::Text, _) | (_, Command::Version) => {
+                self.check_encodable(|out| text::encode(out, op))?;
+                self.end_run(dialect, false);
+                text::encode(&mut self.out, op)?;
+                self.expected.push(expected);
+            }
+            (Dialect::TextMeta | Dialect::Meta, _) => {
+                self.check_encodable(|out| meta::encode(out, op, opaque))?;
+                self.end_run(dialect, false);
+                meta::encode(&mut self.out, op, opaque)?;
+                self.expected.push(Expected { wire: Wire::Meta, ..expected });
+            }
+        }
+        if has_payload(op.command) {
+            self.push_value(op, index, splice);
+            self.out.extend_from_slice(b"\r\n");
+        }
+        Ok(())
+    }
+
+    /// Fails where the command cannot be said, before the open `get` line is ended for it.
+    fn check_encodable(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        if self.run.is_none() {
+            return Ok(());
+        }
+        encode(&mut Vec::new())
+    }
+
+    fn push_value(&mut self, op: &Operation<'_>, index: u32, splice: usize) {
+        if op.value.len() >= splice {
+            self.pieces.push(Piece { until: self.out.len(), value_of: Some(index) });
+        } else {
+            self.out.extend_from_slice(op.value);
+        }
+    }
+
+    fn push_get(&mut self, dialect: Dialect, op: &Operation<'_>, expected: Expected) {
+        let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
+        let fits = |run: &Run, out: usize| run.with_cas == with_cas && out - run.start < MAX_GET_LINE;
+        if self.run.is_some_and(|run| !fits(&run, self.out.len())) {
+            self.end_run(dialect, false);
+        }
+        let run = self.run.get_or_insert_with(|| {
+            let start = self.out.len();
+            text::begin_get(&mut self.out, with_cas);
+            Run { start, count: 0, with_cas }
+        });
+        run.count += 1;
+        text::push_key(&mut self.out, op.key);
+        self.keys.extend_from_slice(op.key);
+        self.expected.push(Expected { key_len: op.key.len() as u8, wire: Wire::TextGet, ..expected });
+    }
+
+    /// Ends the open `get` line. One key among other commands goes as `mg` where the server knows it: a server that
+    /// answers many single `get`s makes a system call for each.
+    fn end_run(&mut self, dialect: Dialect, sealing: bool) {
+        let Some(run) = self.run.take() else { return };
+        let alone = sealing && self.expected.len() == run.count as usize;
+        let Some(last) = self.expected.last_mut() else { return };
+        if run.count == 1 && dialect == Dialect::TextMeta && !alone {
+            let key = &self.keys[last.key_start as usize..];
+            let op_flags = if run.with_cas { op_flags::WANT_CAS } else { 0 };
+            self.out.truncate(run.start);
+            if meta::encode(&mut self.out, &Operation { op_flags, ..Operation::get(key) }, last.opaque).is_ok() {
+                last.wire = Wire::Meta;
+            }
+            return;
+        }
+        last.last = true;
+        text::end_line(&mut self.out);
+    }
+
+    fn push_binary(&mut self, op: &Operation<'_>, expected: Expected, splice: usize) -> Result<()> {
+        // A quiet success brings no cas; `version` has no quiet form.
+        let reads = op.command == Command::Get;
+        let quiet = op.command != Command::Version && (reads || op.op_flags & op_flags::WANT_CAS == 0);
+        let at = self.out.len();
+        let opcode = binary::encode(&mut self.out, op, expected.opaque, quiet)?;
+        if has_payload(op.command) {
+            self.push_value(op, expected.index, splice);
+        }
+        self.last_quiet = quiet.then_some(at);
+        self.expected.push(Expected { wire: Wire::Binary, opcode, quiet, ..expected });
+        Ok(())
+    }
+
+    /// Ends the batch: its last reply tells that all before it have come.
+    pub fn seal(&mut self, dialect: Dialect) {
+        self.end_run(dialect, true);
+        if let (Some(at), Some(last)) = (self.last_quiet.take(), self.expected.last_mut()) {
+            binary::make_loud(&mut self.out, at, last.command);
+            last.quiet = false;
+            last.opcode = binary::opcodes(last.command).map_or(last.opcode, |(loud, _)| loud);
+        }
+        if !self.pieces.is_empty() {
+            self.pieces.push(Piece { until: self.out.len(), value_of: None });
+        }
+    }
+
+    /// Keeps or drops the groups without operations, which await nothing.
+    pub fn drop_empty_groups(&mut self) {
+        self.groups.retain(|group| group.count > 0);
+    }
+
+    pub(super) fn key(&self, expected: &Expected) -> &[u8] {
+        let start = expected.key_start as usize;
+        &self.keys[start..start + usize::from(expected.key_len)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    fn batch(dialect: Dialect, operations: &[Operation<'_>]) -> Batch<()> {
+        let mut batch = Batch::default();
+        batch.begin(());
+        for (index, operation) in operations.iter().enumerate() {
+            batch.push(dialect, operation, index as u32, 100 + index as u32, usize::MAX).unwrap();
+        }
+        batch.seal(dialect);
+        batch
+    }
+
+    fn text(dialect: Dialect, operations: &[Operation<'_>]) -> String {
+        String::from_utf8(batch(dialect, operations).out).unwrap()
+    }
+
+    #[test]
+    fn gets_become_one_line() {
+        let (a, b, c) = (Operation::get(b"a"), Operation::get(b"b"), Operation::get(b"c"));
+        let set = Operation::set(b"s", b"v", 0);
+        assert_eq!(text(Dialect::Text, &[a, b, c]), "get a b c\r\n");
+        assert_eq!(text(Dialect::TextMeta, &[a]), "get a\r\n");
+        assert_eq!(text(Dialect::Text, &[a, set, b]), "get a\r\nset s 0 0 1\r\nv\r\nget b\r\n");
+        assert_eq!(text(Dialect::TextMeta, &[a, set, b]), "mg a v f O100\r\nms s 1 O101\r\nv\r\nmg b v f O102\r\n");
+        assert_eq!(text(Dialect::TextMeta, &[a, b, set]), "get a b\r\nms s 1 O102\r\nv\r\n");
+        assert_eq!(text(Dialect::Meta, &[a, b]), "mg a v f O100\r\nmg b v f O101\r\n");
+        let with_cas = Operation { op_flags: op_flags::WANT_CAS, ..b };
+        assert_eq!(text(Dialect::Text, &[a, with_cas, c]), "get a\r\ngets b\r\nget c\r\n");
+    }
+
+    #[test]
+    fn a_binary_batch_is_quiet_but_for_its_end() {
+        let gets = batch(Dialect::Binary, &[Operation::get(b"a"), Operation::get(b"b")]);
+        assert_eq!((gets.out[1], gets.out[25 + 1]), (binary::opcode::GETQ, binary::opcode::GET));
+        assert_eq!(gets.expected.iter().map(|e| e.quiet).collect::<Vec<_>>(), [true, false]);
+        let want = Operation { op_flags: op_flags::WANT_CAS, ..Operation::set(b"k", b"v", 0) };
+        let sets = batch(Dialect::Binary, &[Operation::set(b"k", b"v", 0), want]);
+        assert_eq!(sets.out[1], binary::opcode::SETQ);
+        assert_eq!(sets.expected[1].opcode, binary::opcode::SET);
+    }
+
+    #[test]
+    fn what_is_refused_leaves_the_batch_as_it_was() {
+        let mut batch: Batch<()> = Batch::default();
+        batch.begin(());
+        batch.push(Dialect::Text, &Operation::get(b"a"), 0, 0, usize::MAX).unwrap();
+        let bad = Operation::new(Command::Raw, b"");
+        assert_eq!(batch.push(Dialect::Text, &bad, 1, 1, usize::MAX).unwrap_err().status(), Status::Unsupported);
+        assert!(batch.push(Dialect::Text, &Operation::get(b"a b"), 2, 2, usize::MAX).is_err());
+        batch.push(Dialect::Text, &Operation::get(b"c"), 3, 3, usize::MAX).unwrap();
+        batch.seal(Dialect::Text);
+        assert_eq!(batch.out, b"get a c\r\n");
+        assert_eq!(batch.len(), 2);
+    }
+
+    #[test]
+    fn long_get_lines_are_broken_up() {
+        let keys: Vec<String> = (0..1000).map(|n| format!("key-number-{n:08}")).collect();
+        let gets: Vec<Operation<'_>> = keys.iter().map(|key| Operation::get(key.as_bytes())).collect();
+        let out = text(Dialect::Text, &gets);
+        assert!(out.lines().all(|line| line.starts_with("get ") && line.len() <= MAX_GET_LINE + 260));
+        assert_eq!(out.split_whitespace().filter(|word| *word != "get").count(), 1000);
+    }
+
+    #[test]
+    fn large_values_are_left_in_their_place() {
+        let mut batch: Batch<()> = Batch::default();
+        batch.begin(());
+        batch.push(Dialect::Text, &Operation::set(b"k", b"0123456789", 0), 7, 0, 10).unwrap();
+        batch.seal(Dialect::Text);
+        assert_eq!(batch.out, b"set k 0 0 10\r\n\r\n");
+        assert_eq!(batch.pieces.len(), 2);
+        assert_eq!((batch.pieces[0].until, batch.pieces[0].value_of), (14, Some(7)));
+        assert_eq!((batch.pieces[1].until, batch.pieces[1].value_of), (16, None));
+    }
+}

@@ -1,0 +1,49 @@
+//! The receive buffer of a connection: bytes come in at one end and are taken at the other.
+
+/// Bytes that are received at once. Longer values go straight to their destination.
+pub(super) const CAPACITY: usize = 16 * 1024;
+
+/// A buffer of fixed size.
+pub(super) struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    pub fn new() -> Buffer {
+        Buffer { memory: vec![0; CAPACITY], start: 0, end: 0 }
+    }
+
+    /// What was received and not yet taken.
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Drops the first `count` bytes, which have been taken.
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+    }
+
+    /// All the room there is behind the bytes, which are moved to the front first.
+    pub fn spare(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.memory.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        &mut self.memory[self.end..]
+    }
+
+    /// `count` bytes were received into [`Buffer::spare`].
+    pub fn received(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.memory.len());
+    }
+}

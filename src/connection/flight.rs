@@ -1,0 +1,134 @@
+//! What is in flight: the batches that were sent, in order, and how far they are answered.
+
+use super::batch::{Batch, Expected};
+use crate::error::{bits, Error, Status};
+use crate::operation::{Answer, Command, Room};
+use std::collections::VecDeque;
+
+/// Where a reader hands its answers to.
+pub trait Deliver<O> {
+    /// See [`crate::operation::Sink::room`].
+    fn room(&mut self, owner: &O, index: u32, flags: u32, len: usize) -> Room<'_>;
+    /// The answer of an operation of `owner`'s.
+    fn answer(&mut self, owner: &O, index: u32, answer: Answer<'_>);
+    /// Every answer of the batch was handed out.
+    fn batch_done(&mut self, batch: Batch<O>);
+}
+
+/// See the module.
+pub(super) struct Flight<O> {
+    batches: VecDeque<Batch<O>>,
+    /// The next expected reply in the first batch, its group, and how many of the group are answered.
+    next: usize,
+    group: usize,
+    answered: u32,
+}
+
+impl<O> Flight<O> {
+    pub fn new() -> Flight<O> {
+        Flight { batches: VecDeque::new(), next: 0, group: 0, answered: 0 }
+    }
+
+    pub fn push(&mut self, batch: Batch<O>) {
+        if !batch.is_empty() {
+            self.batches.push_back(batch);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// The number of the first batch.
+    pub fn next_sequence(&self) -> Option<u64> {
+        self.batches.front().map(|batch| batch.sequence)
+    }
+
+    /// The next reply that is to come.
+    pub fn current(&self) -> Option<Expected> {
+        self.ahead().first().copied()
+    }
+
+    /// The replies of the first batch that are still to come.
+    pub fn ahead(&self) -> &[Expected] {
+        self.batches.front().and_then(|batch| batch.expected.get(self.next..)).unwrap_or_default()
+    }
+
+    /// Whether one reply alone is still to come.
+    pub fn is_last(&self) -> bool {
+        self.batches.len() == 1 && self.ahead().len() == 1
+    }
+
+    /// The key that an expected reply of the first batch is about.
+    pub fn key(&self, expected: &Expected) -> &[u8] {
+        self.batches.front().map(|batch| batch.key(expected)).unwrap_or_default()
+    }
+
+    /// Whose the next reply is.
+    pub fn owner(&self) -> Option<&O> {
+        Some(&self.batches.front()?.groups.get(self.group)?.owner)
+    }
+
+    /// Hands out the answer of the operation that comes next, which still counts as to come.
+    pub fn answer(&self, answer: Answer<'_>, deliver: &mut impl Deliver<O>) {
+        if let (Some(expected), Some(owner)) = (self.current(), self.owner()) {
+            deliver.answer(owner, expected.index, answer);
+        }
+    }
+
+    /// Answers the next `count` operations with what their silence means: a miss of a read, the success of a write.
+    pub fn answer_silent(&mut self, count: usize, deliver: &mut impl Deliver<O>) {
+        for _ in 0..count {
+            let Some(expected) = self.current() else { return };
+            let status = if expected.command == Command::Get { Status::NotFound } else { Status::Ok };
+            self.answer(Answer { bits: bits::SENT, ..Answer::new(status) }, deliver);
+            self.pop(deliver);
+        }
+    }
+
+    /// Answers with `error` all that is to come for the owners that `is_own` names, and makes them `gone`. With
+    /// `skip_first`, the next operation has its answer already.
+    pub fn abandon(
+        &mut self,
+        mut skip_first: bool,
+        is_own: impl Fn(&O) -> bool,
+        gone: impl Fn() -> O,
+        error: &Error,
+        deliver: &mut impl Deliver<O>,
+    ) {
+        let mut cursor = (self.next, self.group, self.answered);
+        for batch in &mut self.batches {
+            let (next, mut group, mut answered) = std::mem::take(&mut cursor);
+            for expected in batch.expected.iter().skip(next) {
+                let Some(current) = batch.groups.get(group) else { break };
+                if is_own(&current.owner) && !std::mem::take(&mut skip_first) {
+                    deliver.answer(&current.owner, expected.index, Answer::failed(error));
+                }
+                skip_first = false;
+                answered += 1;
+                if answered == current.count {
+                    (group, answered) = (group + 1, 0);
+                }
+            }
+            for owner in batch.owners_mut().filter(|owner| is_own(owner)) {
+                *owner = gone();
+            }
+        }
+    }
+
+    /// Goes on to the next reply.
+    pub fn pop(&mut self, deliver: &mut impl Deliver<O>) {
+        let Some(batch) = self.batches.front() else { return };
+        self.next += 1;
+        self.answered += 1;
+        if batch.groups.get(self.group).is_some_and(|group| group.count == self.answered) {
+            (self.group, self.answered) = (self.group + 1, 0);
+        }
+        if self.next == batch.expected.len() {
+            (self.next, self.group, self.answered) = (0, 0, 0);
+            if let Some(batch) = self.batches.pop_front() {
+                deliver.batch_done(batch);
+            }
+        }
+    }
+}

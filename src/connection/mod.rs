@@ -1,0 +1,15 @@
+//! One connection, without its socket: operations become the bytes of batches, and bytes become the answers of the
+//! operations in flight. It never blocks and has no clock and no thread; `pool` and the queue drive it.
+//!
+//! A [`Batch`] is filled by those who submit and goes to the [`Reader`] when it is sent; replies are matched to it by
+//! opaque where the protocol has one, by key and position in text.
+
+mod batch;
+mod body;
+mod buffer;
+mod flight;
+mod reader;
+
+pub use batch::{Batch, Piece};
+pub use flight::Deliver;
+pub use reader::{Broken, Reader};

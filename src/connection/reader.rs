@@ -1,0 +1,332 @@
+//! Reader: the receiving half of a connection. It holds the batches in flight and the bytes received, and hands out
+//! each answer once its reply is complete and matches. Whatever does not match breaks the connection.
+
+use super::batch::{Batch, Expected, Wire};
+use super::body::Body;
+use super::buffer::{Buffer, CAPACITY};
+use super::flight::{Deliver, Flight};
+use crate::error::{bits, Error, Status};
+use crate::operation::{Answer, Command, Room, Value};
+use crate::protocol::{binary, meta, text, Head, Violation, What};
+use std::io;
+
+/// Why a connection can no longer be used.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub status: Status,
+    pub message: String,
+}
+
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Broken {
+        Broken { status: Status::Protocol, message: format!("the server sent {}", violation.0) }
+    }
+}
+
+/// See the module.
+pub struct Reader<O> {
+    buffer: Buffer,
+    flight: Flight<O>,
+    /// The value under way, where it is longer than the buffer.
+    body: Option<Body>,
+    /// Text: the last key of a `get` is answered, its END is not there yet.
+    awaiting_end: bool,
+    max_value: usize,
+}
+
+/// A reply: whose it is, and how many operations before that one have got none.
+struct Reply<'a> {
+    head: Head<'a>,
+    expected: Expected,
+    silent: usize,
+}
+
+impl<O> Reader<O> {
+    /// A reader that accepts values of up to `max_value` bytes.
+    pub fn new(max_value: usize) -> Reader<O> {
+        Reader { buffer: Buffer::new(), flight: Flight::new(), body: None, awaiting_end: false, max_value }
+    }
+
+    /// A batch that is about to be sent.
+    pub fn push(&mut self, batch: Batch<O>) {
+        self.flight.push(batch);
+    }
+
+    /// Whether no reply is awaited.
+    pub fn is_idle(&self) -> bool {
+        self.flight.is_empty()
+    }
+
+    /// Whether there are bytes that no reply was awaited for, or not all of one.
+    pub fn has_bytes(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// The number of the batch whose replies come next.
+    pub fn next_sequence(&self) -> Option<u64> {
+        self.flight.next_sequence()
+    }
+
+    /// Answers with `error` all that is in flight for the owners that `is_own` names; when the replies come after all,
+    /// they go to `gone`.
+    pub fn abandon(
+        &mut self,
+        is_own: impl Fn(&O) -> bool,
+        gone: impl Fn() -> O,
+        error: &Error,
+        deliver: &mut impl Deliver<O>,
+    ) {
+        self.flight.abandon(self.awaiting_end, is_own, gone, error, deliver);
+    }
+
+    /// Receives once by `receive(first, second, exact)`: bytes go to `first` and, when it is full, to `second`; `exact`
+    /// says that just so many bytes are certain to come. Answers with how many came.
+    pub fn receive(
+        &mut self,
+        deliver: &mut impl Deliver<O>,
+        receive: &mut dyn FnMut(&mut [u8], &mut [u8], bool) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if let (Some(body), Some(expected)) = (self.body.as_mut().filter(|b| !b.is_complete()), self.flight.current()) {
+            let ends_get = expected.wire == Wire::TextGet && expected.last;
+            let after = body.tail + if ends_get { b"END\r\n".len() } else { 0 };
+            let room = room_of(&self.flight, body.flags(), body.len(), deliver);
+            return body.receive(&mut self.buffer, room, after, self.flight.is_last(), receive);
+        }
+        let came = receive(self.buffer.spare(), &mut [], false)?;
+        self.buffer.received(came);
+        Ok(came)
+    }
+
+    /// Takes in what was received, handing out every answer that is complete. Bytes that are left belong to a reply
+    /// that is not complete, or to none.
+    pub fn advance(&mut self, deliver: &mut impl Deliver<O>) -> Result<(), Broken> {
+        loop {
+            let advanced = match self.body {
+                Some(_) => self.advance_body(deliver)?,
+                None if self.buffer.is_empty() => false,
+                None => self.advance_reply(deliver)?,
+            };
+            if !advanced {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers all that is in flight with a failure and forgets what was received.
+    pub fn fail(&mut self, error: &Error, deliver: &mut impl Deliver<O>) {
+        self.body = None;
+        let mut answered = std::mem::take(&mut self.awaiting_end);
+        while !self.flight.is_empty() {
+            if !std::mem::take(&mut answered) {
+                self.flight.answer(Answer::failed(error), deliver);
+            }
+            self.flight.pop(deliver);
+        }
+        self.buffer.consume(self.buffer.len());
+    }
+
+    fn advance_reply(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
+        let Some(reply) = identify(self.buffer.bytes(), &self.flight, self.awaiting_end)? else { return Ok(false) };
+        let Reply { head, expected, silent } = reply;
+        match head.what {
+            What::End => {
+                let len = head.len;
+                self.buffer.consume(len);
+                self.end_get(deliver);
+                return Ok(true);
+            }
+            What::Answer if expected.wire == Wire::TextGet => return self.fail_get(deliver),
+            What::Answer | What::Item => {}
+        }
+        if head.body > self.max_value {
+            let message = format!("the server announced {} bytes; max_value_bytes is {}", head.body, self.max_value);
+            return Err(Broken { status: Status::TooLarge, message });
+        }
+        let whole = head.len + head.body + head.tail;
+        if self.buffer.len() >= whole {
+            self.flight.answer_silent(silent, deliver);
+            let value = &self.buffer.bytes()[head.len..head.len + head.body];
+            check_line_end(&self.buffer.bytes()[head.len + head.body..whole])?;
+            let answer = answer_of(&head);
+            let answer = match (head.body_is_detail, expected.command) {
+                (true, _) => Answer { detail: value, ..answer },
+                // Over text the version is in the line itself.
+                (false, Command::Version) if value.is_empty() => {
+                    Answer { value: Value::Borrowed(head.detail), ..answer }
+                }
+                (false, _) => Answer { value: Value::Borrowed(value), detail: head.detail, ..answer },
+            };
+            let reason = head.close.then(|| closed(&answer));
+            self.flight.answer(answer, deliver);
+            self.buffer.consume(whole);
+            self.reply_done(expected, deliver);
+            return reason.map_or(Ok(true), Err);
+        }
+        if whole <= CAPACITY {
+            return Ok(false);
+        }
+        self.flight.answer_silent(silent, deliver);
+        let room = room_of(&self.flight, head.flags, head.body, deliver);
+        let (mut body, len) = (Body::new(&head, answer_of(&head), room), head.len);
+        self.buffer.consume(len);
+        let room = room_of(&self.flight, body.flags(), body.len(), deliver);
+        body.take(&mut self.buffer, room);
+        self.body = Some(body);
+        Ok(true)
+    }
+
+    fn advance_body(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
+        let Some(body) = &mut self.body else { return Ok(false) };
+        if !body.is_complete() && !self.buffer.is_empty() {
+            let room = room_of(&self.flight, body.flags(), body.len(), deliver);
+            body.take(&mut self.buffer, room);
+        }
+        let (tail, close) = (body.tail, body.close);
+        if !body.is_complete() || self.buffer.len() < tail {
+            return Ok(false);
+        }
+        check_line_end(&self.buffer.bytes()[..tail])?;
+        self.buffer.consume(tail);
+        let (Some(body), Some(expected)) = (self.body.take(), self.flight.current()) else { return Ok(false) };
+        let mut reason = None;
+        body.finish(|answer| {
+            reason = close.then(|| closed(&answer));
+            self.flight.answer(answer, deliver);
+        });
+        self.reply_done(expected, deliver);
+        reason.map_or(Ok(true), Err)
+    }
+
+    /// The last key of a `get` is done with its END, any other reply by itself.
+    fn reply_done(&mut self, expected: Expected, deliver: &mut impl Deliver<O>) {
+        if expected.wire == Wire::TextGet && expected.last {
+            self.awaiting_end = true;
+        } else {
+            self.flight.pop(deliver);
+        }
+    }
+
+    /// END: the keys of this `get` that had no VALUE are misses.
+    fn end_get(&mut self, deliver: &mut impl Deliver<O>) {
+        if std::mem::take(&mut self.awaiting_end) {
+            return self.flight.pop(deliver);
+        }
+        let left = self.flight.ahead().iter().position(|expected| expected.last).map_or(0, |at| at + 1);
+        self.flight.answer_silent(left, deliver);
+    }
+
+    /// An error line answers a whole `get`: all of it that has no answer yet has this one, and the stream is no longer
+    /// known to be aligned.
+    fn fail_get(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
+        let Some(head) = text::decode(Command::Get, self.buffer.bytes())? else { return Ok(false) };
+        let answered = std::mem::take(&mut self.awaiting_end);
+        while let Some(expected) = self.flight.current() {
+            if !(answered && expected.last) {
+                self.flight.answer(Answer { detail: head.detail, ..answer_of(&head) }, deliver);
+            }
+            self.flight.pop(deliver);
+            if expected.last {
+                break;
+            }
+        }
+        let reason = head.close.then(|| closed(&Answer { detail: head.detail, ..answer_of(&head) }));
+        let len = head.len;
+        self.buffer.consume(len);
+        reason.map_or(Ok(true), Err)
+    }
+}
+
+/// Where the owner of the next reply wants its value.
+fn room_of<'a, O>(flight: &Flight<O>, flags: u32, len: usize, deliver: &'a mut impl Deliver<O>) -> Room<'a> {
+    match (flight.owner(), flight.current()) {
+        (Some(owner), Some(expected)) => deliver.room(owner, expected.index, flags, len),
+        _ => Room::Skip,
+    }
+}
+
+/// Reads the head of the reply at the start of `bytes` and finds the operation that it answers.
+fn identify<'a, O>(bytes: &'a [u8], flight: &Flight<O>, awaiting_end: bool) -> Result<Option<Reply<'a>>, Broken> {
+    let Some(expected) = flight.current() else { return Ok(None) };
+    let found = |silent: usize, expected: Expected, head: Head<'a>| Ok(Some(Reply { head, expected, silent }));
+    match expected.wire {
+        Wire::TextGet => {
+            let Some(head) = text::decode(Command::Get, bytes)? else { return Ok(None) };
+            if head.what != What::Item {
+                return found(0, expected, head);
+            }
+            let run = if awaiting_end { &[] } else { flight.ahead() };
+            match seek(run, |candidate| flight.key(candidate) == head.key, |candidate| !candidate.last) {
+                Some(at) => found(at, run[at], head),
+                None => Err(Violation::quoting("a value for a key that was not asked for", head.key).into()),
+            }
+        }
+        Wire::Text => match text::decode(expected.command, bytes)? {
+            Some(head) => found(0, expected, head),
+            None => Ok(None),
+        },
+        Wire::Meta => {
+            let Some(head) = meta::decode(expected.command, bytes)? else { return Ok(None) };
+            // Error lines alone have no opaque.
+            let named = head.opaque.map_or(head.status.is_failure(), |opaque| opaque == expected.opaque);
+            match named {
+                true => found(0, expected, head),
+                false => Err(Violation::quoting("a reply to another request", &bytes[..head.len]).into()),
+            }
+        }
+        Wire::Binary => {
+            let Some((opcode, opaque)) = binary::peek(bytes) else {
+                let head = binary::decode(expected.command, bytes)?;
+                return head.map_or(Ok(None), |head| found(0, expected, head));
+            };
+            let ahead = flight.ahead();
+            let names = |candidate: &Expected| candidate.opaque == opaque && candidate.opcode == opcode;
+            let Some(at) = seek(ahead, names, |candidate| candidate.quiet) else {
+                return Err(Violation::quoting("a reply to another request", &bytes[..binary::HEADER]).into());
+            };
+            let head = binary::decode(ahead[at].command, bytes)?;
+            head.map_or(Ok(None), |head| found(at, ahead[at], head))
+        }
+    }
+}
+
+/// Where in `ahead` the operation is that a reply names, if all before it may go without one.
+fn seek(
+    ahead: &[Expected],
+    names: impl Fn(&Expected) -> bool,
+    may_be_silent: impl Fn(&Expected) -> bool,
+) -> Option<usize> {
+    for (at, candidate) in ahead.iter().enumerate() {
+        if names(candidate) {
+            return Some(at);
+        }
+        if !may_be_silent(candidate) {
+            return None;
+        }
+    }
+    None
+}
+
+/// The answer that a head gives, but for what borrows from the buffer.
+fn answer_of(head: &Head<'_>) -> Answer<'static> {
+    Answer {
+        flags: head.flags,
+        bits: head.bits | bits::SENT,
+        cas: head.cas,
+        number: head.number,
+        ttl: head.ttl,
+        ..Answer::new(head.status)
+    }
+}
+
+/// Why the connection closes after a reply like this.
+fn closed(answer: &Answer<'_>) -> Broken {
+    let words = String::from_utf8_lossy(answer.detail);
+    Broken { status: Status::Connection, message: format!("closed after the server said \"{words}\"") }
+}
+
+fn check_line_end(found: &[u8]) -> Result<(), Broken> {
+    match found.is_empty() || found == b"\r\n" {
+        true => Ok(()),
+        false => Err(Violation::quoting("a value that does not end where it should", found).into()),
+    }
+}

@@ -1,0 +1,339 @@
+//! The driving part of a turn: sending, reading, leading for all, and giving a connection up. A caller holds at most
+//! one right to read, never sleeps on a word while it has it, and reads while a send would block.
+
+use super::link::{Owner, Role};
+use super::turn::{Guard, Stop, Turn};
+use crate::connection::{Batch, Broken, Piece};
+use crate::error::{bits, Error, Status};
+use crate::net::{clock, Ready, Socket, Wait};
+use crate::operation::Operation;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::time::Duration;
+
+/// A blocking receive may begin this long after the call did: it ends as much too late at most.
+const LATE: u64 = 20_000_000;
+/// How often a sender that cannot send looks whether it should read.
+const LOOK: Duration = Duration::from_millis(5);
+/// Replies that may come for nobody before the connection is given up.
+const MAX_GONE: u32 = 64;
+
+impl<'a> Turn<'a> {
+    // ---- Sending ----
+
+    /// Sends `out` and the values that belong between its pieces, reading while the kernel takes no more.
+    pub(super) fn send(&mut self, socket: &Socket, out: &[u8], pieces: &[Piece]) -> Result<(), Stop> {
+        let mut sent = 0;
+        let operations = self.operations;
+        let total = out.len() + pieces.iter().map(|piece| value_of(operations, piece).len()).sum::<usize>();
+        while sent < total {
+            let result = match pieces.is_empty() {
+                true => socket.send(&out[sent..]),
+                false => socket.send_vectored(&gather(operations, out, pieces, sent)),
+            };
+            match result {
+                Ok(0) => return Err(Stop::lost("sending failed", &io::ErrorKind::WriteZero.into())),
+                Ok(taken) => sent += taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_to_send(socket)?;
+                }
+                Err(error) => return Err(Stop::lost("sending failed", &error)),
+            }
+        }
+        self.hands.bytes_sent += total as u64;
+        Ok(())
+    }
+
+    fn wait_to_send(&mut self, socket: &Socket) -> Result<(), Stop> {
+        let left = self.limit.deadline.left();
+        if left.is_zero() {
+            return Err(Stop::Timeout { torn: true });
+        }
+        let failed = |error: io::Error| Stop::lost("waiting to send failed", &error);
+        if self.role.is_some() {
+            let ready = socket.poll(Ready { read: true, write: true }, left).map_err(failed)?;
+            return if ready.read { self.receive(Wait::No).map(drop) } else { Ok(()) };
+        }
+        let ready = socket.poll(Ready { read: false, write: true }, left.min(LOOK)).map_err(failed)?;
+        if !ready.write {
+            // Both sides may be stuck in sending if nobody reads.
+            let mut state = self.line.lock();
+            if let Some(link) = state.link_of(self.generation) {
+                self.role = link.role.take();
+            }
+        }
+        Ok(())
+    }
+
+    /// As the writer, makes `batch` part of what is in flight and sends it.
+    pub(super) fn launch(&mut self, mut state: Guard<'a>, mut batch: Batch<Owner>) -> Result<Guard<'a>, Stop> {
+        let dialect = self.dialect;
+        let now = self.limit.begun;
+        let Some(link) = state.link_of(self.generation).filter(|_| !batch.is_empty()) else { return Ok(state) };
+        batch.seal(dialect);
+        let (out, pieces) = (mem::take(&mut batch.out), mem::take(&mut batch.pieces));
+        link.begin_flight(now);
+        match &mut self.role {
+            Some(role) => role.reader.push(batch),
+            None => link.sealed.push_back(batch),
+        }
+        let socket = link.socket.clone();
+        drop(state);
+        let sent = self.send(&socket, &out, &pieces);
+        let mut state = self.line.lock();
+        if let Some(link) = state.link_of(self.generation) {
+            link.keep_out(out);
+        }
+        sent.map(|()| state)
+    }
+
+    /// Sends the open batch, and the next one that has filled meanwhile, as long as nobody else writes and the window is
+    /// open.
+    pub(super) fn flush(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {
+        loop {
+            let sequence = state.next_sequence();
+            let Some(link) = state.link_of(self.generation) else { return Ok(state) };
+            if link.writing || link.open.is_empty() || !link.is_window_open() {
+                return Ok(state);
+            }
+            link.writing = true;
+            let next = link.fresh_batch(sequence);
+            let batch = mem::replace(&mut link.open, next);
+            state = self.launch(state, batch)?;
+            if let Some(link) = state.link_of(self.generation) {
+                link.writing = false;
+            }
+            self.line.wake_writer();
+        }
+    }
+
+    /// Lets others write, and sends what they have put into the open batch.
+    pub(super) fn release_writer(&mut self) -> Result<(), Stop> {
+        let mut state = self.line.lock();
+        self.account(&mut state);
+        if let Some(link) = state.link_of(self.generation) {
+            link.writing = false;
+        }
+        self.line.wake_writer();
+        self.flush(state).map(drop)
+    }
+
+    // ---- Reading ----
+
+    /// Reads for all until this caller's own answers have come, then lets go of the right to read.
+    pub(super) fn lead(&mut self) -> Result<(), Stop> {
+        self.advance()?;
+        while !self.is_done() {
+            if self.hands.ended > 0 || self.is_reader_idle() {
+                let mut state = self.line.lock();
+                self.account(&mut state);
+                drop(self.flush(state)?);
+                self.line.wake_finished(&mut self.hands);
+                self.advance()?;
+                if self.is_done() || self.is_reader_idle() {
+                    break;
+                }
+            }
+            self.read()?;
+        }
+        self.hand_back()
+    }
+
+    fn is_reader_idle(&self) -> bool {
+        self.role.as_ref().is_none_or(|role| role.reader.is_idle())
+    }
+
+    /// Receives once, waiting until the deadline, and takes in what came.
+    pub(super) fn read(&mut self) -> Result<(), Stop> {
+        let fresh = self.limit.usual && clock::now_coarse().saturating_sub(self.limit.begun) < LATE;
+        if fresh {
+            if self.receive(Wait::All)? {
+                return Ok(());
+            }
+        } else {
+            let left = self.limit.deadline.left();
+            let Some(role) = self.role.as_ref().filter(|_| !left.is_zero()) else {
+                return Err(Stop::Timeout { torn: false });
+            };
+            let wanted = Ready { read: true, write: false };
+            let ready = role.socket.poll(wanted, left).map_err(|error| Stop::lost("waiting failed", &error))?;
+            if ready.read {
+                return self.receive(Wait::No).map(drop);
+            }
+        }
+        match self.limit.deadline.is_over() {
+            true => Err(Stop::Timeout { torn: false }),
+            false => Ok(()),
+        }
+    }
+
+    /// Receives once and takes in what came; answers whether anything did.
+    fn receive(&mut self, wait: Wait) -> Result<bool, Stop> {
+        let Some(role) = &mut self.role else { return Ok(false) };
+        let Role { reader, socket, received_at } = &mut **role;
+        let came = reader.receive(&mut self.hands, &mut |first, second, exact| {
+            let wait = if wait == Wait::All && !exact { Wait::Some } else { wait };
+            socket.receive(first, second, wait)
+        });
+        match came {
+            Ok(0) => Err(Stop::Broken(Broken {
+                status: Status::Connection,
+                message: "the server closed the connection".into(),
+            })),
+            Ok(came) => {
+                self.hands.bytes_received += came as u64;
+                *received_at = clock::now_coarse();
+                if let Some(sent_at) = self.hands.sent_at.take() {
+                    self.hands.round_trip = Some(clock::now() - sent_at);
+                }
+                self.advance().map(|()| true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(Stop::lost("receiving failed", &error)),
+        }
+    }
+
+    fn advance(&mut self) -> Result<(), Stop> {
+        match &mut self.role {
+            Some(role) => role.reader.advance(&mut self.hands).map_err(Stop::Broken),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings the link up to date with what this caller has sent and read, and takes over what others have sent.
+    pub(super) fn account(&mut self, state: &mut Guard<'a>) {
+        let hands = &mut self.hands;
+        let Some(link) = state.link_of(self.generation) else { return };
+        for _ in 0..mem::take(&mut hands.begun) {
+            link.begin_flight(self.limit.begun);
+        }
+        link.in_flight = link.in_flight.saturating_sub(mem::take(&mut hands.ended));
+        if link.in_flight == 0 {
+            link.gone = 0;
+        }
+        hands.round_trip.take().into_iter().for_each(|round_trip| link.measured(round_trip));
+        hands.spare.take().into_iter().for_each(|batch| link.keep_batch(batch));
+        hands.out.take().into_iter().for_each(|out| link.keep_out(out));
+        if let Some(role) = &mut self.role {
+            link.sealed.drain(..).for_each(|batch| role.reader.push(batch));
+        }
+    }
+
+    /// Lets go of the right to read, and wakes one who needs it.
+    pub(super) fn hand_back(&mut self) -> Result<(), Stop> {
+        let mut state = self.line.lock();
+        self.account(&mut state);
+        // What others have sent may be answered already.
+        if self.role.as_ref().is_some_and(|role| role.reader.has_bytes()) {
+            drop(state);
+            self.advance()?;
+            state = self.line.lock();
+            self.account(&mut state);
+        }
+        state = self.flush(state)?;
+        let Some(role) = self.role.take() else { return Ok(()) };
+        if let Some(link) = state.link_of(self.generation) {
+            if role.reader.is_idle() && role.reader.has_bytes() && link.in_flight == 0 {
+                drop(state);
+                self.role = Some(role);
+                let message = "the server sent bytes that nobody asked for".to_string();
+                return Err(Stop::Broken(Broken { status: Status::Protocol, message }));
+            }
+            let wanted = link.in_flight > 0 || !link.open.is_empty();
+            let from = role.reader.next_sequence().unwrap_or(0);
+            link.last_used = self.limit.begun;
+            link.role = Some(role);
+            drop(state);
+            self.line.wake_finished(&mut self.hands);
+            if wanted {
+                self.line.wake_reader(from);
+            }
+        }
+        Ok(())
+    }
+
+    // ---- Giving up ----
+
+    /// Ends a turn that cannot go on.
+    pub(super) fn stop(&mut self, stop: Stop) {
+        match stop {
+            Stop::Timeout { torn } => self.time_out(torn),
+            Stop::Broken(broken) => self.break_link(broken),
+        }
+    }
+
+    /// The deadline has passed. The connection is kept where replies have come lately and the rest can still be matched;
+    /// else it is given up, so that a server that hangs costs one time-out and not one for each caller.
+    fn time_out(&mut self, torn: bool) {
+        let error = self.limit.error(&self.shared.address);
+        self.failure = Some(error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME));
+        let mut state = self.line.lock();
+        self.account(&mut state);
+        let Some(link) = state.link_of(self.generation) else { return };
+        link.gone += 1;
+        let received_at = self.role.as_ref().map_or(u64::MAX, |role| role.received_at);
+        let silence = clock::now().saturating_sub(received_at.max(link.sent_at));
+        let stalled = silence / 1_000_000 + 10 >= u64::from(self.shared.settings.timeout_ms);
+        let give_up = torn || stalled || link.gone > MAX_GONE;
+        let (from, reader_free) = (link.open.sequence, link.role.is_some() && link.in_flight > 0);
+        drop(state);
+        if give_up {
+            let words = format!("no answer within {} ms, connection given up", self.limit.timeout_ms);
+            return self.break_link(Broken { status: Status::Timeout, message: words });
+        }
+        if let Some(role) = &mut self.role {
+            let own = |owner: &Owner| matches!(owner, Owner::Own);
+            let error = error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME);
+            role.reader.abandon(own, || Owner::Gone, &error, &mut self.hands);
+            self.hands.own_batches = 0;
+            if let Err(stop) = self.hand_back() {
+                self.stop(stop);
+            }
+        } else if reader_free {
+            // It may have been this caller that was asked to read.
+            self.line.wake_reader(from);
+        }
+    }
+
+    /// Gives the connection up: all that is in flight or open fails. Where another caller reads, that one does it.
+    fn break_link(&mut self, broken: Broken) {
+        let error = Error::new(broken.status, format!("{}: {}", self.shared.address, broken.message));
+        self.failure.get_or_insert(error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME));
+        let mut state = self.line.lock();
+        let Some(link) = state.link_of(self.generation) else { return };
+        let Some(mut role) = self.role.take().or_else(|| link.role.take()) else {
+            link.doomed.get_or_insert(broken);
+            link.socket.shutdown();
+            return;
+        };
+        let broken = link.doomed.take().unwrap_or(broken);
+        let Some(link) = state.link.take() else { return };
+        drop(state);
+        link.socket.shutdown();
+        link.fail(&mut role, &broken, Some(self.shared), &mut self.hands);
+        self.hands.own_batches = 0;
+        self.line.wake_finished(&mut self.hands);
+        self.line.wake_writer();
+    }
+}
+
+fn value_of<'a>(operations: &[Operation<'a>], piece: &Piece) -> &'a [u8] {
+    let operation = piece.value_of.and_then(|index| operations.get(index as usize));
+    operation.map_or(b"", |operation| operation.value)
+}
+
+/// What of `out` and its values is left after the first `sent` bytes.
+fn gather<'a>(operations: &[Operation<'a>], out: &'a [u8], pieces: &[Piece], sent: usize) -> Vec<IoSlice<'a>> {
+    let (mut slices, mut skip, mut from) = (Vec::with_capacity(pieces.len() * 2), sent, 0);
+    for piece in pieces {
+        for part in [&out[from..piece.until], value_of(operations, piece)] {
+            let done = skip.min(part.len());
+            skip -= done;
+            if done < part.len() {
+                slices.push(IoSlice::new(&part[done..]));
+            }
+        }
+        from = piece.until;
+    }
+    slices
+}

@@ -1,0 +1,81 @@
+//! Hands: what a caller that reads for all does with the answers: its own go to its sink, those of others to their
+//! calls; and what it has to account for when it next holds the lock.
+
+use super::call::Call;
+use super::link::Owner;
+use crate::connection::{Batch, Deliver};
+use crate::operation::{Answer, Room, Sink};
+
+/// See the module.
+pub(super) struct Hands<'a> {
+    pub sink: &'a mut dyn Sink,
+    /// Batches of this caller's own that are not finished.
+    pub own_batches: usize,
+    /// Finished batches of which others wait: their numbers.
+    pub finished: Vec<u64>,
+    /// How many batches were finished since the last accounting.
+    pub ended: u32,
+    /// Operations that were answered since the last accounting.
+    pub answered: u64,
+    /// Batches of this caller's that were sent since the last accounting.
+    pub begun: u32,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    /// When what is in flight was sent, if its round trip is to be measured; then the round trip.
+    pub sent_at: Option<u64>,
+    pub round_trip: Option<u64>,
+    /// The memory of a finished batch, and of what was sent.
+    pub spare: Option<Batch<Owner>>,
+    pub out: Option<Vec<u8>>,
+}
+
+impl<'a> Hands<'a> {
+    pub fn new(sink: &'a mut dyn Sink) -> Hands<'a> {
+        Hands {
+            sink,
+            own_batches: 0,
+            finished: Vec::new(),
+            ended: 0,
+            answered: 0,
+            begun: 0,
+            sent_at: None,
+            round_trip: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            spare: None,
+            out: None,
+        }
+    }
+}
+
+impl Deliver<Owner> for Hands<'_> {
+    fn room(&mut self, owner: &Owner, index: u32, flags: u32, len: usize) -> Room<'_> {
+        match owner {
+            Owner::Own => self.sink.room(index as usize, flags, len),
+            // Its caller may leave at any time, and take its memory along.
+            Owner::Shared(_) => Room::Collect,
+            Owner::Gone => Room::Skip,
+        }
+    }
+
+    fn answer(&mut self, owner: &Owner, index: u32, answer: Answer<'_>) {
+        match owner {
+            Owner::Own => self.sink.answer(index as usize, answer),
+            Owner::Shared(call) => Call::answer(call, index, answer),
+            Owner::Gone => {}
+        }
+    }
+
+    fn batch_done(&mut self, mut batch: Batch<Owner>) {
+        self.ended += 1;
+        self.answered += batch.len() as u64;
+        if batch.owners().any(|owner| matches!(owner, Owner::Own)) {
+            self.own_batches = self.own_batches.saturating_sub(1);
+        }
+        if batch.owners().any(|owner| matches!(owner, Owner::Shared(_))) {
+            self.finished.push(batch.sequence);
+        }
+        batch.clear();
+        self.spare = Some(batch);
+    }
+}

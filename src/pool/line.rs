@@ -1,0 +1,287 @@
+//! Line: one place for a connection in the pool, and the lock, the words and the counters that its callers share. The
+//! lock is held for a few instructions at a time, never over a system call that waits.
+
+use super::hands::Hands;
+use super::link::{self, Link, WORDS};
+use super::turn::Turn;
+use super::{Limit, Shared};
+use crate::connection::Broken;
+use crate::error::{bits, Error, Result, Status};
+use crate::net::{clock, futex, Deadline};
+use crate::operation::{Answer, Operation, Sink};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A connection that was idle for longer is looked at before it is used.
+const PEEK_AFTER: u64 = 10_000_000;
+
+/// See the module.
+pub(super) struct Line {
+    state: Mutex<State>,
+    /// What callers sleep on, by the number of their batch.
+    words: [AtomicU32; WORDS],
+    /// How many sleep, or are about to, on each.
+    live: [AtomicU32; WORDS],
+    /// Changes when an attempt to connect ends.
+    connect_word: AtomicU32,
+    /// Changes when a writer is done, and how many wait for that.
+    write_word: AtomicU32,
+    writers: AtomicU32,
+    /// Callers that use the line.
+    users: AtomicU32,
+}
+
+/// What the lock guards.
+#[derive(Default)]
+pub(super) struct State {
+    pub link: Option<Box<Link>>,
+    connecting: bool,
+    attempts: u64,
+    failure: Option<(u64, Error)>,
+    generations: u64,
+    sequence: u64,
+}
+
+impl State {
+    /// The link, if it is still the one with this generation.
+    pub fn link_of(&mut self, generation: u64) -> Option<&mut Link> {
+        self.link.as_deref_mut().filter(|link| link.generation == generation)
+    }
+
+    /// The number of the next batch.
+    pub fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+}
+
+impl Line {
+    pub fn new() -> Line {
+        let words = || std::array::from_fn(|_| AtomicU32::new(0));
+        Line {
+            state: Mutex::default(),
+            words: words(),
+            live: words(),
+            connect_word: AtomicU32::new(0),
+            write_word: AtomicU32::new(0),
+            writers: AtomicU32::new(0),
+            users: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether no caller uses it.
+    pub fn is_idle(&self) -> bool {
+        self.users.load(Ordering::Relaxed) == 0
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs operations on this line.
+    pub fn run(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        Turn::new(self, shared, operations, sink, limit).run();
+        self.users.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The lock, once there is a link that can be used: connects, or waits for who does.
+    pub fn ready(&self, shared: &Shared, limit: Limit) -> Result<MutexGuard<'_, State>> {
+        let mut attempt_seen = None;
+        loop {
+            shared.check_open()?;
+            let word = self.connect_word.load(Ordering::Acquire);
+            let mut state = self.lock();
+            if let Some(link) = &state.link {
+                if !is_stale(link, shared, limit.begun) {
+                    return Ok(state);
+                }
+                state.link = None;
+            }
+            // An attempt that began before this call and fails speaks for this call too.
+            if let (Some((failed, error)), Some(seen)) = (&state.failure, attempt_seen) {
+                if *failed >= seen {
+                    return Err(error.clone());
+                }
+            }
+            if !state.connecting {
+                state = self.connect(shared, limit, state)?;
+                if state.link.is_some() {
+                    return Ok(state);
+                }
+                continue;
+            }
+            attempt_seen.get_or_insert(state.attempts + 1);
+            drop(state);
+            if limit.deadline.is_over() {
+                return Err(limit.error(&shared.address).with_bits(bits::NOT_SENT));
+            }
+            futex::wait(&self.connect_word, word, limit.deadline.nanoseconds());
+        }
+    }
+
+    fn connect<'a>(
+        &'a self,
+        shared: &Shared,
+        limit: Limit,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>> {
+        state.connecting = true;
+        state.generations += 1;
+        let (generation, sequence) = (state.generations, state.next_sequence());
+        drop(state);
+        let whole = Deadline::at(clock::now() + u64::from(shared.settings.connect_timeout_ms) * 1_000_000);
+        let opened = link::open(shared, generation, sequence, limit.deadline.earlier(whole));
+        let mut state = self.lock();
+        state.connecting = false;
+        state.attempts += 1;
+        self.connect_word.fetch_add(1, Ordering::Release);
+        let result = opened.and_then(|link| shared.check_open().map(|()| link));
+        let result = match result {
+            Ok(link) => {
+                state.link = Some(Box::new(link));
+                Ok(state)
+            }
+            // Cut short by this call's own deadline, it says nothing to calls that have more time.
+            Err(error) if error.status() == Status::Timeout && limit.deadline < whole => Err(error),
+            Err(error) => {
+                state.failure = Some((state.attempts, error.clone()));
+                Err(error)
+            }
+        };
+        futex::wake(&self.connect_word, i32::MAX);
+        result
+    }
+
+    /// Gives up the connection; whoever waits on it gets `why`.
+    pub fn disconnect(&self, why: &Error) {
+        let mut state = self.lock();
+        let Some(link) = state.link.as_mut() else { return };
+        let broken = Broken { status: why.status(), message: why.message().to_string() };
+        let role = link.role.take();
+        link.socket.shutdown();
+        let Some(mut role) = role else {
+            // Whoever reads wakes up, finds this and does the rest.
+            link.doomed.get_or_insert(broken);
+            return;
+        };
+        let Some(link) = state.link.take() else { return };
+        drop(state);
+        let mut nobody = Nobody;
+        let mut hands = Hands::new(&mut nobody);
+        link.fail(&mut role, &broken, None, &mut hands);
+        self.wake_finished(&mut hands);
+    }
+
+    /// Says that a caller is about to sleep for batch `sequence`.
+    pub fn enlist(&self, sequence: u64) {
+        self.live[index(sequence)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes that back.
+    pub fn delist(&self, sequence: u64) {
+        self.live[index(sequence)].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The word of batch `sequence`, as it is now.
+    pub fn word(&self, sequence: u64) -> u32 {
+        self.words[index(sequence)].load(Ordering::Acquire)
+    }
+
+    /// Sleeps until something happens to batch `sequence`, or the deadline.
+    pub fn sleep(&self, sequence: u64, seen: u32, deadline: Deadline) {
+        futex::wait(&self.words[index(sequence)], seen, deadline.nanoseconds());
+    }
+
+    /// Wakes everybody who waits for a batch that `hands` has finished.
+    pub fn wake_finished(&self, hands: &mut Hands<'_>) {
+        for sequence in hands.finished.drain(..) {
+            let at = index(sequence);
+            self.words[at].fetch_add(1, Ordering::Release);
+            if self.live[at].load(Ordering::Relaxed) > 0 {
+                futex::wake(&self.words[at], i32::MAX);
+            }
+        }
+    }
+
+    /// Wakes one caller that waits for batch `from` or a later one: the right to read is free.
+    pub fn wake_reader(&self, from: u64) {
+        let first = index(from);
+        let order = (first..WORDS).chain(0..first);
+        if let Some(at) = order.into_iter().find(|at| self.live[*at].load(Ordering::Relaxed) > 0) {
+            self.words[at].fetch_add(1, Ordering::Release);
+            futex::wake(&self.words[at], 1);
+        }
+    }
+
+    /// Sleeps until the writer is done; `seen` is from [`Line::write_word`], read under the lock.
+    pub fn wait_for_writer(&self, seen: u32, deadline: Deadline) {
+        futex::wait(&self.write_word, seen, deadline.nanoseconds());
+    }
+
+    /// Says that one more caller waits to write.
+    pub fn enlist_writer(&self) {
+        self.writers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes that back.
+    pub fn delist_writer(&self) {
+        self.writers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn write_word(&self) -> u32 {
+        self.write_word.load(Ordering::Acquire)
+    }
+
+    /// The writer is done: lets one that waits go on.
+    pub fn wake_writer(&self) {
+        if self.writers.load(Ordering::Relaxed) > 0 {
+            self.write_word.fetch_add(1, Ordering::Release);
+            futex::wake(&self.write_word, i32::MAX);
+        }
+    }
+}
+
+fn index(sequence: u64) -> usize {
+    (sequence % WORDS as u64) as usize
+}
+
+/// Whether a link that nobody uses has been idle for too long, or has something to read that nobody asked for.
+fn is_stale(link: &Link, shared: &Shared, now: u64) -> bool {
+    let idle = now.saturating_sub(link.last_used);
+    if idle < PEEK_AFTER || !link.is_free() {
+        return false;
+    }
+    let limit = u64::from(shared.settings.connections_idle_ms) * 1_000_000;
+    (limit > 0 && idle > limit) || !link.socket.is_quiet()
+}
+
+impl Link {
+    /// Answers all that the link has with a failure: what was sent may have been executed, what is open was not.
+    pub fn fail(
+        mut self: Box<Self>,
+        role: &mut link::Role,
+        broken: &Broken,
+        to: Option<&Shared>,
+        hands: &mut Hands<'_>,
+    ) {
+        let words = match to {
+            Some(shared) => format!("{}: {}", shared.address, broken.message),
+            None => broken.message.clone(),
+        };
+        let error = Error::new(broken.status, words);
+        for batch in self.sealed.drain(..) {
+            role.reader.push(batch);
+        }
+        role.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
+        role.reader.push(std::mem::take(&mut self.open));
+        role.reader.fail(&error.with_bits(bits::NOT_SENT), hands);
+    }
+}
+
+/// A sink for answers that nobody waits for.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn answer(&mut self, _index: usize, _answer: Answer<'_>) {}
+}

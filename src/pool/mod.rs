@@ -1,0 +1,156 @@
+//! One server: its shared connections and the blocking driver. The caller's own thread does the I/O: alone it sends and
+//! receives by itself; callers that come meanwhile put their operations into the open batch and sleep, and whoever
+//! reads takes them along (leader/follower). Connections are opened when they are first needed.
+
+mod call;
+mod drive;
+mod hands;
+mod line;
+mod link;
+mod turn;
+
+use crate::error::{bits, Error, Result, Status};
+use crate::net::{clock, Address, Deadline};
+use crate::operation::{Answer, Operation, Sink};
+use crate::protocol::{Dialect, ProtocolChoice};
+use crossbeam::utils::CachePadded;
+use line::Line;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+/// How the connections of a server are to be; the client's options of the same names.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub protocol: ProtocolChoice,
+    pub timeout_ms: u32,
+    pub connect_timeout_ms: u32,
+    pub connections: u32,
+    pub connections_idle_ms: u32,
+    pub max_waiting: u32,
+    pub max_value_bytes: u64,
+    pub no_delay: bool,
+}
+
+/// What all connections of a server share.
+pub(crate) struct Shared {
+    pub address: Address,
+    pub settings: Settings,
+    closed: AtomicBool,
+    dialect: AtomicU8,
+}
+
+impl Shared {
+    /// What `protocol=auto` has found the server to speak.
+    fn learned(&self) -> Option<Dialect> {
+        match self.dialect.load(Ordering::Relaxed) {
+            1 => Some(Dialect::Text),
+            2 => Some(Dialect::TextMeta),
+            _ => None,
+        }
+    }
+
+    fn learn(&self, dialect: Dialect) {
+        self.dialect.store(if dialect == Dialect::TextMeta { 2 } else { 1 }, Ordering::Relaxed);
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::new(Status::Closed, "the client is closed").with_bits(bits::NOT_SENT)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// When it began, in monotonic nanoseconds.
+    pub begun: u64,
+    pub deadline: Deadline,
+    /// The deadline is the client's usual one, which the sockets know.
+    pub usual: bool,
+    pub timeout_ms: u32,
+}
+
+/// Below this a time-out is measured by the exact clock.
+const COARSE_FROM_MS: u32 = 100;
+
+impl Limit {
+    /// A limit of so many milliseconds from now.
+    pub fn new(timeout_ms: u32, usual: bool) -> Limit {
+        let begun = if timeout_ms >= COARSE_FROM_MS { clock::now_coarse() } else { clock::now() };
+        let deadline = Deadline::at(begun + u64::from(timeout_ms) * 1_000_000);
+        Limit { begun, deadline, usual, timeout_ms }
+    }
+
+    /// The failure of an operation that the deadline overtook.
+    pub fn error(&self, address: &Address) -> Error {
+        Error::new(Status::Timeout, format!("{address} did not answer within {} ms", self.timeout_ms))
+    }
+}
+
+/// One server and its connections.
+pub(crate) struct Pool {
+    shared: Shared,
+    lines: Box<[CachePadded<Line>]>,
+    waiting: AtomicUsize,
+}
+
+impl Pool {
+    /// A pool for the server at `address`; no connection is opened yet.
+    pub fn new(address: Address, settings: Settings) -> Pool {
+        let lines = (0..settings.connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
+        let shared = Shared { address, settings, closed: AtomicBool::new(false), dialect: AtomicU8::new(0) };
+        Pool { shared, lines, waiting: AtomicUsize::new(0) }
+    }
+
+    /// Runs operations, each of which `sink` gets one answer for.
+    pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        if operations.is_empty() {
+            return;
+        }
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let max_waiting = self.shared.settings.max_waiting as usize;
+        if waiting >= max_waiting {
+            let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
+            fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+        } else {
+            self.choose().run(&self.shared, operations, sink, limit);
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// An idle connection where there is one; else callers stick to one each, by their thread.
+    fn choose(&self) -> &Line {
+        if let Some(line) = self.lines.iter().find(|line| line.is_idle()) {
+            return line;
+        }
+        &self.lines[thread_number() % self.lines.len()]
+    }
+
+    /// Ends all connections; whoever waits gets `Closed`.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.disconnect(&Error::new(Status::Closed, "the client is closed"));
+    }
+
+    /// Drops all connections; the next call opens new ones.
+    pub fn disconnect(&self, why: &Error) {
+        for line in &self.lines {
+            line.disconnect(why);
+        }
+    }
+}
+
+/// A small number that a thread keeps.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+    NUMBER.try_with(|number| *number).unwrap_or(0)
+}
+
+/// Answers all operations with a failure.
+fn fail_all(operations: &[Operation<'_>], sink: &mut dyn Sink, error: &Error) {
+    for index in 0..operations.len() {
+        sink.answer(index, Answer::failed(error));
+    }
+}

@@ -1,0 +1,375 @@
+//! Turn: one caller's way through a line. Alone it writes and reads by itself. Where others are at work it joins the open
+//! batch, or sends a batch of its own if that is large, and then sleeps until its answers have come, or until it is
+//! asked to read for all.
+
+use super::call::Call;
+use super::hands::Hands;
+use super::line::{Line, State};
+use super::link::{Owner, Role};
+use super::{fail_all, Limit, Shared};
+use crate::connection::{Batch, Broken};
+use crate::error::{bits, Error, Status};
+use crate::net::clock;
+use crate::operation::{Answer, Operation, Sink};
+use crate::protocol::Dialect;
+use std::io;
+use std::mem;
+use std::sync::{Arc, MutexGuard};
+
+/// One batch takes so many operations and bytes of one caller's; the rest goes in further ones. (A send takes at most
+/// 1024 pieces, and a value that is not copied is two.)
+const CHUNK_OPERATIONS: usize = 500;
+const CHUNK_BYTES: usize = 64 * 1024;
+/// So many batches of a caller that is alone are in flight before it reads.
+const CHUNKS_AHEAD: usize = 8;
+/// Values from here on are sent from the caller's memory.
+const SPLICE: usize = 8 * 1024;
+/// Of so many batches that are sent alone, one has its round trip measured.
+const MEASURE_EACH: u64 = 16;
+/// From here on a call does not join the batch of others.
+const LARGE_CALL_BYTES: usize = 64 * 1024;
+/// Why a caller cannot go on.
+pub(super) enum Stop {
+    /// Its deadline has passed; with `torn`, in the middle of a request.
+    Timeout {
+        torn: bool,
+    },
+    Broken(Broken),
+}
+
+impl Stop {
+    pub fn lost(what: &str, error: &io::Error) -> Stop {
+        Stop::Broken(Broken { status: Status::Connection, message: format!("{what}: {error}") })
+    }
+
+    /// Somebody else has given up the connection.
+    pub fn gone() -> Stop {
+        Stop::Broken(Broken { status: Status::Connection, message: "the connection was lost".into() })
+    }
+}
+
+pub(super) type Guard<'a> = MutexGuard<'a, State>;
+
+/// See the module.
+pub(super) struct Turn<'a> {
+    pub(super) line: &'a Line,
+    pub(super) shared: &'a Shared,
+    pub(super) operations: &'a [Operation<'a>],
+    pub(super) limit: Limit,
+    pub(super) hands: Hands<'a>,
+    /// The first operation that is in no batch yet.
+    next: usize,
+    /// The right to read, while this caller has it.
+    pub(super) role: Option<Box<Role>>,
+    pub(super) generation: u64,
+    pub(super) dialect: Dialect,
+    /// Opaque of the first operation.
+    opaque: u32,
+    /// Where the answers come if this caller is not the one that began the reading.
+    pub(super) call: Option<Arc<Call>>,
+    /// The failure of what has no answer in the end.
+    pub(super) failure: Option<Error>,
+}
+
+impl<'a> Turn<'a> {
+    pub fn new(
+        line: &'a Line,
+        shared: &'a Shared,
+        operations: &'a [Operation<'a>],
+        sink: &'a mut dyn Sink,
+        limit: Limit,
+    ) -> Turn<'a> {
+        Turn {
+            line,
+            shared,
+            operations,
+            limit,
+            hands: Hands::new(sink),
+            next: 0,
+            role: None,
+            generation: 0,
+            dialect: Dialect::Text,
+            opaque: 0,
+            call: None,
+            failure: None,
+        }
+    }
+
+    pub fn run(mut self) {
+        let mut state = match self.line.ready(self.shared, self.limit) {
+            Ok(state) => state,
+            Err(error) => return fail_all(self.operations, self.hands.sink, &error),
+        };
+        let Some(link) = state.link.as_mut() else { return };
+        self.generation = link.generation;
+        self.dialect = link.dialect;
+        self.opaque = link.opaque;
+        link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
+        if link.is_free() {
+            self.alone(state);
+        } else if self.is_large() {
+            self.join_large(state);
+        } else {
+            self.join(state);
+        }
+        self.finish();
+    }
+
+    /// Answers what has no answer yet.
+    fn finish(self) {
+        let error = || self.failure.clone().unwrap_or_else(|| Error::new(Status::Bug, "an operation got no answer"));
+        if let Some(call) = self.call {
+            return call.finish(self.hands.sink, error);
+        }
+        for index in self.next..self.operations.len() {
+            self.hands.sink.answer(index, Answer::failed(&error().with_bits(bits::NOT_SENT)));
+        }
+    }
+
+    fn is_large(&self) -> bool {
+        let bytes = self.operations.iter().fold(0usize, |sum, op| sum.saturating_add(op.value.len() + op.key.len()));
+        self.operations.len() > CHUNK_OPERATIONS || bytes >= LARGE_CALL_BYTES
+    }
+
+    // ---- Alone: both roles, answers straight to the sink ----
+
+    fn alone(&mut self, mut state: Guard<'a>) {
+        let sequence = state.next_sequence();
+        let Some(link) = state.link.as_mut() else { return };
+        self.role = link.role.take();
+        link.writing = true;
+        let batch = link.fresh_batch(sequence);
+        drop(state);
+        if sequence % MEASURE_EACH == 0 {
+            self.hands.sent_at = Some(clock::now());
+        }
+        let led = self.send_all_own(batch).and_then(|()| self.release_writer()).and_then(|()| self.lead());
+        if let Err(stop) = led {
+            self.stop(stop);
+        }
+    }
+
+    /// Sends all operations, in as many batches as it takes, reading where too much is in flight.
+    fn send_all_own(&mut self, mut batch: Batch<Owner>) -> Result<(), Stop> {
+        loop {
+            self.send_own(batch)?;
+            if self.next >= self.operations.len() {
+                return Ok(());
+            }
+            while self.hands.own_batches >= CHUNKS_AHEAD {
+                self.read()?;
+            }
+            let mut state = self.line.lock();
+            self.account(&mut state);
+            batch = self.fresh_batch(&mut state)?;
+        }
+    }
+
+    /// Fills a batch with this caller's next operations and sends it.
+    fn send_own(&mut self, mut batch: Batch<Owner>) -> Result<(), Stop> {
+        batch.begin(Owner::Own);
+        self.fill(&mut batch, SPLICE, CHUNK_BYTES);
+        let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
+        batch.seal(self.dialect);
+        let (out, pieces) = (mem::take(&mut batch.out), mem::take(&mut batch.pieces));
+        role.reader.push(batch);
+        self.hands.own_batches += 1;
+        self.hands.begun += 1;
+        let socket = role.socket.clone();
+        let sent = self.send(&socket, &out, &pieces);
+        self.hands.out = Some(out);
+        sent
+    }
+
+    fn fresh_batch(&mut self, state: &mut Guard<'a>) -> Result<Batch<Owner>, Stop> {
+        let sequence = state.next_sequence();
+        let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
+        Ok(link.fresh_batch(sequence))
+    }
+
+    /// Puts operations into the batch until it is full or they are all in. What is refused is answered at once.
+    fn fill(&mut self, batch: &mut Batch<Owner>, splice: usize, most: usize) {
+        let begun = self.next;
+        let mut bytes = 0usize;
+        while let Some(operation) = self.operations.get(self.next) {
+            bytes = bytes.saturating_add(operation.key.len() + operation.value.len());
+            if self.next > begun && (self.next - begun >= CHUNK_OPERATIONS || bytes > most) {
+                break;
+            }
+            let index = self.next as u32;
+            self.next += 1;
+            if let Err(error) = self.push(batch, operation, index, splice) {
+                self.refuse(index, &error);
+            }
+        }
+    }
+
+    fn push(
+        &self,
+        batch: &mut Batch<Owner>,
+        operation: &Operation<'_>,
+        index: u32,
+        splice: usize,
+    ) -> Result<(), Error> {
+        let max = self.shared.settings.max_value_bytes;
+        if operation.value.len() as u64 > max {
+            let words = format!("the value has {} bytes; max_value_bytes is {max}", operation.value.len());
+            return Err(Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT));
+        }
+        batch.push(self.dialect, operation, index, self.opaque.wrapping_add(index), splice)
+    }
+
+    fn refuse(&mut self, index: u32, error: &Error) {
+        match &self.call {
+            Some(call) => call.answer(index, Answer::failed(error)),
+            None => self.hands.sink.answer(index as usize, Answer::failed(error)),
+        }
+    }
+
+    // ---- Among others: answers by way of a call ----
+
+    /// Joins the open batch, sends it if nobody else is about to, and waits.
+    fn join(&mut self, mut state: Guard<'a>) {
+        let call = Call::new(self.operations.len());
+        self.call = Some(call.clone());
+        let Some(link) = state.link.as_mut() else { return };
+        let mut open = mem::take(&mut link.open);
+        open.begin(Owner::Shared(call));
+        self.fill(&mut open, usize::MAX, usize::MAX);
+        open.drop_empty_groups();
+        let sequence = open.sequence;
+        link.open = open;
+        self.line.enlist(sequence);
+        let joined = self.flush(state).map(drop).and_then(|()| self.follow(sequence));
+        self.line.delist(sequence);
+        if let Err(stop) = joined {
+            self.stop(stop);
+        }
+    }
+
+    /// Sends batches of its own, straight from the caller's memory, whenever nobody else writes; then waits.
+    fn join_large(&mut self, state: Guard<'a>) {
+        self.call = Some(Call::new(self.operations.len()));
+        let mut state = state;
+        let mut last = None;
+        while self.next < self.operations.len() {
+            let sent = self.become_writer(state).and_then(|state| self.send_shared(state));
+            match sent {
+                Ok(sequence) => {
+                    if let Some(before) = last.replace(sequence) {
+                        self.line.delist(before);
+                    }
+                }
+                Err(stop) => {
+                    last.into_iter().for_each(|sequence| self.line.delist(sequence));
+                    return self.stop(stop);
+                }
+            }
+            state = self.line.lock();
+        }
+        drop(state);
+        let Some(sequence) = last else { return };
+        let followed = self.follow(sequence);
+        self.line.delist(sequence);
+        if let Err(stop) = followed {
+            self.stop(stop);
+        }
+    }
+
+    fn become_writer(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {
+        loop {
+            let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
+            if !link.writing {
+                link.writing = true;
+                return Ok(state);
+            }
+            if self.role.is_some() {
+                // Nobody sleeps with the right to read.
+                drop(state);
+                self.hand_back()?;
+                state = self.line.lock();
+                continue;
+            }
+            let seen = self.line.write_word();
+            self.line.enlist_writer();
+            drop(state);
+            if !self.limit.deadline.is_over() {
+                self.line.wait_for_writer(seen, self.limit.deadline);
+            }
+            self.line.delist_writer();
+            if self.limit.deadline.is_over() {
+                return Err(Stop::Timeout { torn: false });
+            }
+            state = self.line.lock();
+        }
+    }
+
+    /// As the writer, sends the next batch of this caller's; answers with its number, for which it is enlisted.
+    fn send_shared(&mut self, mut state: Guard<'a>) -> Result<u64, Stop> {
+        let mut batch = self.fresh_batch(&mut state)?;
+        drop(state);
+        let sequence = batch.sequence;
+        if let Some(call) = &self.call {
+            batch.begin(Owner::Shared(call.clone()));
+        }
+        self.fill(&mut batch, SPLICE, CHUNK_BYTES);
+        batch.drop_empty_groups();
+        self.line.enlist(sequence);
+        let mut state = self.line.lock();
+        self.account(&mut state);
+        let sent = match self.launch(state, batch) {
+            Ok(mut state) => {
+                if let Some(link) = state.link_of(self.generation) {
+                    link.writing = false;
+                }
+                self.flush(state).map(drop)
+            }
+            Err(stop) => Err(stop),
+        };
+        self.line.wake_writer();
+        match sent {
+            Ok(()) => Ok(sequence),
+            Err(stop) => {
+                self.line.delist(sequence);
+                Err(stop)
+            }
+        }
+    }
+
+    /// Waits for the answers of batch `sequence`, reading for all when nobody else does.
+    fn follow(&mut self, sequence: u64) -> Result<(), Stop> {
+        loop {
+            let seen = self.line.word(sequence);
+            if self.role.is_some() {
+                self.lead()?;
+            }
+            if self.is_done() {
+                return Ok(());
+            }
+            let mut state = self.line.lock();
+            if let Some(link) = state.link_of(self.generation) {
+                if link.in_flight > 0 && link.role.is_some() {
+                    self.role = link.role.take();
+                    continue;
+                }
+                if !link.writing && !link.open.is_empty() && link.is_window_open() {
+                    drop(self.flush(state)?);
+                    continue;
+                }
+            }
+            drop(state);
+            if self.limit.deadline.is_over() {
+                return Err(Stop::Timeout { torn: false });
+            }
+            self.line.sleep(sequence, seen, self.limit.deadline);
+        }
+    }
+
+    /// Whether this caller has nothing more to wait for.
+    pub(super) fn is_done(&self) -> bool {
+        match &self.call {
+            Some(call) => call.is_done(),
+            None => self.hands.own_batches == 0,
+        }
+    }
+}

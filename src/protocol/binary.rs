@@ -1,0 +1,253 @@
+//! The binary protocol: 24 bytes of header, then extras, key and value. Every reply brings its request's opaque and
+//! opcode back, errors of quiet requests too.
+
+use super::{error_line, exptime, line, unsupported, Decoded, Head, Violation, What, MAX_KEY};
+use crate::error::{Result, Status};
+use crate::operation::{Command, Operation};
+
+/// Bytes of a header.
+pub const HEADER: usize = 24;
+/// The first byte of a request.
+pub const REQUEST: u8 = 0x80;
+/// The first byte of a reply.
+pub const RESPONSE: u8 = 0x81;
+
+/// Opcodes, as the server numbers them.
+pub mod opcode {
+    pub const GET: u8 = 0x00;
+    pub const SET: u8 = 0x01;
+    pub const ADD: u8 = 0x02;
+    pub const REPLACE: u8 = 0x03;
+    pub const DELETE: u8 = 0x04;
+    pub const GETQ: u8 = 0x09;
+    pub const VERSION: u8 = 0x0b;
+    pub const APPEND: u8 = 0x0e;
+    pub const PREPEND: u8 = 0x0f;
+    pub const SETQ: u8 = 0x11;
+    pub const ADDQ: u8 = 0x12;
+    pub const REPLACEQ: u8 = 0x13;
+    pub const DELETEQ: u8 = 0x14;
+    pub const APPENDQ: u8 = 0x19;
+    pub const PREPENDQ: u8 = 0x1a;
+}
+
+/// Status codes, as the server numbers them.
+pub mod code {
+    pub const OK: u16 = 0x00;
+    pub const NOT_FOUND: u16 = 0x01;
+    pub const EXISTS: u16 = 0x02;
+    pub const TOO_LARGE: u16 = 0x03;
+    pub const INVALID: u16 = 0x04;
+    pub const NOT_STORED: u16 = 0x05;
+    pub const NOT_NUMERIC: u16 = 0x06;
+    pub const AUTH_ERROR: u16 = 0x20;
+    pub const AUTH_CONTINUE: u16 = 0x21;
+    pub const UNKNOWN_COMMAND: u16 = 0x81;
+}
+
+/// The opcode of a command: the one that answers always, and the quiet one, where the protocol has it.
+pub fn opcodes(command: Command) -> Option<(u8, u8)> {
+    Some(match command {
+        Command::Get => (opcode::GET, opcode::GETQ),
+        Command::Set => (opcode::SET, opcode::SETQ),
+        Command::Add => (opcode::ADD, opcode::ADDQ),
+        Command::Replace => (opcode::REPLACE, opcode::REPLACEQ),
+        Command::Delete => (opcode::DELETE, opcode::DELETEQ),
+        Command::Append => (opcode::APPEND, opcode::APPENDQ),
+        Command::Prepend => (opcode::PREPEND, opcode::PREPENDQ),
+        Command::Version => (opcode::VERSION, opcode::VERSION),
+        _ => return None,
+    })
+}
+
+/// Writes header, extras and key, and answers with the opcode. The value is the caller's to add.
+pub fn encode(out: &mut Vec<u8>, operation: &Operation<'_>, opaque: u32, quiet: bool) -> Result<u8> {
+    let Some((loud, silent)) = opcodes(operation.command) else { return Err(unsupported(operation, "binary")) };
+    let opcode = if quiet { silent } else { loud };
+    let mut extras = [0u8; 8];
+    let extras = match operation.command {
+        Command::Set | Command::Add | Command::Replace => {
+            let exptime = u32::try_from(exptime(operation.ttl, u32::MAX.into())).unwrap_or(u32::MAX);
+            extras[..4].copy_from_slice(&operation.flags.to_be_bytes());
+            extras[4..].copy_from_slice(&exptime.to_be_bytes());
+            &extras[..]
+        }
+        _ => &extras[..0],
+    };
+    let body = extras.len() + operation.key.len() + operation.value.len();
+    let mut header = [0u8; HEADER];
+    header[0] = REQUEST;
+    header[1] = opcode;
+    header[2..4].copy_from_slice(&(operation.key.len() as u16).to_be_bytes());
+    header[4] = extras.len() as u8;
+    header[8..12].copy_from_slice(&(body as u32).to_be_bytes());
+    header[12..16].copy_from_slice(&opaque.to_be_bytes());
+    header[16..24].copy_from_slice(&operation.cas.to_be_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(extras);
+    out.extend_from_slice(operation.key);
+    Ok(opcode)
+}
+
+/// Makes the request whose header is at `at` answer always, by its opcode alone.
+pub fn make_loud(out: &mut [u8], at: usize, command: Command) {
+    if let (Some(byte), Some((loud, _))) = (out.get_mut(at + 1), opcodes(command)) {
+        *byte = loud;
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// The opcode and the opaque of the reply at the start of `bytes`, once its header is there and is one.
+pub fn peek(bytes: &[u8]) -> Option<(u8, u32)> {
+    (bytes.len() >= HEADER && bytes[0] == RESPONSE).then(|| (bytes[1], u32_at(bytes, 12)))
+}
+
+/// Reads a reply's header, extras and key. Which request it answers is the caller's to check, by opaque and opcode.
+pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
+    match bytes.first() {
+        None => return Ok(None),
+        Some(&RESPONSE) => {}
+        Some(_) => return decode_foreign(bytes),
+    }
+    if bytes.len() < HEADER {
+        return Ok(None);
+    }
+    let key_len = usize::from(u16_at(bytes, 2));
+    let extras_len = usize::from(bytes[4]);
+    let total = u32_at(bytes, 8) as usize;
+    if key_len > MAX_KEY || extras_len > 20 || extras_len + key_len > total {
+        return Err(Violation::quoting("a reply header with impossible lengths", bytes));
+    }
+    let len = HEADER + extras_len + key_len;
+    if bytes.len() < len {
+        return Ok(None);
+    }
+    let code = u16_at(bytes, 6);
+    let mut head = Head::new(len, What::Answer, status_of(command, code));
+    head.body = total - extras_len - key_len;
+    head.opaque = Some(u32_at(bytes, 12));
+    head.cas = (u64::from(u32_at(bytes, 16)) << 32) | u64::from(u32_at(bytes, 20));
+    head.key = &bytes[HEADER + extras_len..len];
+    head.body_is_detail = code != code::OK;
+    head.close = matches!(code, code::INVALID | code::AUTH_ERROR | code::AUTH_CONTINUE)
+        || (code == code::UNKNOWN_COMMAND && command != Command::Version);
+    if command == Command::Get && code == code::OK {
+        // A hit without its four bytes of flags is what a server that restarts has been seen to send.
+        if extras_len != 4 {
+            return Err(Violation::quoting("a hit without flags", &bytes[..HEADER]));
+        }
+        head.flags = u32_at(bytes, HEADER);
+    }
+    Ok(Some(head))
+}
+
+/// Bytes that are no reply: at its limit of connections the server writes a line of text, whatever the protocol.
+fn decode_foreign(bytes: &[u8]) -> Decoded<'_> {
+    if !bytes[0].is_ascii_uppercase() {
+        return Err(Violation::quoting("no reply of the binary protocol", bytes));
+    }
+    let Some((text, len)) = line(bytes)? else { return Ok(None) };
+    match error_line(text, len, true, false) {
+        Some(head) => Ok(Some(Head { close: true, ..head })),
+        None => Err(Violation::quoting("no reply of the binary protocol", text)),
+    }
+}
+
+/// What a status means for a command: the same answer as over the text protocol.
+fn status_of(command: Command, code: u16) -> Status {
+    match code {
+        code::OK => Status::Ok,
+        code::NOT_FOUND if command == Command::Replace => Status::NotStored,
+        code::NOT_FOUND => Status::NotFound,
+        code::EXISTS if command == Command::Add => Status::NotStored,
+        code::EXISTS => Status::Exists,
+        code::TOO_LARGE => Status::TooLarge,
+        code::INVALID | code::NOT_NUMERIC => Status::ClientError,
+        code::NOT_STORED => Status::NotStored,
+        code::AUTH_ERROR | code::AUTH_CONTINUE => Status::Auth,
+        code::UNKNOWN_COMMAND => Status::UnknownCommand,
+        _ => Status::ServerError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn encoded(operation: Operation<'_>) -> String {
+        let mut out = Vec::new();
+        encode(&mut out, &operation, 0, false).unwrap();
+        out.extend_from_slice(operation.value);
+        hex(&out)
+    }
+
+    #[test]
+    fn requests_of_python_binary_memcached() {
+        assert_eq!(
+            encoded(Operation::get(b"test_key")),
+            "800000080000000000000008000000000000000000000000746573745f6b6579"
+        );
+        assert_eq!(
+            encoded(Operation::set(b"k", b"v", 0)),
+            "80010001080000000000000a00000000000000000000000000000000000000006b76"
+        );
+        assert_eq!(
+            encoded(Operation { flags: 16, ..Operation::set(b"k", b"v", 100) }),
+            "80010001080000000000000a00000000000000000000000000000010000000646b76"
+        );
+        assert_eq!(
+            encoded(Operation { cas: 7, ..Operation::set(b"k", b"v", 0) }),
+            "80010001080000000000000a00000000000000000000000700000000000000006b76"
+        );
+        assert_eq!(encoded(Operation::delete(b"k")), "8004000100000000000000010000000000000000000000006b");
+    }
+
+    fn reply(opcode: u8, status: u16, extras: &[u8], key: &[u8], body: &[u8]) -> Vec<u8> {
+        let mut out = vec![RESPONSE, opcode, 0, key.len() as u8, extras.len() as u8, 0];
+        out.extend_from_slice(&status.to_be_bytes());
+        out.extend_from_slice(&((extras.len() + key.len() + body.len()) as u32).to_be_bytes());
+        out.extend_from_slice(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9]);
+        for part in [extras, key, body] {
+            out.extend_from_slice(part);
+        }
+        out
+    }
+
+    #[test]
+    fn replies() {
+        let hit = reply(0, 0, &[0, 0, 0, 5], b"", b"abc");
+        let head = decode(Command::Get, &hit).unwrap().unwrap();
+        assert_eq!((head.len, head.body, head.flags, head.cas, head.opaque), (28, 3, 5, 9, Some(7)));
+        for cut in 0..28 {
+            assert!(decode(Command::Get, &hit[..cut]).unwrap().is_none(), "{cut}");
+        }
+        let miss = reply(0, code::NOT_FOUND, b"", b"", b"Not found");
+        let head = decode(Command::Get, &miss).unwrap().unwrap();
+        assert_eq!((head.status, head.body, head.body_is_detail), (Status::NotFound, 9, true));
+        assert!(decode(Command::Get, &reply(0, 0, b"", b"", b"")).is_err(), "a hit needs its flags");
+        assert!(decode(Command::Set, &reply(1, code::INVALID, b"", b"", b"x")).unwrap().unwrap().close);
+        assert!(!decode(Command::Set, &reply(1, code::TOO_LARGE, b"", b"", b"x")).unwrap().unwrap().close);
+    }
+
+    #[test]
+    fn what_is_no_reply() {
+        let mut wrong = reply(0, 0, &[0; 4], b"", b"");
+        wrong[11] = 3;
+        assert!(decode(Command::Get, &wrong).is_err(), "extras longer than the body");
+        assert!(decode(Command::Get, b"\x80aaaaaaaaaaaaaaaaaaaaaaaaaaaa").is_err());
+        assert!(decode(Command::Get, b"HTTP/1.1 400 Bad Request\r\n").is_err());
+        let full = decode(Command::Get, b"ERROR Too many open connections\r\n").unwrap().unwrap();
+        assert_eq!((full.status, full.close), (Status::ServerError, true));
+    }
+}

@@ -1,0 +1,283 @@
+//! The wire: codecs that turn operations into bytes and bytes into the heads of replies, for the text, the meta and the
+//! binary protocol. No I/O, no state: what is in flight and what matches what is `connection`'s business.
+
+pub mod binary;
+pub mod meta;
+pub mod text;
+
+use crate::error::{Error, Result, Status};
+use crate::operation::{Command, Operation};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Which protocol a user wants spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProtocolChoice {
+    /// What the server is found to understand best.
+    Auto,
+    Text,
+    Meta,
+    Binary,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// The classic text protocol alone: any server, any proxy.
+    Text,
+    /// Text for plain reads and meta for the rest: one ASCII family, where the server knows both.
+    TextMeta,
+    /// Meta commands wherever there is one.
+    Meta,
+    Binary,
+}
+
+/// The longest line that a server may send before its end is known; the longest true one is a VALUE line.
+pub const MAX_LINE: usize = 2048;
+
+/// The longest key.
+pub const MAX_KEY: usize = 250;
+
+/// What a reply turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A whole answer.
+    Answer,
+    /// Text: one VALUE of a get; more may follow.
+    Item,
+    /// Text: the END of a get.
+    End,
+}
+
+/// The head of a reply: all of it but the value, which follows in the stream.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// Bytes of the head.
+    pub len: usize,
+    /// Bytes of value that follow it.
+    pub body: usize,
+    /// Bytes of line end that follow the value.
+    pub tail: usize,
+    pub what: What,
+    pub status: Status,
+    /// Where the protocol has one.
+    pub opaque: Option<u32>,
+    pub key: &'a [u8],
+    pub flags: u32,
+    pub bits: u32,
+    pub cas: u64,
+    pub number: u64,
+    pub ttl: i64,
+    /// The server's own words.
+    pub detail: &'a [u8],
+    /// The value is the server's own words.
+    pub body_is_detail: bool,
+    /// After this reply the stream cannot be trusted, or the server hangs up.
+    pub close: bool,
+}
+
+impl Head<'_> {
+    fn new(len: usize, what: What, status: Status) -> Head<'static> {
+        Head {
+            len,
+            body: 0,
+            tail: 0,
+            what,
+            status,
+            opaque: None,
+            key: b"",
+            flags: 0,
+            bits: 0,
+            cas: 0,
+            number: 0,
+            ttl: 0,
+            detail: b"",
+            body_is_detail: false,
+            close: false,
+        }
+    }
+}
+
+/// What a decoder says of the bytes so far: `None` means that the head is not complete; an error that no server may
+/// send them.
+pub type Decoded<'a> = std::result::Result<Option<Head<'a>>, Violation>;
+
+/// Bytes that the protocol does not allow here.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+impl Violation {
+    /// A violation that quotes the first bytes at fault.
+    pub fn quoting(what: &str, bytes: &[u8]) -> Violation {
+        let shown = &bytes[..bytes.len().min(48)];
+        Violation(format!("{what}: \"{}\"", shown.escape_ascii()))
+    }
+}
+
+/// Refuses a key that the dialect cannot carry.
+pub fn check_key(dialect: Dialect, key: &[u8]) -> Result<()> {
+    let printable = |byte: &u8| (0x21..=0x7e).contains(byte);
+    if !key.is_empty() && key.len() <= MAX_KEY && (dialect == Dialect::Binary || key.iter().all(printable)) {
+        return Ok(());
+    }
+    Err(bad_key(key))
+}
+
+#[cold]
+fn bad_key(key: &[u8]) -> Error {
+    if key.is_empty() {
+        return Error::argument("the key is empty; a key has 1 to 250 bytes");
+    }
+    if key.len() > MAX_KEY {
+        return Error::argument(format!("the key has {} bytes; a key has 1 to {MAX_KEY}", key.len()));
+    }
+    let bad = key.iter().copied().find(|byte| !(0x21..=0x7e).contains(byte)).unwrap_or(0);
+    let shown = key.escape_ascii();
+    Error::argument(format!(
+        "key \"{shown}\": byte 0x{bad:02x} cannot stand in a key of the text protocol, which accepts 0x21 to 0x7e; \
+         the binary protocol takes any"
+    ))
+}
+
+/// The longest time that the server takes as "from now".
+const RELATIVE_MAX: i64 = 30 * 24 * 3600;
+/// From here on a ttl is a Unix time (September 2001); below it, seconds from now.
+const ABSOLUTE_MIN: i64 = 1_000_000_000;
+/// A Unix time that has long passed, for protocols that have no negative time.
+const LONG_AGO: i64 = RELATIVE_MAX + 1;
+
+/// The exptime that gives an item the life that [`Operation::ttl`] promises, at most `max`.
+fn exptime(ttl: i64, max: i64) -> i64 {
+    match ttl {
+        0..=RELATIVE_MAX => ttl,
+        ..=-1 => LONG_AGO,
+        ABSOLUTE_MIN.. => ttl.min(max),
+        _ => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            i64::try_from(now).unwrap_or(max).saturating_add(ttl).min(max)
+        }
+    }
+}
+
+/// Writes a number in decimal.
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Reads a decimal number that takes up all of `text`.
+fn parse_number(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 20 {
+        return None;
+    }
+    let mut number: u64 = 0;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(digit.into())?;
+    }
+    Some(number)
+}
+
+/// The line at the start of `bytes` without its end, and its length with it; `None` while the end is not there.
+fn line(bytes: &[u8]) -> std::result::Result<Option<(&[u8], usize)>, Violation> {
+    let window = &bytes[..bytes.len().min(MAX_LINE)];
+    match window.iter().position(|byte| *byte == b'\n') {
+        Some(at) => Ok(Some((window[..at].strip_suffix(b"\r").unwrap_or(&window[..at]), at + 1))),
+        None if bytes.len() >= MAX_LINE => Err(Violation::quoting("a line without end", bytes)),
+        None => Ok(None),
+    }
+}
+
+/// The error lines that text and meta share. `payload` says that the command carried data after its line: then only
+/// SERVER_ERROR proves that the server took the data for data.
+fn error_line(text: &[u8], len: usize, payload: bool, keep_client_error: bool) -> Option<Head<'_>> {
+    let words = |prefix: &[u8]| text.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest[0] == b' ');
+    let (status, detail, close) = if let Some(rest) = words(b"SERVER_ERROR") {
+        let status = if rest.starts_with(b" object too large") { Status::TooLarge } else { Status::ServerError };
+        (status, rest, false)
+    } else if let Some(rest) = words(b"CLIENT_ERROR") {
+        (Status::ClientError, rest, !keep_client_error)
+    } else if let Some(rest) = words(b"ERROR") {
+        match rest.is_empty() {
+            true => (Status::UnknownCommand, rest, payload),
+            // "ERROR Too many open connections" comes unasked, whatever was sent, and the server hangs up.
+            false => (Status::ServerError, rest, true),
+        }
+    } else {
+        return None;
+    };
+    let detail = detail.trim_ascii();
+    let detail = if detail.is_empty() { text } else { detail };
+    Some(Head { detail, close, ..Head::new(len, What::Answer, status) })
+}
+
+/// Whether the request carries a value.
+pub fn has_payload(command: Command) -> bool {
+    matches!(command, Command::Set | Command::Add | Command::Replace | Command::Append | Command::Prepend)
+}
+
+/// The failure of an operation that the protocol spoken cannot say.
+pub fn unsupported(operation: &Operation<'_>, protocol: &str) -> Error {
+    Error::new(Status::Unsupported, format!("not supported yet: {} over {protocol}", operation.command.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_out_and_come_back() {
+        for number in [0, 1, 9, 10, 99, 100, 12345, u64::MAX - 1, u64::MAX] {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+            assert_eq!(parse_number(&out), Some(number));
+        }
+        for bad in ["", "-1", "+1", " 1", "1 ", "18446744073709551616", "000000000000000000001", "x"] {
+            assert_eq!(parse_number(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_has_one_meaning() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let max = i64::from(i32::MAX);
+        assert_eq!(exptime(0, max), 0);
+        assert_eq!(exptime(60, max), 60);
+        assert_eq!(exptime(RELATIVE_MAX, max), RELATIVE_MAX);
+        assert_eq!(exptime(-1, max), LONG_AGO);
+        assert_eq!(exptime(i64::MIN, max), LONG_AGO);
+        let later = exptime(RELATIVE_MAX + 1, max) - now - RELATIVE_MAX - 1;
+        assert!((0..=2).contains(&later), "{later}");
+        assert_eq!(exptime(1_900_000_000, max), 1_900_000_000);
+        assert_eq!(exptime(0xffff_fffe, max), max);
+        assert_eq!(exptime(0xffff_fffe, u32::MAX.into()), 0xffff_fffe);
+        assert_eq!(exptime(i64::MAX, max), max);
+    }
+
+    #[test]
+    fn keys_are_checked_for_the_dialect_that_carries_them() {
+        for good in [&b"k"[..], &[b'x'; 250]] {
+            assert!(check_key(Dialect::Text, good).is_ok());
+        }
+        for bad in [&b""[..], &[b'x'; 251]] {
+            assert!(check_key(Dialect::Text, bad).is_err() && check_key(Dialect::Binary, bad).is_err());
+        }
+        for odd in [&b"a b"[..], b"a\r\nb", b"\0", b"\x7f", b"\t", b"caf\xc3\xa9"] {
+            let error = check_key(Dialect::Meta, odd).unwrap_err();
+            assert!(error.message().contains("0x"), "{error}");
+            assert!(check_key(Dialect::Binary, odd).is_ok());
+        }
+    }
+}

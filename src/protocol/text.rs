@@ -1,0 +1,175 @@
+//! The classic text protocol. Replies carry no opaque: they are matched by position, and a VALUE by its key too.
+
+use super::{error_line, exptime, has_payload, line, parse_number, push_number, unsupported};
+use super::{Decoded, Head, Violation, What};
+use crate::error::{Result, Status};
+use crate::operation::{Command, Operation};
+
+/// Begins a `get` (or `gets`) line; keys follow, then [`end_line`].
+pub fn begin_get(out: &mut Vec<u8>, with_cas: bool) {
+    out.extend_from_slice(if with_cas { b"gets" } else { b"get" });
+}
+
+/// One more key of a `get` line.
+pub fn push_key(out: &mut Vec<u8>, key: &[u8]) {
+    out.push(b' ');
+    out.extend_from_slice(key);
+}
+
+/// Ends a line.
+pub fn end_line(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the command line of anything but a get. A value and its line end are the caller's to add.
+pub fn encode(out: &mut Vec<u8>, operation: &Operation<'_>) -> Result<()> {
+    match operation.command {
+        command if has_payload(command) => {
+            let verb = if operation.cas != 0 { "cas" } else { command.name() };
+            out.extend_from_slice(verb.as_bytes());
+            push_key(out, operation.key);
+            out.push(b' ');
+            push_number(out, operation.flags.into());
+            out.push(b' ');
+            push_exptime(out, operation.ttl);
+            out.push(b' ');
+            push_number(out, operation.value.len() as u64);
+            if operation.cas != 0 {
+                out.push(b' ');
+                push_number(out, operation.cas);
+            }
+        }
+        Command::Delete if operation.cas == 0 => {
+            out.extend_from_slice(b"delete");
+            push_key(out, operation.key);
+        }
+        Command::Version => out.extend_from_slice(b"version"),
+        _ => return Err(unsupported(operation, "text")),
+    }
+    end_line(out);
+    Ok(())
+}
+
+/// Writes an exptime; the server reads a signed 32-bit number.
+fn push_exptime(out: &mut Vec<u8>, ttl: i64) {
+    push_number(out, exptime(ttl, i32::MAX.into()).unsigned_abs());
+}
+
+/// Reads the reply to `command`.
+pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
+    let Some((text, len)) = line(bytes)? else { return Ok(None) };
+    if command == Command::Get {
+        if let Some(rest) = text.strip_prefix(b"VALUE ") {
+            return decode_value(rest, len).map(Some).ok_or_else(|| Violation::quoting("a bad VALUE line", text));
+        }
+        if text == b"END" {
+            return Ok(Some(Head::new(len, What::End, Status::NotFound)));
+        }
+    }
+    if let Some(head) = decode_line(command, text, len) {
+        return Ok(Some(head));
+    }
+    let payload = has_payload(command);
+    let keep_client_error = !payload && command != Command::Get;
+    match error_line(text, len, payload, keep_client_error) {
+        Some(head) => Ok(Some(head)),
+        None => Err(Violation::quoting(&format!("an unexpected reply to {}", command.name()), text)),
+    }
+}
+
+/// The rest of `VALUE key flags bytes[ cas]`.
+fn decode_value(rest: &[u8], len: usize) -> Option<Head<'_>> {
+    let mut words = rest.split(|byte| *byte == b' ');
+    let key = words.next()?;
+    let flags = u32::try_from(parse_number(words.next()?)?).ok()?;
+    let body = usize::try_from(parse_number(words.next()?)?).ok()?;
+    let cas = match words.next() {
+        Some(cas) => parse_number(cas)?,
+        None => 0,
+    };
+    if words.next().is_some() {
+        return None;
+    }
+    Some(Head { body, tail: 2, key, flags, cas, ..Head::new(len, What::Item, Status::Ok) })
+}
+
+fn decode_line(command: Command, text: &[u8], len: usize) -> Option<Head<'_>> {
+    if command == Command::Version {
+        let detail = text.strip_prefix(b"VERSION ")?;
+        return Some(Head { detail, ..Head::new(len, What::Answer, Status::Ok) });
+    }
+    let storage = has_payload(command);
+    let status = match text {
+        b"STORED" if storage => Status::Ok,
+        b"NOT_STORED" if storage => Status::NotStored,
+        b"EXISTS" if storage => Status::Exists,
+        b"NOT_FOUND" if storage || command == Command::Delete => Status::NotFound,
+        b"DELETED" if command == Command::Delete => Status::Ok,
+        _ => return None,
+    };
+    Some(Head::new(len, What::Answer, status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(operation: Operation<'_>) -> String {
+        let mut out = Vec::new();
+        encode(&mut out, &operation).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn requests() {
+        let set = Operation { flags: 5, ..Operation::set(b"k", b"value", 100) };
+        assert_eq!(encoded(set), "set k 5 100 5\r\n");
+        assert_eq!(encoded(Operation { cas: 10, ..set }), "cas k 5 100 5 10\r\n");
+        assert_eq!(encoded(Operation { ttl: -5, ..set }), "set k 5 2592001 5\r\n");
+        assert_eq!(encoded(Operation { ttl: 0xffff_fffe, ..set }), "set k 5 2147483647 5\r\n");
+        assert_eq!(encoded(Operation::delete(b"k")), "delete k\r\n");
+        assert_eq!(encoded(Operation::version()), "version\r\n");
+    }
+
+    #[test]
+    fn values_and_lines() {
+        let head = decode(Command::Get, b"VALUE k 7 3 99\r\nabc\r\n").unwrap().unwrap();
+        assert_eq!((head.key, head.flags, head.body, head.cas, head.len), (&b"k"[..], 7, 3, 99, 16));
+        assert_eq!(decode(Command::Get, b"END\r\n").unwrap().unwrap().what, What::End);
+        assert!(decode(Command::Get, b"VALUE k 7 3").unwrap().is_none());
+        let bad_values: [&[u8]; 7] = [
+            b"VALUE k 7 -5\r\n",
+            b"VALUE k 7\r\n",
+            b"VALUE k 7 3 9 9\r\n",
+            b"VALUE k 4294967296 3\r\n",
+            b"VALUE k 7 99999999999999999999\r\n",
+            b"STORED\r\n",
+            b"\r\n",
+        ];
+        for bad in bad_values {
+            assert!(decode(Command::Get, bad).is_err(), "{}", bad.escape_ascii());
+        }
+        assert!(decode(Command::Get, &[b'V'; 4000]).is_err());
+        assert_eq!(decode(Command::Set, b"STORED\r\n").unwrap().unwrap().status, Status::Ok);
+        assert_eq!(decode(Command::Delete, b"NOT_FOUND\r\n").unwrap().unwrap().status, Status::NotFound);
+        assert!(decode(Command::Delete, b"STORED\r\n").is_err());
+        assert_eq!(decode(Command::Version, b"VERSION 1.6.18\r\n").unwrap().unwrap().detail, b"1.6.18");
+    }
+
+    #[test]
+    fn errors_keep_the_connection_only_where_the_stream_is_known() {
+        let case = |command, text: &'static [u8]| {
+            let head = decode(command, text).unwrap().unwrap();
+            (head.status, head.close, head.detail)
+        };
+        let large = case(Command::Set, b"SERVER_ERROR object too large for cache\r\n");
+        assert_eq!(large, (Status::TooLarge, false, &b"object too large for cache"[..]));
+        assert_eq!(case(Command::Set, b"CLIENT_ERROR bad data chunk\r\n").0, Status::ClientError);
+        assert!(case(Command::Set, b"CLIENT_ERROR bad data chunk\r\n").1);
+        assert!(!case(Command::Delete, b"CLIENT_ERROR bad\r\n").1);
+        assert!(case(Command::Get, b"CLIENT_ERROR bad\r\n").1);
+        assert_eq!(case(Command::Version, b"ERROR\r\n"), (Status::UnknownCommand, false, &b"ERROR"[..]));
+        let full = case(Command::Get, b"ERROR Too many open connections\r\n");
+        assert_eq!(full, (Status::ServerError, true, &b"Too many open connections"[..]));
+    }
+}

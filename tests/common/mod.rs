@@ -1,0 +1,97 @@
+//! Real memcached servers for tests: each on a port or socket of its own, ended with its handle.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A running memcached.
+pub struct Memcached {
+    address: String,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    socket: Option<PathBuf>,
+}
+
+impl Memcached {
+    /// One that listens on a loopback port of the system's choosing.
+    pub fn tcp(extra: &[&str]) -> Memcached {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let arguments = [&["-l", "127.0.0.1", "-p", &port], extra].concat();
+        Memcached::launch(format!("127.0.0.1:{port}"), &arguments, None)
+    }
+
+    /// One that listens on a Unix socket.
+    pub fn unix(extra: &[&str]) -> Memcached {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let socket = std::env::temp_dir().join(format!("bmemc-test-{}-{number}.sock", std::process::id()));
+        let path = socket.display().to_string();
+        let arguments = [&["-s", &path], extra].concat();
+        Memcached::launch(path.clone(), &arguments, Some(socket))
+    }
+
+    fn launch(address: String, arguments: &[&str], socket: Option<PathBuf>) -> Memcached {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        let mut server = Memcached { address, arguments, child: None, socket };
+        server.start();
+        server
+    }
+
+    /// As a client's server string.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The process, to send signals to.
+    #[allow(dead_code)]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Starts it again at the same address.
+    pub fn start(&mut self) {
+        let program = std::env::var("BMEMC_MEMCACHED").unwrap_or_else(|_| "memcached".into());
+        let mut command = Command::new(&program);
+        command.args(&self.arguments).args(["-U", "0", "-t", "1", "-u", "root"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.answers() {
+            if let Ok(Some(status)) = child.try_wait() {
+                let words: Vec<_> = child.stderr.take().map(BufReader::new).unwrap().lines().collect();
+                panic!("{program} ended with {status}: {words:?}");
+            }
+            assert!(Instant::now() < until, "{program} does not listen on {}", self.address);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.child = Some(child);
+    }
+
+    fn answers(&self) -> bool {
+        match &self.socket {
+            Some(path) => UnixStream::connect(path).is_ok(),
+            None => TcpStream::connect(&self.address).is_ok(),
+        }
+    }
+
+    /// Kills it, as a crash would.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Some(path) = &self.socket {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
