@@ -1,0 +1,239 @@
+//! Values and results: what was answered. An item is always reached by a pointer, so that it can
+//! grow.
+
+use super::arena::Arena;
+use super::bytes::bmemc_bytes;
+use super::guard::quietly;
+use crate::error::{bits, Error, Result, Status};
+use crate::operation::{Answer, Room, Sink, Value};
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// Everything that an operation can be answered; what it was not is zero or empty. Borrowed from
+/// the bmemc_value or the bmemc_results that it belongs to, and never written to.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bmemc_item {
+    /// A bmemc_status. Where it is negative, `detail` tells why, `os_error` and `bits` are as in
+    /// bmemc_error.
+    pub status: i32,
+    /// errno of the system call that failed, else zero.
+    pub os_error: i32,
+    /// The flags that the item was stored with.
+    pub flags: u32,
+    /// A bmemc_value_type: what the codec found the value to be; bytes where the client has no
+    /// codec.
+    pub value_type: u32,
+    /// Index of the server that answered, from zero.
+    pub server: u32,
+    /// Of bmemc_bit.
+    pub bits: u32,
+    /// The item's version, for compare-and-swap; zero where the protocol gave none (ask with
+    /// BMEMC_FLAG_WANT_CAS).
+    pub cas: u64,
+    /// The counter after increment or decrement.
+    pub number: u64,
+    /// Seconds that the item has left, -1 for ever; zero where it was not asked for.
+    pub ttl: i64,
+    /// The key, where the answer is about one that the operation did not name.
+    pub key: bmemc_bytes,
+    pub value: bmemc_bytes,
+    /// The server's own words; this library's where it failed.
+    pub detail: bmemc_bytes,
+    /// Zero.
+    pub reserved: [u32; 6],
+}
+
+/// One item and its bytes. Any number of threads may look at it; any one may free it.
+pub struct bmemc_value {
+    item: bmemc_item,
+    _bytes: Vec<u8>,
+}
+
+/// Items and their bytes. Any number of threads may look at it; any one may free it.
+pub struct bmemc_results {
+    items: Vec<bmemc_item>,
+    _bytes: Arena,
+}
+
+/// The item of a value, borrowed from it: gone once the value is freed. NULL for NULL.
+#[no_mangle]
+pub extern "C" fn bmemc_value_item(value: Option<&bmemc_value>) -> *const bmemc_item {
+    value.map_or(ptr::null(), |value| &value.item)
+}
+
+/// Frees a value, its item and its bytes. It does not need its client any more.
+#[no_mangle]
+pub extern "C" fn bmemc_value_free(value: Option<Box<bmemc_value>>) {
+    quietly((), || drop(value));
+}
+
+/// The items in the order of what was asked, `*count` of them, borrowed from the results: gone once
+/// they are freed. NULL and a count of zero for NULL; `count` may not be NULL: then the answer is
+/// NULL.
+#[no_mangle]
+pub extern "C" fn bmemc_results_items(
+    results: Option<&bmemc_results>,
+    count: Option<&mut MaybeUninit<usize>>,
+) -> *const bmemc_item {
+    let Some(count) = count else { return ptr::null() };
+    let Some(results) = results else {
+        count.write(0);
+        return ptr::null();
+    };
+    count.write(results.items.len());
+    results.items.as_ptr()
+}
+
+/// Frees results, their items and their bytes. They do not need their client any more.
+#[no_mangle]
+pub extern "C" fn bmemc_results_free(results: Option<Box<bmemc_results>>) {
+    quietly((), || drop(results));
+}
+
+// SAFETY: the item points to `_bytes`, which move with it and which nobody changes; it may be freed on any thread.
+unsafe impl Send for bmemc_value {}
+// SAFETY: as above: shared, it is only read.
+unsafe impl Sync for bmemc_value {}
+// SAFETY: the items point to `_bytes`, which move with them and which nobody changes; they may be freed on any thread.
+unsafe impl Send for bmemc_results {}
+// SAFETY: as above: shared, they are only read.
+unsafe impl Sync for bmemc_results {}
+
+impl bmemc_item {
+    /// Everything but the bytes.
+    fn bare(answer: &Answer<'_>) -> bmemc_item {
+        bmemc_item {
+            status: answer.status.code(),
+            os_error: answer.os_error,
+            flags: answer.flags,
+            value_type: 0,
+            server: answer.server,
+            bits: answer.bits,
+            cas: answer.cas,
+            number: answer.number,
+            ttl: answer.ttl,
+            key: bmemc_bytes::EMPTY,
+            value: bmemc_bytes::EMPTY,
+            detail: bmemc_bytes::EMPTY,
+            reserved: [0; 6],
+        }
+    }
+}
+
+const UNANSWERED: &str = "a bug in libbmemc: an operation got no answer";
+
+/// The failure of an operation that the engine forgot.
+pub(super) fn unanswered() -> Error {
+    Error::new(Status::Bug, UNANSWERED)
+}
+
+/// Takes the answer of one operation and makes a bmemc_value of it.
+#[derive(Default)]
+pub(super) struct One {
+    outcome: Option<Result<bmemc_item>>,
+    bytes: Vec<u8>,
+}
+
+impl One {
+    /// The value, if there is one, and how the operation went.
+    pub(super) fn finish(self) -> Result<(Status, *mut bmemc_value)> {
+        let item = self.outcome.unwrap_or_else(|| Err(unanswered()))?;
+        match Status::from_code(item.status) {
+            Some(Status::Ok) => Ok((Status::Ok, Box::into_raw(Box::new(bmemc_value { item, _bytes: self.bytes })))),
+            other => Ok((other.unwrap_or(Status::Bug), ptr::null_mut())),
+        }
+    }
+}
+
+impl Sink for One {
+    fn room(&mut self, _index: usize, _flags: u32, len: usize) -> Room<'_> {
+        self.bytes = vec![0; len];
+        Room::Here(&mut self.bytes)
+    }
+
+    fn answer(&mut self, _index: usize, answer: Answer<'_>) {
+        if let Some(failure) = answer.error() {
+            self.outcome = Some(Err(failure));
+            return;
+        }
+        let mut item = bmemc_item::bare(&answer);
+        match answer.value {
+            Value::Borrowed(bytes) => self.bytes = bytes.to_vec(),
+            Value::Owned(bytes) => self.bytes = bytes,
+            Value::Placed(len) => self.bytes.truncate(len),
+            Value::Skipped(_) => self.bytes = Vec::new(),
+        }
+        let value = self.bytes.len();
+        self.bytes.extend_from_slice(answer.key);
+        self.bytes.extend_from_slice(answer.detail);
+        let (value, rest) = self.bytes.split_at(value);
+        let (key, detail) = rest.split_at(answer.key.len());
+        (item.value, item.key, item.detail) = (bmemc_bytes::of(value), bmemc_bytes::of(key), bmemc_bytes::of(detail));
+        self.outcome = Some(Ok(item));
+    }
+}
+
+/// Takes the answers of many operations and makes bmemc_results of them: one pass, and every
+/// pointer is final at once.
+pub(super) struct Many {
+    items: Vec<bmemc_item>,
+    arena: Arena,
+    /// The item of each operation that the engine was given.
+    places: Vec<usize>,
+}
+
+impl Many {
+    /// Room for `count` items, each of which is a failure until its answer comes.
+    pub(super) fn new(count: usize) -> Many {
+        let failure = unanswered();
+        let mut item = bmemc_item::bare(&Answer::failed(&failure));
+        item.detail = bmemc_bytes::of(UNANSWERED.as_bytes());
+        let arena = Arena::new(count.saturating_mul(128));
+        Many { items: vec![item; count], arena, places: Vec::with_capacity(count) }
+    }
+
+    /// The next operation that the engine is given is that of item `index`.
+    pub(super) fn accept(&mut self, index: usize) {
+        self.places.push(index);
+    }
+
+    /// The operation of item `index` cannot be given to the engine.
+    pub(super) fn refuse(&mut self, index: usize, error: &Error) {
+        self.fill(index, Answer::failed(&error.clone().with_bits(bits::NOT_SENT)));
+    }
+
+    pub(super) fn into_results(self) -> *mut bmemc_results {
+        Box::into_raw(Box::new(bmemc_results { items: self.items, _bytes: self.arena }))
+    }
+
+    fn fill(&mut self, index: usize, answer: Answer<'_>) {
+        let Some(item) = self.items.get_mut(index) else { return };
+        let placed = item.value.data;
+        *item = bmemc_item::bare(&answer);
+        item.key = self.arena.copy(answer.key);
+        item.detail = self.arena.copy(answer.detail);
+        item.value = match answer.value {
+            Value::Borrowed(bytes) => self.arena.copy(bytes),
+            Value::Owned(bytes) => self.arena.take(bytes),
+            Value::Placed(len) => bmemc_bytes { data: placed, len },
+            Value::Skipped(_) => bmemc_bytes::EMPTY,
+        };
+    }
+}
+
+impl Sink for Many {
+    fn room(&mut self, index: usize, _flags: u32, len: usize) -> Room<'_> {
+        let item = self.places.get(index).and_then(|place| self.items.get_mut(*place));
+        let Some(item) = item else { return Room::Skip };
+        let room = self.arena.room(len);
+        item.value.data = room.as_ptr();
+        Room::Here(room)
+    }
+
+    fn answer(&mut self, index: usize, answer: Answer<'_>) {
+        if let Some(place) = self.places.get(index) {
+            self.fill(*place, answer);
+        }
+    }
+}
