@@ -22,7 +22,9 @@ fn made() -> String {
         let cells = row.map(|cell| cell.replace('|', "\\|"));
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    text.push_str("\nMade from the table in `src/client/options.rs` (`BLESS=1 cargo test --test docs`); do not edit.\n");
+    text.push_str(
+        "\nMade from the table in `src/client/options.rs` (`BLESS=1 cargo test --test docs`); do not edit.\n",
+    );
     text
 }
 

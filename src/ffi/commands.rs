@@ -282,3 +282,60 @@ impl Sink for Into<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn into(capacity: usize, answer: impl FnOnce(&mut Into<'_>)) -> (Result<Status>, usize, u32, Vec<u8>) {
+        let mut buffer = vec![b'.'; capacity];
+        let mut sink = Into { buffer: &mut buffer, outcome: None, len: 0, flags: 0 };
+        answer(&mut sink);
+        let result = (sink.finish(), sink.len, sink.flags);
+        (result.0, result.1, result.2, buffer)
+    }
+
+    fn hit(value: Value<'_>) -> Answer<'_> {
+        Answer { flags: 7, value, ..Answer::new(Status::Ok) }
+    }
+
+    #[test]
+    fn a_value_lands_in_the_buffer_from_wherever_it_came() {
+        let (status, len, flags, buffer) = into(8, |sink| sink.answer(0, hit(Value::Borrowed(b"value"))));
+        assert_eq!((status.unwrap(), len, flags, &buffer[..]), (Status::Ok, 5, 7, &b"value..."[..]));
+        let (_, len, _, buffer) = into(5, |sink| sink.answer(0, hit(Value::Owned(b"value".to_vec()))));
+        assert_eq!((len, &buffer[..]), (5, &b"value"[..]));
+        let (_, len, _, buffer) = into(6, |sink| {
+            let Room::Here(room) = sink.room(0, 7, 5) else { panic!("no room") };
+            room.copy_from_slice(b"value");
+            sink.answer(0, hit(Value::Placed(5)));
+        });
+        assert_eq!((len, &buffer[..]), (5, &b"value."[..]));
+    }
+
+    #[test]
+    fn a_buffer_that_is_too_small_is_not_touched() {
+        for (capacity, value) in
+            [(4, Value::Borrowed(b"value")), (0, Value::Owned(b"value".to_vec())), (4, Value::Skipped(5))]
+        {
+            let (status, len, flags, buffer) = into(capacity, |sink| {
+                assert!(matches!(sink.room(0, 7, 5), Room::Skip));
+                sink.answer(0, hit(value));
+            });
+            let error = status.unwrap_err();
+            assert_eq!((error.status(), len, flags, error.bits()), (Status::Buffer, 5, 7, bits::SENT));
+            assert_eq!(error.message(), format!("the value has 5 bytes and the buffer {capacity}"));
+            assert_eq!(buffer, vec![b'.'; capacity]);
+        }
+    }
+
+    #[test]
+    fn a_miss_and_a_failure_leave_length_and_flags_zero() {
+        let (status, len, flags, _) = into(4, |sink| sink.answer(0, Answer::new(Status::NotFound)));
+        assert_eq!((status.unwrap(), len, flags), (Status::NotFound, 0, 0));
+        let late = Error::new(Status::Timeout, "too late");
+        let (status, len, flags, _) = into(4, |sink| sink.answer(0, Answer::failed(&late)));
+        assert_eq!((status.unwrap_err().status(), len, flags), (Status::Timeout, 0, 0));
+        assert_eq!(into(4, |_| ()).0.unwrap_err().status(), Status::Bug);
+    }
+}

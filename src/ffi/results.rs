@@ -237,3 +237,94 @@ impl Sink for Many {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hit(value: Value<'_>) -> Answer<'_> {
+        Answer { flags: 7, cas: 9, server: 2, key: b"key", value, detail: b"words", ..Answer::new(Status::Ok) }
+    }
+
+    fn check_hit(item: &bmemc_item, value: &[u8]) {
+        assert_eq!((item.status, item.flags, item.cas, item.server, item.reserved), (0, 7, 9, 2, [0; 6]));
+        assert_eq!(item.value.slice("value").unwrap(), value);
+        assert_eq!(item.key.slice("key").unwrap(), b"key");
+        assert_eq!(item.detail.slice("detail").unwrap(), b"words");
+    }
+
+    fn place(sink: &mut dyn Sink, index: usize, bytes: &[u8]) {
+        let Room::Here(room) = sink.room(index, 0, bytes.len()) else { panic!("no room") };
+        room.copy_from_slice(bytes);
+    }
+
+    fn finished(sink: One) -> Box<bmemc_value> {
+        let (status, value) = sink.finish().unwrap();
+        assert_eq!(status, Status::Ok);
+        // SAFETY: it was made just now, and is freed here alone.
+        unsafe { Box::from_raw(value) }
+    }
+
+    #[test]
+    fn one_keeps_its_bytes_wherever_they_came_from() {
+        let large = vec![b'x'; 100_000];
+        for value in [&b""[..], b"v", &large] {
+            let (mut borrowed, mut owned, mut placed) = (One::default(), One::default(), One::default());
+            borrowed.answer(0, hit(Value::Borrowed(value)));
+            owned.answer(0, hit(Value::Owned(value.to_vec())));
+            place(&mut placed, 0, value);
+            placed.answer(0, hit(Value::Placed(value.len())));
+            for sink in [borrowed, owned, placed] {
+                check_hit(&finished(sink).item, value);
+            }
+        }
+    }
+
+    #[test]
+    fn one_without_a_value_has_none() {
+        let mut miss = One::default();
+        miss.answer(0, Answer::new(Status::NotFound));
+        assert!(matches!(miss.finish(), Ok((Status::NotFound, value)) if value.is_null()));
+        let mut lost = One::default();
+        place(&mut lost, 0, b"half a val");
+        let error = Error::new(Status::Connection, "127.0.0.1:1: lost").with_os_error(104).with_bits(bits::SENT);
+        lost.answer(0, Answer::failed(&error));
+        let got = lost.finish().unwrap_err();
+        assert_eq!(
+            (got.status(), got.os_error(), got.bits(), got.message()),
+            (Status::Connection, 104, 1, error.message())
+        );
+        assert_eq!(One::default().finish().unwrap_err().status(), Status::Bug);
+    }
+
+    #[test]
+    fn many_answers_find_their_items() {
+        let large = vec![b'y'; 100_000];
+        let mut sink = Many::new(7);
+        sink.refuse(1, &Error::argument("opcode is 99"));
+        for index in [0, 2, 3, 4, 5, 6] {
+            sink.accept(index);
+        }
+        place(&mut sink, 2, b"placed");
+        place(&mut sink, 4, b"half a val");
+        sink.answer(4, Answer::failed(&Error::new(Status::Timeout, "too late")));
+        sink.answer(3, hit(Value::Owned(large.clone())));
+        sink.answer(1, hit(Value::Borrowed(b"borrowed")));
+        sink.answer(2, hit(Value::Placed(6)));
+        sink.answer(0, Answer::new(Status::NotFound));
+        sink.answer(99, hit(Value::NONE));
+        // SAFETY: they were made just now, and are freed here alone.
+        let results = unsafe { Box::from_raw(sink.into_results()) };
+        let items = &results.items;
+        let status: Vec<i32> = items.iter().map(|item| item.status).collect();
+        assert_eq!(status, [1, -1, 0, 0, 0, -2, -18]);
+        check_hit(&items[2], b"borrowed");
+        check_hit(&items[3], b"placed");
+        check_hit(&items[4], &large);
+        for (index, words) in [(1, "opcode is 99"), (5, "too late"), (6, UNANSWERED)] {
+            assert_eq!(items[index].detail.slice("detail").unwrap(), words.as_bytes());
+            assert_eq!(items[index].value.slice("value").unwrap(), b"");
+        }
+        assert_eq!(items[1].bits, bits::NOT_SENT);
+    }
+}

@@ -1,6 +1,6 @@
 // basic.c: what a client is for, over one protocol to one server.
 //
-//   basic PROTOCOL SERVER             SERVER: its address, or "embedded"
+//   basic SERVER PROTOCOL             SERVER: its address, or "embedded"
 
 #define _GNU_SOURCE
 #include "check.h"
@@ -293,9 +293,9 @@ static void values_outlive_their_client(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return fprintf(stderr, "usage: basic PROTOCOL SERVER\n"), 2;
-    protocol = argv[1];
-    bmemc_server *server = server_of(argv[2]);
+    if (argc != 3) return fprintf(stderr, "usage: basic SERVER PROTOCOL\n"), 2;
+    bmemc_server *server = server_of(argv[1]);
+    protocol = argv[2];
     client = client_of(address, NULL, NULL);
     RUN(set_get_delete);
     RUN(a_miss_is_no_failure);

@@ -1,7 +1,7 @@
 // misuse.c: whatever a caller does wrong, or a server, gives a status and a message that names the culprit.
 //
 //   misuse                            what needs no server, and servers that misbehave, which are made here
-//   misuse PROTOCOL SERVER            that, and what needs a server: its address, or "embedded"
+//   misuse SERVER PROTOCOL            that, and what needs a server: its address, or "embedded"
 
 #define _GNU_SOURCE
 #include "check.h"
@@ -489,7 +489,7 @@ static void buffers_that_are_too_small(void) {
 
 int main(int argc, char **argv) {
     bmemc_server *server = NULL;
-    if (argc != 1 && argc != 3) return fprintf(stderr, "usage: misuse [PROTOCOL SERVER]\n"), 2;
+    if (argc != 1 && argc != 3) return fprintf(stderr, "usage: misuse [SERVER PROTOCOL]\n"), 2;
     client = client_of("127.0.0.1:1", NULL, NULL);
     RUN(null_options);
     RUN(null_client);
@@ -511,8 +511,8 @@ int main(int argc, char **argv) {
     RUN(success_leaves_the_error_alone);
     bmemc_client_free(client);
     if (argc == 3) {
-        protocol = argv[1];
-        server = server_of(argv[2]);
+        server = server_of(argv[1]);
+        protocol = argv[2];
         RUN(no_server_listens);
         RUN(no_such_socket);
         RUN(server_closes_at_once);
