@@ -8,26 +8,29 @@ const LARGEST: usize = 1 << 20;
 /// Pieces of this size and up get a block of their own, so that they waste no rest of another.
 const OWN_BLOCK: usize = 32 * 1024;
 
-/// Blocks, of which the last takes the next small piece. No block ever grows past its capacity, so
-/// none ever moves.
+/// Blocks, of which `open` takes the next small piece. No block ever grows past its capacity, so none ever moves.
 pub struct Arena {
-    blocks: Vec<Vec<u8>>,
-    large: Vec<Vec<u8>>,
+    open: Vec<u8>,
+    full: Vec<Vec<u8>>,
     next: usize,
 }
 
 impl Arena {
-    /// An arena whose first block will have about `expected` bytes; nothing is allocated before
-    /// there is a piece.
+    /// An arena whose first block will have about `expected` bytes; nothing is allocated before there is a piece.
     pub fn new(expected: usize) -> Arena {
-        Arena { blocks: Vec::new(), large: Vec::new(), next: expected.clamp(256, LARGEST) }
+        Arena { open: Vec::new(), full: Vec::new(), next: expected.clamp(256, LARGEST) }
     }
 
     /// Keeps a copy of these bytes.
+    #[inline]
     pub fn copy(&mut self, bytes: &[u8]) -> bmemc_bytes {
         if bytes.is_empty() {
             return bmemc_bytes::EMPTY;
         }
+        self.copy_some(bytes)
+    }
+
+    fn copy_some(&mut self, bytes: &[u8]) -> bmemc_bytes {
         if bytes.len() >= OWN_BLOCK {
             return self.take(bytes.to_vec());
         }
@@ -40,15 +43,15 @@ impl Arena {
     /// Keeps these bytes themselves.
     pub fn take(&mut self, bytes: Vec<u8>) -> bmemc_bytes {
         let kept = bmemc_bytes::of(&bytes);
-        self.large.push(bytes);
+        self.full.push(bytes);
         kept
     }
 
     /// A place for `len` bytes that are to be written.
     pub fn room(&mut self, len: usize) -> &mut [u8] {
         if len >= OWN_BLOCK {
-            self.large.push(vec![0; len]);
-            return self.large.last_mut().map_or(&mut [], Vec::as_mut_slice);
+            self.full.push(vec![0; len]);
+            return self.full.last_mut().map_or(&mut [], Vec::as_mut_slice);
         }
         let block = self.block(len);
         let start = block.len();
@@ -57,14 +60,19 @@ impl Arena {
     }
 
     /// A block in which `len` more bytes fit.
+    #[inline]
     fn block(&mut self, len: usize) -> &mut Vec<u8> {
-        let fits = self.blocks.last().is_some_and(|block| block.capacity() - block.len() >= len);
-        if !fits {
-            self.blocks.push(Vec::with_capacity(self.next.max(len)));
-            self.next = (self.next * 2).min(LARGEST);
+        if self.open.capacity() - self.open.len() < len {
+            self.open_another(len);
         }
-        let last = self.blocks.len() - 1;
-        &mut self.blocks[last]
+        &mut self.open
+    }
+
+    #[cold]
+    fn open_another(&mut self, len: usize) {
+        let another = Vec::with_capacity(self.next.max(len));
+        self.full.push(std::mem::replace(&mut self.open, another));
+        self.next = (self.next * 2).min(LARGEST);
     }
 }
 
@@ -92,6 +100,7 @@ mod tests {
         for (bytes, placed) in kept {
             assert_eq!(placed.slice("kept").unwrap(), bytes);
         }
-        assert!(arena.blocks.len() < 20, "{} blocks", arena.blocks.len());
+        let (large, small) = (2000 / 3 + 3, 20);
+        assert!(arena.full.len() < large + small, "{} blocks", arena.full.len());
     }
 }

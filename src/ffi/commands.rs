@@ -6,7 +6,7 @@
 use super::bytes::bmemc_bytes;
 use super::client::bmemc_client;
 use super::guard::{array, guard, handle, null, number, place};
-use super::results::{bmemc_results, bmemc_value, unanswered, Many, One};
+use super::results::{bmemc_results, bmemc_value, result_of, unanswered, Many, One};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::Client;
 use crate::error::{bits, Error, Result, Status};
@@ -221,10 +221,6 @@ impl Sink for Outcome {
     fn answer(&mut self, _index: usize, answer: Answer<'_>) {
         self.outcome = Some(result_of(&answer));
     }
-}
-
-fn result_of(answer: &Answer<'_>) -> Result<Status> {
-    answer.error().map_or(Ok(answer.status), Err)
 }
 
 /// A buffer of the caller's.

@@ -101,8 +101,9 @@ unsafe impl Send for bmemc_results {}
 unsafe impl Sync for bmemc_results {}
 
 impl bmemc_item {
-    /// Everything but the bytes.
-    fn bare(answer: &Answer<'_>) -> bmemc_item {
+    /// An item with all of an answer but its bytes, and with these.
+    #[inline]
+    fn new(answer: &Answer<'_>, key: bmemc_bytes, detail: bmemc_bytes) -> bmemc_item {
         bmemc_item {
             status: answer.status.code(),
             os_error: answer.os_error,
@@ -113,9 +114,9 @@ impl bmemc_item {
             cas: answer.cas,
             number: answer.number,
             ttl: answer.ttl,
-            key: bmemc_bytes::EMPTY,
+            key,
             value: bmemc_bytes::EMPTY,
-            detail: bmemc_bytes::EMPTY,
+            detail,
             reserved: [0; 6],
         }
     }
@@ -128,21 +129,48 @@ pub(super) fn unanswered() -> Error {
     Error::new(Status::Bug, UNANSWERED)
 }
 
+/// The status of an answer, or the failure that it tells of.
+#[inline]
+pub(super) fn result_of(answer: &Answer<'_>) -> Result<Status> {
+    match answer.error() {
+        Some(error) => Err(error),
+        None => Ok(answer.status),
+    }
+}
+
 /// Takes the answer of one operation and makes a bmemc_value of it.
 #[derive(Default)]
 pub(super) struct One {
-    outcome: Option<Result<bmemc_item>>,
+    outcome: Option<Result<Status>>,
     bytes: Vec<u8>,
+    value: Option<Box<bmemc_value>>,
 }
 
 impl One {
-    /// The value, if there is one, and how the operation went.
+    /// How the operation went, and the value if there is one.
     pub(super) fn finish(self) -> Result<(Status, *mut bmemc_value)> {
-        let item = self.outcome.unwrap_or_else(|| Err(unanswered()))?;
-        match Status::from_code(item.status) {
-            Some(Status::Ok) => Ok((Status::Ok, Box::into_raw(Box::new(bmemc_value { item, _bytes: self.bytes })))),
-            other => Ok((other.unwrap_or(Status::Bug), ptr::null_mut())),
-        }
+        let status = self.outcome.unwrap_or_else(|| Err(unanswered()))?;
+        Ok((status, self.value.map_or(ptr::null_mut(), Box::into_raw)))
+    }
+
+    fn keep(&mut self, answer: Answer<'_>) {
+        let mut item = bmemc_item::new(&answer, bmemc_bytes::EMPTY, bmemc_bytes::EMPTY);
+        let mut bytes = match answer.value {
+            Value::Borrowed(value) => value.to_vec(),
+            Value::Owned(value) => value,
+            Value::Placed(len) => {
+                self.bytes.truncate(len);
+                std::mem::take(&mut self.bytes)
+            }
+            Value::Skipped(_) => Vec::new(),
+        };
+        let value = bytes.len();
+        bytes.extend_from_slice(answer.key);
+        bytes.extend_from_slice(answer.detail);
+        let (value, rest) = bytes.split_at(value);
+        let (key, detail) = rest.split_at(answer.key.len());
+        (item.value, item.key, item.detail) = (bmemc_bytes::of(value), bmemc_bytes::of(key), bmemc_bytes::of(detail));
+        self.value = Some(Box::new(bmemc_value { item, _bytes: bytes }));
     }
 }
 
@@ -153,24 +181,11 @@ impl Sink for One {
     }
 
     fn answer(&mut self, _index: usize, answer: Answer<'_>) {
-        if let Some(failure) = answer.error() {
-            self.outcome = Some(Err(failure));
-            return;
+        self.value = None;
+        self.outcome = Some(result_of(&answer));
+        if answer.status == Status::Ok {
+            self.keep(answer);
         }
-        let mut item = bmemc_item::bare(&answer);
-        match answer.value {
-            Value::Borrowed(bytes) => self.bytes = bytes.to_vec(),
-            Value::Owned(bytes) => self.bytes = bytes,
-            Value::Placed(len) => self.bytes.truncate(len),
-            Value::Skipped(_) => self.bytes = Vec::new(),
-        }
-        let value = self.bytes.len();
-        self.bytes.extend_from_slice(answer.key);
-        self.bytes.extend_from_slice(answer.detail);
-        let (value, rest) = self.bytes.split_at(value);
-        let (key, detail) = rest.split_at(answer.key.len());
-        (item.value, item.key, item.detail) = (bmemc_bytes::of(value), bmemc_bytes::of(key), bmemc_bytes::of(detail));
-        self.outcome = Some(Ok(item));
     }
 }
 
@@ -186,9 +201,8 @@ pub(super) struct Many {
 impl Many {
     /// Room for `count` items, each of which is a failure until its answer comes.
     pub(super) fn new(count: usize) -> Many {
-        let failure = unanswered();
-        let mut item = bmemc_item::bare(&Answer::failed(&failure));
-        item.detail = bmemc_bytes::of(UNANSWERED.as_bytes());
+        let words = bmemc_bytes::of(UNANSWERED.as_bytes());
+        let item = bmemc_item::new(&Answer::new(Status::Bug), bmemc_bytes::EMPTY, words);
         let arena = Arena::new(count.saturating_mul(128));
         Many { items: vec![item; count], arena, places: Vec::with_capacity(count) }
     }
@@ -210,9 +224,7 @@ impl Many {
     fn fill(&mut self, index: usize, answer: Answer<'_>) {
         let Some(item) = self.items.get_mut(index) else { return };
         let placed = item.value.data;
-        *item = bmemc_item::bare(&answer);
-        item.key = self.arena.copy(answer.key);
-        item.detail = self.arena.copy(answer.detail);
+        *item = bmemc_item::new(&answer, self.arena.copy(answer.key), self.arena.copy(answer.detail));
         item.value = match answer.value {
             Value::Borrowed(bytes) => self.arena.copy(bytes),
             Value::Owned(bytes) => self.arena.take(bytes),
