@@ -1,6 +1,7 @@
 //! Bytes: how keys, values and words cross.
 
-use crate::error::{Error, Result};
+use super::guard::refused;
+use crate::error::Result;
 
 /// Bytes that are only looked at. As an argument: `len` readable bytes, which stay as they are
 /// during the call and are not kept after it; `data` may be NULL only where `len` is zero. As a
@@ -30,10 +31,10 @@ impl bmemc_bytes {
             return Ok(&[]);
         }
         if self.data.is_null() {
-            return Err(Error::argument(format!("{name}: data is NULL and len is {}", self.len)));
+            return Err(refused(format!("{name}: data is NULL and len is {}", self.len)));
         }
         if self.len > isize::MAX as usize {
-            return Err(Error::argument(format!("{name}: len is {}, more than memory holds", self.len)));
+            return Err(refused(format!("{name}: len is {}, more than memory holds", self.len)));
         }
         // SAFETY: the type's own contract: so many readable bytes, unchanged during the call; and `self` lives no longer.
         Ok(unsafe { std::slice::from_raw_parts(self.data, self.len) })
@@ -42,8 +43,7 @@ impl bmemc_bytes {
     /// The bytes as text.
     pub fn text(&self, name: &str) -> Result<&str> {
         let bytes = self.slice(name)?;
-        std::str::from_utf8(bytes)
-            .map_err(|_| Error::argument(format!("{name}: \"{}\" is not UTF-8", bytes.escape_ascii())))
+        std::str::from_utf8(bytes).map_err(|_| refused(format!("{name}: \"{}\" is not UTF-8", bytes.escape_ascii())))
     }
 }
 

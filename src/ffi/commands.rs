@@ -5,7 +5,7 @@
 
 use super::bytes::bmemc_bytes;
 use super::client::bmemc_client;
-use super::guard::{array, guard, handle, null, number, place};
+use super::guard::{array, guard, handle, null, number, place, refused};
 use super::results::{bmemc_results, bmemc_value, result_of, unanswered, Many, One};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::Client;
@@ -232,7 +232,7 @@ fn writable<'a>(buffer: *mut u8, capacity: usize) -> Result<&'a mut [u8]> {
         return Err(null("buffer"));
     }
     if capacity > isize::MAX as usize {
-        return Err(Error::argument(format!("capacity is {capacity}, more than memory holds")));
+        return Err(refused(format!("capacity is {capacity}, more than memory holds")));
     }
     // SAFETY: the contract of bmemc_get_into: so many bytes, the callee's during the call. They are only written.
     Ok(unsafe { std::slice::from_raw_parts_mut(buffer, capacity) })

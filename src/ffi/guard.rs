@@ -3,7 +3,7 @@
 //! here turn C's pointers into Rust's references.
 
 use super::status::{bmemc_error, bmemc_status};
-use crate::error::{Error, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use std::any::Any;
 use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -41,10 +41,16 @@ fn bug(panic: Box<dyn Any + Send>) -> Error {
     Error::new(Status::Bug, format!("a bug in libbmemc: {text}"))
 }
 
+/// An argument that is wrong in itself: nothing was sent.
+#[cold]
+pub fn refused(words: String) -> Error {
+    Error::argument(words).with_bits(bits::NOT_SENT)
+}
+
 /// Says that a parameter must not be NULL.
 #[cold]
 pub fn null(name: &str) -> Error {
-    Error::argument(format!("{name} is NULL"))
+    refused(format!("{name} is NULL"))
 }
 
 /// Says what this version does not do yet.
@@ -80,7 +86,7 @@ pub unsafe fn array<'a, T>(data: *const T, count: usize, name: &str) -> Result<&
         return Err(null(name));
     }
     if count > isize::MAX as usize / size_of::<T>() {
-        return Err(Error::argument(format!("{name}: no memory holds {count} of them")));
+        return Err(refused(format!("{name}: no memory holds {count} of them")));
     }
     // SAFETY: the caller's promise; not NULL, and no longer than a slice may be.
     Ok(unsafe { std::slice::from_raw_parts(data, count) })

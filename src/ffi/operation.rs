@@ -4,7 +4,7 @@
 use super::bytes::bmemc_bytes;
 use super::client::bmemc_client;
 use super::commands::{many, one};
-use super::guard::{array, guard, handle, place};
+use super::guard::{array, guard, handle, place, refused};
 use super::results::{bmemc_results, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
 use crate::error::{Error, Result};
@@ -200,19 +200,19 @@ impl bmemc_op {
 
     fn check(&self) -> Result<()> {
         if self.reserved != [0; 8] {
-            return Err(Error::argument(format!("reserved is {:?}; zero the bmemc_op first", self.reserved)));
+            return Err(refused(format!("reserved is {:?}; zero the bmemc_op first", self.reserved)));
         }
         if self.op_flags & !op_flags::ALL != 0 {
             let (given, unknown) = (self.op_flags, self.op_flags & !op_flags::ALL);
             let words =
                 format!("op_flags is {given:#x}, of which {unknown:#x} is unknown; there are {:#x}", op_flags::ALL);
-            return Err(Error::argument(words));
+            return Err(refused(words));
         }
         if self.value_type > MOST_VALUE_TYPE {
-            return Err(Error::argument(format!("value_type is {}; it is 0 to {MOST_VALUE_TYPE}", self.value_type)));
+            return Err(refused(format!("value_type is {}; it is 0 to {MOST_VALUE_TYPE}", self.value_type)));
         }
         if !(-1..=9).contains(&self.compress_level) {
-            return Err(Error::argument(format!("compress_level is {}; it is -1 to 9", self.compress_level)));
+            return Err(refused(format!("compress_level is {}; it is -1 to 9", self.compress_level)));
         }
         Ok(())
     }
@@ -220,7 +220,7 @@ impl bmemc_op {
     #[cold]
     fn unknown_opcode(&self) -> Error {
         let last = Command::ALL.len();
-        Error::argument(format!("opcode is {}; it is 1 (BMEMC_OP_GET) to {last} (BMEMC_OP_RAW)", self.opcode))
+        refused(format!("opcode is {}; it is 1 (BMEMC_OP_GET) to {last} (BMEMC_OP_RAW)", self.opcode))
     }
 }
 

@@ -4,11 +4,11 @@
 //! do.
 
 use super::client::bmemc_client;
-use super::guard::{array, guard, handle, not_yet, null, number, place, quietly};
+use super::guard::{array, guard, handle, not_yet, null, number, place, quietly, refused};
 use super::operation::bmemc_op;
 use super::results::{bmemc_item, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::mem::MaybeUninit;
 use std::os::raw::c_int;
 
@@ -158,7 +158,7 @@ fn check_room<T>(place: *mut T, capacity: usize, name: &str) -> Result<()> {
         return Err(null(name));
     }
     if capacity > isize::MAX as usize / size_of::<T>() {
-        return Err(Error::argument(format!("{name}: no memory holds {capacity} of them")));
+        return Err(refused(format!("{name}: no memory holds {capacity} of them")));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use super::arena::Arena;
 use super::bytes::bmemc_bytes;
 use super::guard::quietly;
-use crate::error::{bits, Error, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::operation::{Answer, Room, Sink, Value};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -214,7 +214,7 @@ impl Many {
 
     /// The operation of item `index` cannot be given to the engine.
     pub(super) fn refuse(&mut self, index: usize, error: &Error) {
-        self.fill(index, Answer::failed(&error.clone().with_bits(bits::NOT_SENT)));
+        self.fill(index, Answer::failed(error));
     }
 
     pub(super) fn into_results(self) -> *mut bmemc_results {
@@ -252,7 +252,9 @@ impl Sink for Many {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guard::refused;
     use super::*;
+    use crate::error::bits;
 
     fn hit(value: Value<'_>) -> Answer<'_> {
         Answer { flags: 7, cas: 9, server: 2, key: b"key", value, detail: b"words", ..Answer::new(Status::Ok) }
@@ -313,7 +315,7 @@ mod tests {
     fn many_answers_find_their_items() {
         let large = vec![b'y'; 100_000];
         let mut sink = Many::new(7);
-        sink.refuse(1, &Error::argument("opcode is 99"));
+        sink.refuse(1, &refused("opcode is 99".into()));
         for index in [0, 2, 3, 4, 5, 6] {
             sink.accept(index);
         }

@@ -210,7 +210,7 @@ static void refused(bmemc_op op, const char *word) {
     bmemc_results *results = NULL;
     size_t count = 0;
     ARGUMENT(word, bmemc_call(client, &op, &value, e));
-    EXPECT(value == NULL);
+    EXPECT(value == NULL && error.bits == BMEMC_BIT_NOT_SENT);
     STATUS(BMEMC_OK, bmemc_execute(client, &op, 1, &results, e));
     const bmemc_item *item = bmemc_results_items(results, &count);
     EXPECT(count == 1 && item->status == BMEMC_E_ARGUMENT && contains(item->detail, word));
