@@ -11,8 +11,8 @@
 //   it failed. A failure is never a miss.
 // - The last parameter of a call that can fail is a bmemc_error of the caller's, or NULL. It is
 //   written on failure only.
-// - `T **out` is the caller's on BMEMC_OK, to be freed with T's own ..._free(), and is set to NULL on
-//   anything else. A `const T *` that is returned is borrowed: it lives as long as what it came
+// - `T **out` is the caller's on BMEMC_OK, to be freed with T's own ..._free(), and is set to NULL
+//   on anything else. A `const T *` that is returned is borrowed: it lives as long as what it came
 //   from. Freeing NULL does nothing.
 // - NULL for any other pointer is BMEMC_E_ARGUMENT, and the message names the parameter; where NULL
 //   is allowed, it is said. A handle must be one that the library made and that was not freed.
