@@ -1,0 +1,740 @@
+// bmemc.h: a memcached client for C, and for every language that can call C.
+//
+// Chapters, from simple to expert; stop reading where you have what you need:
+//   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
+//   7 every operation    8 servers of a client in use    9 queue    10 counters and events
+//   11 embedded server
+//
+// What holds everywhere:
+// - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
+// - A status tells how a call went: 0 done; positive: the server said no (a miss, say); negative:
+//   it failed. A failure is never a miss.
+// - The last parameter of a call that can fail is a bmemc_error of the caller's, or NULL. It is
+//   written on failure only.
+// - `T **out` is the caller's on BMEMC_OK, to be freed with T's own ..._free(), and is set to NULL
+//   on anything else. A `const T *` that is returned is borrowed: it lives as long as what it came
+//   from. Freeing NULL does nothing.
+// - NULL for any other pointer is BMEMC_E_ARGUMENT, and the message names the parameter; where NULL
+//   is allowed, it is said. A handle must be one that the library made and that was not freed.
+// - Each type says which threads may use it. The library has no threads of its own but for name
+//   lookups and embedded servers.
+// - bmemc_op must be zeroed before it is filled in: a field that an operation does not use must be
+//   zero, so that it can get a meaning later; a reserved one that is not is BMEMC_E_ARGUMENT.
+// - Enums may grow, and reserved fields get names; nothing that is here changes its meaning.
+// - What this version does not do yet answers BMEMC_E_UNSUPPORTED, "not supported yet: ...".
+//
+// Made from src/ffi (tests/header.rs); do not edit.
+
+#ifndef BMEMC_H
+#define BMEMC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The version of this header; bmemc_version() is that of the library that is running.
+#define BMEMC_VERSION_MAJOR 0
+#define BMEMC_VERSION_MINOR 1
+#define BMEMC_VERSION_PATCH 0
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ================================================================================================
+// Chapter 1
+// Status and errors: how a call went, and why.
+// ================================================================================================
+
+// How a call went. Zero: done. Positive: the server said no, and nothing is wrong. Negative: it
+// failed. The numbers never change; more may come, and bmemc_status_text() of the library that is
+// running knows them.
+typedef enum {
+    // Done; for a read: a hit.
+    BMEMC_OK = 0,
+    // A miss: there is no such key.
+    BMEMC_NOT_FOUND = 1,
+    // The condition of add, replace, append or prepend did not hold.
+    BMEMC_NOT_STORED = 2,
+    // The item has changed since its cas was read, or add found it there (binary protocol).
+    BMEMC_EXISTS = 3,
+    // An argument or an option is NULL, missing, too long or out of range; the message names it.
+    BMEMC_E_ARGUMENT = -1,
+    // The deadline passed; the bits tell whether the server may have done it.
+    BMEMC_E_TIMEOUT = -2,
+    // The server's name could not be looked up.
+    BMEMC_E_DNS = -3,
+    // No connection could be made, or it was lost.
+    BMEMC_E_CONNECTION = -4,
+    // TLS could not be agreed on, or the certificate was refused.
+    BMEMC_E_TLS = -5,
+    // The server wants authentication, or refused it.
+    BMEMC_E_AUTH = -6,
+    // The server sent what the protocol does not allow, or an answer to another request.
+    BMEMC_E_PROTOCOL = -7,
+    // The server answered CLIENT_ERROR: it found the request malformed.
+    BMEMC_E_CLIENT_ERROR = -8,
+    // The server answered SERVER_ERROR: it could not do it now.
+    BMEMC_E_SERVER_ERROR = -9,
+    // The server does not know the command.
+    BMEMC_E_UNKNOWN_COMMAND = -10,
+    // The value is larger than the server or this client takes.
+    BMEMC_E_TOO_LARGE = -11,
+    // The caller's buffer is smaller than the value.
+    BMEMC_E_BUFFER = -12,
+    // Too many operations are waiting already (option max_waiting).
+    BMEMC_E_BUSY = -13,
+    // The value was received but could not be decoded.
+    BMEMC_E_DECODE = -14,
+    // The caller cancelled the operation.
+    BMEMC_E_CANCELLED = -15,
+    // The client was closed.
+    BMEMC_E_CLOSED = -16,
+    // The handle was made before a fork(), in the parent.
+    BMEMC_E_FORKED = -17,
+    // A bug in this library. The handle can only be freed.
+    BMEMC_E_BUG = -18,
+    // The library, this kind of client or this protocol does not have it.
+    BMEMC_E_UNSUPPORTED = -19,
+} bmemc_status;
+
+// Bits of `bmemc_error.bits` and `bmemc_item.bits`; more may come.
+typedef enum {
+    // The request left this process in full. Without it, it was certainly not executed.
+    BMEMC_BIT_SENT = 1,
+    // Not one byte of the request was sent: sending it again is safe.
+    BMEMC_BIT_NOT_SENT = 2,
+    // The request may or may not have been executed.
+    BMEMC_BIT_UNKNOWN_OUTCOME = 4,
+    // Meta protocol: the item is stale.
+    BMEMC_BIT_STALE = 8,
+    // Meta protocol: this caller won the right to refill the item.
+    BMEMC_BIT_WIN = 16,
+    // Meta protocol: another caller has won the right to refill the item.
+    BMEMC_BIT_WON_BY_OTHER = 32,
+} bmemc_bit;
+
+// What went wrong, in words. It lives with the caller, needs no initialisation, and is written in
+// full, and only, by a call that returns a negative status. Every parameter of this type may be
+// NULL. One thread at a time.
+typedef struct {
+    // A bmemc_status, always negative.
+    int32_t status;
+    // errno of the system call that failed, else zero.
+    int32_t os_error;
+    // Of bmemc_bit: whether the request was sent.
+    uint32_t bits;
+    // UTF-8: the value at fault and what is accepted. Cut where it is too long; always ends with a
+    // zero byte.
+    char message[244];
+} bmemc_error;
+
+// The version of the library that is running, as "1.2.3". Never NULL, never freed; any thread.
+const char *bmemc_version(void);
+
+// A few words for a status, such as "timed out"; "unknown status" for a number that the library
+// does not know. Never NULL, never freed; any thread.
+const char *bmemc_status_text(int32_t status);
+
+// The name of a status as it is written here, such as "BMEMC_E_TIMEOUT"; "unknown status" for a
+// number that the library does not know. Never NULL, never freed; any thread.
+const char *bmemc_status_name(int32_t status);
+
+// ================================================================================================
+// Chapter 2
+// Bytes: how keys, values and words cross.
+// ================================================================================================
+
+// Bytes that are only looked at. As an argument: `len` readable bytes, which stay as they are
+// during the call and are not kept after it; `data` may be NULL only where `len` is zero. As a
+// result: `data` is never NULL but where it is said.
+typedef struct {
+    const uint8_t *data;
+    size_t len;
+} bmemc_bytes;
+
+// ================================================================================================
+// Chapter 3
+// Options: how a client is to be. They are set by name, with values written as in a configuration
+// file; docs/options.md lists them, and bmemc_option_at() does so for programs.
+// ================================================================================================
+
+// How a client is to be: its servers and its options. One thread at a time.
+typedef struct bmemc_options bmemc_options;
+
+// One option there is. Everything in it is text that ends with a zero byte, is never NULL and is
+// never freed.
+typedef struct {
+    // What bmemc_options_set() calls it, as "timeout_ms".
+    const char *name;
+    // Its value where none is set, as "1000".
+    const char *default_value;
+    // What values it accepts, as "a whole number from 1 to 86400000".
+    const char *accepts;
+    // What it does, in one line, with its unit.
+    const char *about;
+} bmemc_option;
+
+// Makes options: no server, everything at its default. Never NULL; the caller's, to be freed.
+bmemc_options *bmemc_options_new(void);
+
+// Frees options. A client that was made from them stays as it is.
+void bmemc_options_free(bmemc_options *options);
+
+// Sets an option: "timeout_ms" to "500", "protocol" to "binary". The last value counts.
+// BMEMC_E_ARGUMENT: there is no such option, or it does not accept the value; the message names
+// both, with what is accepted.
+bmemc_status bmemc_options_set(bmemc_options *options,
+                               bmemc_bytes name,
+                               bmemc_bytes value,
+                               bmemc_error *error);
+
+// Adds a server: `address` is "host", "host:port", "1.2.3.4:port", "[::1]:port", "::1" or
+// "/path/of/socket"; the port is 11211 where none is given. `name` is what a hash ring knows it
+// by; empty: the address as it is written. `weight` is its share of the keys, 1 or more. A host
+// name is looked up when it is first needed, not here.
+// BMEMC_E_ARGUMENT: the address is none of these, or the weight is 0; the message quotes it.
+bmemc_status bmemc_options_add_server(bmemc_options *options,
+                                      bmemc_bytes address,
+                                      bmemc_bytes name,
+                                      uint32_t weight,
+                                      bmemc_error *error);
+
+// Option `index` of all there are, in the order of docs/options.md; NULL past the last one. Any
+// thread.
+const bmemc_option *bmemc_option_at(size_t index);
+
+// ================================================================================================
+// Chapter 4
+// Client: what talks to the servers.
+// ================================================================================================
+
+// A client of one or more servers. Any number of threads may use one at once, which is why it is
+// `const` everywhere: one client a program is usual, and the fastest. After a fork() the child may
+// use it too: it opens connections of its own.
+typedef struct bmemc_client bmemc_client;
+
+// Makes a client of the servers and options as they are now. No connection is opened until the
+// first call.
+// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server.
+bmemc_status bmemc_client_new(const bmemc_options *options, bmemc_client **out, bmemc_error *error);
+
+// Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
+// also while others are inside a call; any number of times. It must still be freed. NULL is
+// ignored.
+void bmemc_client_close(const bmemc_client *client);
+
+// Closes a client and gives the caller's reference back. No other thread may be inside a call with
+// it, nor begin one: close it and join them first. Operations on a queue hold a reference of their
+// own, so queues may be freed before or after.
+void bmemc_client_free(bmemc_client *client);
+
+// ================================================================================================
+// Chapter 5
+// Values and results: what was answered. An item is always reached by a pointer, so that it can
+// grow.
+// ================================================================================================
+
+// Items and their bytes. Any number of threads may look at it; any one may free it.
+typedef struct bmemc_results bmemc_results;
+
+// One item and its bytes. Any number of threads may look at it; any one may free it.
+typedef struct bmemc_value bmemc_value;
+
+// Everything that an operation can be answered; what it was not is zero or empty. Borrowed from
+// the bmemc_value or the bmemc_results that it belongs to, and never written to.
+typedef struct {
+    // A bmemc_status. Where it is negative, `detail` tells why, `os_error` and `bits` are as in
+    // bmemc_error.
+    int32_t status;
+    // errno of the system call that failed, else zero.
+    int32_t os_error;
+    // The flags that the item was stored with.
+    uint32_t flags;
+    // A bmemc_value_type: what the codec found the value to be; bytes where the client has no
+    // codec.
+    uint32_t value_type;
+    // Index of the server that answered, from zero.
+    uint32_t server;
+    // Of bmemc_bit.
+    uint32_t bits;
+    // The item's version, for compare-and-swap; zero where the protocol gave none (ask with
+    // BMEMC_FLAG_WANT_CAS).
+    uint64_t cas;
+    // The counter after increment or decrement.
+    uint64_t number;
+    // Seconds that the item has left, -1 for ever; zero where it was not asked for.
+    int64_t ttl;
+    // The key, where the answer is about one that the operation did not name.
+    bmemc_bytes key;
+    bmemc_bytes value;
+    // The server's own words; this library's where it failed.
+    bmemc_bytes detail;
+    // Zero.
+    uint32_t reserved[6];
+} bmemc_item;
+
+// The item of a value, borrowed from it: gone once the value is freed. NULL for NULL.
+const bmemc_item *bmemc_value_item(const bmemc_value *value);
+
+// Frees a value, its item and its bytes. It does not need its client any more.
+void bmemc_value_free(bmemc_value *value);
+
+// The items in the order of what was asked, `*count` of them, borrowed from the results: gone once
+// they are freed. NULL and a count of zero for NULL; `count` may not be NULL: then the answer is
+// NULL.
+const bmemc_item *bmemc_results_items(const bmemc_results *results, size_t *count);
+
+// Frees results, their items and their bytes. They do not need their client any more.
+void bmemc_results_free(bmemc_results *results);
+
+// ================================================================================================
+// Chapter 6
+// Commands: shorthands for what is wanted most, with the client's defaults. Each is one of chapter
+// 7's operations; what cannot be told here (cas, a deadline of its own, no reply ...) is said
+// there. Keys have 1 to 250 bytes; over the text and meta protocols without spaces and control
+// characters, over binary any bytes.
+// ================================================================================================
+
+// Reads the value of a key. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: a
+// miss, `*out` is NULL.
+bmemc_status bmemc_get(const bmemc_client *client,
+                       bmemc_bytes key,
+                       bmemc_value **out,
+                       bmemc_error *error);
+
+// Reads the value of a key into `buffer`, of `capacity` bytes: nothing is allocated. `*len`
+// becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
+// the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
+// BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: `capacity` is less than `*len`; the buffer's content is
+// undefined, and the connection is kept.
+bmemc_status bmemc_get_into(const bmemc_client *client,
+                            bmemc_bytes key,
+                            uint8_t *buffer,
+                            size_t capacity,
+                            size_t *len,
+                            uint32_t *flags,
+                            bmemc_error *error);
+
+// Reads many keys in as few round trips as possible. Item `i` answers `keys[i]`, a miss and a
+// failure too: each has its own status, and BMEMC_OK says only that there are results, which are
+// the caller's, to be freed. `keys` may be NULL where `count` is zero.
+bmemc_status bmemc_get_many(const bmemc_client *client,
+                            const bmemc_bytes *keys,
+                            size_t count,
+                            bmemc_results **out,
+                            bmemc_error *error);
+
+// Stores a value, whatever was there before. `flags`: any number, which comes back with the value.
+// `ttl`: seconds to live; 0: until evicted; negative: gone at once; up to 999,999,999: from now
+// on, over 30 days too; from 1,000,000,000 on: a Unix time.
+// BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I) or than option
+// max_value_bytes.
+bmemc_status bmemc_set(const bmemc_client *client,
+                       bmemc_bytes key,
+                       bmemc_bytes value,
+                       uint32_t flags,
+                       int64_t ttl,
+                       bmemc_error *error);
+
+// Stores many values in as few round trips as possible, all with the same `flags` and `ttl` (as
+// bmemc_set()): `values[i]` under `keys[i]`. Results as those of bmemc_get_many(). Values with a
+// cas, or a ttl, of their own: bmemc_execute().
+bmemc_status bmemc_set_many(const bmemc_client *client,
+                            const bmemc_bytes *keys,
+                            const bmemc_bytes *values,
+                            size_t count,
+                            uint32_t flags,
+                            int64_t ttl,
+                            bmemc_results **out,
+                            bmemc_error *error);
+
+// Deletes a key. BMEMC_NOT_FOUND: there was none.
+bmemc_status bmemc_delete(const bmemc_client *client, bmemc_bytes key, bmemc_error *error);
+
+// Deletes many keys in as few round trips as possible. Results as those of bmemc_get_many().
+bmemc_status bmemc_delete_many(const bmemc_client *client,
+                               const bmemc_bytes *keys,
+                               size_t count,
+                               bmemc_results **out,
+                               bmemc_error *error);
+
+// Asks the server for its version: the item's `value` is text such as "1.6.18". On BMEMC_OK `*out`
+// is the caller's, to be freed.
+bmemc_status bmemc_client_version(const bmemc_client *client,
+                                  bmemc_value **out,
+                                  bmemc_error *error);
+
+// ================================================================================================
+// Chapter 7
+// Every operation: all that a call can be told is a field of bmemc_op, all that it can answer a
+// field of bmemc_item.
+// ================================================================================================
+
+// What is asked of the server: `bmemc_op.opcode`. In brackets the fields that it uses beside
+// `key`; the numbers never change. Those that this version does not have answer
+// BMEMC_E_UNSUPPORTED.
+typedef enum {
+    // Reads a value.
+    BMEMC_OP_GET = 1,
+    // Reads a value and gives it a new ttl. [ttl]
+    BMEMC_OP_GET_AND_TOUCH = 2,
+    // Stores a value, whatever was there; with a cas, only if the item still has it. [value,
+    // flags, ttl, cas]
+    BMEMC_OP_SET = 3,
+    // Stores a value if there is none. [value, flags, ttl]
+    BMEMC_OP_ADD = 4,
+    // Stores a value if there is one. [value, flags, ttl, cas]
+    BMEMC_OP_REPLACE = 5,
+    // Puts bytes behind a value. [value, cas]
+    BMEMC_OP_APPEND = 6,
+    // Puts bytes before a value. [value, cas]
+    BMEMC_OP_PREPEND = 7,
+    // Deletes a key. [cas]
+    BMEMC_OP_DELETE = 8,
+    // Adds to a counter, a value of decimal digits; it wraps at 64 bits. [delta, cas; initial and
+    // ttl with BMEMC_FLAG_CREATE]
+    BMEMC_OP_INCREMENT = 9,
+    // Subtracts from a counter; it stops at zero. [as increment]
+    BMEMC_OP_DECREMENT = 10,
+    // Gives an item a new ttl. [ttl]
+    BMEMC_OP_TOUCH = 11,
+    // Drops every item of the server. No key. [ttl: in so many seconds]
+    BMEMC_OP_FLUSH_ALL = 12,
+    // Asks for statistics. [key: which; empty: the general ones]
+    BMEMC_OP_STATS = 13,
+    // Asks for the server's version. No key.
+    BMEMC_OP_VERSION = 14,
+    // Sets how much the server logs. No key. [delta: the level]
+    BMEMC_OP_VERBOSITY = 15,
+    // Does nothing, in one round trip. No key.
+    BMEMC_OP_NOOP = 16,
+    // Sets the server's memory limit. No key. [delta: megabytes]
+    BMEMC_OP_CACHE_MEMLIMIT = 17,
+    // Shuts the server down, where it allows that. No key.
+    BMEMC_OP_SHUTDOWN = 18,
+    // Lists the keys of the server. No key.
+    BMEMC_OP_METADUMP = 19,
+    // A meta command. [value, meta_flags]
+    BMEMC_OP_META = 20,
+    // A line of the caller's own. [value]
+    BMEMC_OP_RAW = 21,
+} bmemc_opcode;
+
+// Bits of `bmemc_op.op_flags`.
+typedef enum {
+    // Return once the kernel has the request: BMEMC_OK says no more than that. Failures are
+    // counted (`quiet_failures`) and go to the event callback.
+    BMEMC_FLAG_NO_REPLY = 1,
+    // Answer with the item's cas.
+    BMEMC_FLAG_WANT_CAS = 2,
+    // Increment, decrement: create a missing counter with `initial` and `ttl`.
+    BMEMC_FLAG_CREATE = 4,
+    // Store `flags` as they are, whatever the codec makes of `value_type`.
+    BMEMC_FLAG_EXPLICIT_FLAGS = 8,
+} bmemc_op_flag;
+
+// What a value is, for the client's codec: `value_type` of bmemc_op and bmemc_item.
+typedef enum {
+    // Bytes as they are; the only one where the client has no codec.
+    BMEMC_TYPE_BYTES = 0,
+    // UTF-8.
+    BMEMC_TYPE_TEXT = 1,
+    // A whole number, in decimal digits.
+    BMEMC_TYPE_INTEGER = 2,
+    // A long of Python 2, in decimal digits.
+    BMEMC_TYPE_LONG = 3,
+    // Something that the language serialised.
+    BMEMC_TYPE_OBJECT = 4,
+} bmemc_value_type;
+
+// One operation. Zero it first, then fill in what it needs: zero is every field's default, but the
+// opcode's.
+typedef struct {
+    // Comes back with the answer of a queue; the library does not look at it.
+    uint64_t tag;
+    // 1 to 250 bytes (see chapter 6).
+    bmemc_bytes key;
+    bmemc_bytes value;
+    // Hashed instead of the key to choose the server; empty: the key.
+    bmemc_bytes routing_key;
+    // Raw flags of a meta command, separated by spaces.
+    bmemc_bytes meta_flags;
+    // The item must still have this cas, else BMEMC_EXISTS; zero: any.
+    uint64_t cas;
+    // By how much a counter changes.
+    uint64_t delta;
+    // What a counter starts with, with BMEMC_FLAG_CREATE.
+    uint64_t initial;
+    // Seconds to live, as bmemc_set() has it.
+    int64_t ttl;
+    // A bmemc_opcode.
+    int32_t opcode;
+    // The item's flags.
+    uint32_t flags;
+    // A bmemc_value_type.
+    uint32_t value_type;
+    // Of bmemc_op_flag.
+    uint32_t op_flags;
+    // Milliseconds that the operation may take; zero: option timeout_ms.
+    uint32_t timeout_ms;
+    // 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
+    int32_t compress_level;
+    // Must be zero.
+    uint32_t reserved[8];
+} bmemc_op;
+
+// Runs one operation and returns its status; where that is a failure, `error` has the answer's
+// words.
+// On BMEMC_OK `*answer` is the caller's, to be freed; it is there for a write, too, with the cas
+// or the number.
+bmemc_status bmemc_call(const bmemc_client *client,
+                        const bmemc_op *op,
+                        bmemc_value **answer,
+                        bmemc_error *error);
+
+// Runs any mix of operations in as few round trips as possible: item `i` answers `ops[i]`, and
+// operations on one key keep their order. An operation that is wrong in itself fails alone,
+// unsent. BMEMC_OK says only that there are answers, which are the caller's, to be freed. `ops`
+// may be NULL where `count` is zero.
+bmemc_status bmemc_execute(const bmemc_client *client,
+                           const bmemc_op *ops,
+                           size_t count,
+                           bmemc_results **answers,
+                           bmemc_error *error);
+
+// ================================================================================================
+// Chapter 8
+// Servers of a client in use: listing them, changing them while calls go on, and dropping
+// connections.
+// ================================================================================================
+
+// Drops every connection; the next call opens new ones. Operations under way may fail with
+// BMEMC_E_CONNECTION.
+// BMEMC_E_UNSUPPORTED now.
+bmemc_status bmemc_disconnect_all(const bmemc_client *client, bmemc_error *error);
+
+// Adds a server to a client in use; parameters as bmemc_options_add_server(). Keys move to it as
+// the ring says.
+// BMEMC_E_UNSUPPORTED now.
+bmemc_status bmemc_client_add_server(const bmemc_client *client,
+                                     bmemc_bytes address,
+                                     bmemc_bytes name,
+                                     uint32_t weight,
+                                     bmemc_error *error);
+
+// Removes the server of this name from a client in use; what it was asked already is still
+// answered.
+// BMEMC_NOT_FOUND: there is none of this name. BMEMC_E_UNSUPPORTED now.
+bmemc_status bmemc_client_remove_server(const bmemc_client *client,
+                                        bmemc_bytes name,
+                                        bmemc_error *error);
+
+// Lists a client's servers: each item has the name as `key`, the address as `value`, the weight as
+// `number` and, as `server`, the index by which items and counters call it. On BMEMC_OK `*out` is
+// the caller's, to be freed.
+bmemc_status bmemc_client_servers(const bmemc_client *client,
+                                  bmemc_results **out,
+                                  bmemc_error *error);
+
+// ================================================================================================
+// Chapter 9
+// Queue: operations in, answers out, for event loops, schedulers and whoever keeps many under way
+// at once. Nothing blocks but a fetch that is told to wait, and the library needs no thread. In
+// this version bmemc_queue_new() answers BMEMC_E_UNSUPPORTED; what is written here is what it will
+// do.
+// ================================================================================================
+
+// Operations under way, and answers that wait to be fetched. Any number of threads and clients may
+// submit and cancel; one thread at a time fetches. In the child of a fork() every call on it
+// answers BMEMC_E_FORKED; it can be freed there.
+typedef struct bmemc_queue bmemc_queue;
+
+// One answer.
+typedef struct {
+    // The operation's.
+    uint64_t tag;
+    // What it was answered; where its status is negative, `item.detail` has the words.
+    bmemc_item item;
+    // What the item's bytes belong to: the caller's, to be freed. NULL where it has none, or where
+    // they are in the slab.
+    bmemc_value *owner;
+    // bmemc_queue_fetch_into(): where in the slab the value begins; SIZE_MAX where it is not
+    // there, but with `owner`.
+    size_t offset;
+    // Zero.
+    uint32_t reserved[4];
+} bmemc_answer;
+
+// Makes a queue. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_UNSUPPORTED now.
+bmemc_status bmemc_queue_new(bmemc_queue **out, bmemc_error *error);
+
+// Frees a queue, what is under way on it and the answers that were not fetched. No other thread
+// may be inside a call with it.
+void bmemc_queue_free(bmemc_queue *queue);
+
+// A descriptor that is readable when bmemc_queue_fetch() has something to do. Poll it, level- or
+// edge-triggered; one fetch for each wake-up is enough. Do not read it or close it: it is the
+// queue's. -1 for NULL, and where there is none.
+int bmemc_queue_fd(const bmemc_queue *queue);
+
+// Submits operations, without blocking: keys and values are copied before it returns, and sent at
+// once where the connection takes them. `*accepted` says how many were taken, from the first on.
+// Each of these is answered exactly once, by a failure too; the others never. Less than `count`:
+// `error` says why the next one was not taken (BMEMC_E_BUSY: fetch first; BMEMC_E_ARGUMENT: it is
+// wrong in itself), and its status is returned. `ops` may be NULL where `count` is zero.
+bmemc_status bmemc_queue_submit(const bmemc_queue *queue,
+                                const bmemc_client *client,
+                                const bmemc_op *ops,
+                                size_t count,
+                                size_t *accepted,
+                                bmemc_error *error);
+
+// Receives what has come, on the caller's thread, and writes up to `capacity` answers in the order
+// in which they came; `*count` says how many. It waits for the first one for up to `timeout_ms`
+// milliseconds (0: not at all; negative: as long as something is under way), and returns at once
+// with none where nothing is under way. BMEMC_OK says only that `*count` is right.
+bmemc_status bmemc_queue_fetch(const bmemc_queue *queue,
+                               bmemc_answer *answers,
+                               size_t capacity,
+                               int32_t timeout_ms,
+                               size_t *count,
+                               bmemc_error *error);
+
+// As bmemc_queue_fetch(), but values are written into `slab`, of `slab_size` bytes, and nothing is
+// allocated for them: `offset` says where a value begins and `item.value.len` how long it is;
+// `item.value.data` is NULL, so that the slab may move in memory. What does not fit comes as
+// bmemc_queue_fetch() gives it, with an `owner` and offset SIZE_MAX. Keys and details always come
+// with an `owner`. `slab` may be NULL where `slab_size` is zero.
+bmemc_status bmemc_queue_fetch_into(const bmemc_queue *queue,
+                                    bmemc_answer *answers,
+                                    size_t capacity,
+                                    uint8_t *slab,
+                                    size_t slab_size,
+                                    int32_t timeout_ms,
+                                    size_t *count,
+                                    bmemc_error *error);
+
+// Cancels all that is under way with this tag: each is still answered once, by BMEMC_E_CANCELLED
+// (or by its answer, if that was there already); the bits tell whether the server may have done
+// it. BMEMC_NOT_FOUND: there is none.
+bmemc_status bmemc_queue_cancel(const bmemc_queue *queue, uint64_t tag, bmemc_error *error);
+
+// ================================================================================================
+// Chapter 10
+// Counters and events: what a client does, for metrics and logs. In this version they answer
+// BMEMC_E_UNSUPPORTED; what is written here is what they will do.
+// ================================================================================================
+
+// Kinds of events; more may come.
+typedef enum {
+    // A connection was opened.
+    BMEMC_EVENT_CONNECTED = 1,
+    // A connection was closed; `status` and `message` say why.
+    BMEMC_EVENT_CLOSED = 2,
+    // An operation took longer than the option for it says.
+    BMEMC_EVENT_SLOW = 3,
+    // An operation with BMEMC_FLAG_NO_REPLY failed.
+    BMEMC_EVENT_QUIET_FAILURE = 4,
+    // A server failed so often that calls to it fail at once, but for a probe now and then.
+    BMEMC_EVENT_BREAKER_OPENED = 5,
+    // A server answers again.
+    BMEMC_EVENT_BREAKER_CLOSED = 6,
+} bmemc_event_kind;
+
+// What a client has done since it was made. They only grow; read together they may be a few
+// operations apart.
+typedef struct {
+    // Operations that were answered, by failures too.
+    uint64_t operations;
+    // Reads that found a value.
+    uint64_t hits;
+    // Reads that found none.
+    uint64_t misses;
+    // Operations that failed, time-outs among them.
+    uint64_t failures;
+    // Operations that passed their deadline.
+    uint64_t timeouts;
+    // Failures of operations with BMEMC_FLAG_NO_REPLY.
+    uint64_t quiet_failures;
+    uint64_t bytes_sent;
+    uint64_t bytes_received;
+    // Groups of operations that were sent together.
+    uint64_t batches;
+    // Connections that were opened.
+    uint64_t connects;
+    // Connections that were closed, for whatever reason.
+    uint64_t disconnects;
+    // System calls that were made for all this.
+    uint64_t system_calls;
+    // Zero.
+    uint64_t reserved[20];
+} bmemc_counters;
+
+// One event, borrowed: it is gone when the callback returns.
+typedef struct {
+    // A bmemc_event_kind.
+    int32_t kind;
+    // Index of the server that it is about.
+    uint32_t server;
+    // A bmemc_status: why.
+    int32_t status;
+    // errno of the system call that failed, else zero.
+    int32_t os_error;
+    // How long it took, in microseconds: connecting, or the operation.
+    uint64_t elapsed_us;
+    // The same in words, UTF-8.
+    bmemc_bytes message;
+    // Zero.
+    uint32_t reserved[6];
+} bmemc_event;
+
+// Called for each event, on the thread that was inside a call with the client just then, with no
+// lock held. It must not block nor call the same client. `context` is what
+// bmemc_options_on_event() was given.
+typedef void (*bmemc_event_callback)(const bmemc_event *event, void *context);
+
+// Writes what a client has done, with server `server` (as in `bmemc_item.server`) or, with -1,
+// with all of them. Any thread.
+// BMEMC_E_UNSUPPORTED now.
+bmemc_status bmemc_client_counters(const bmemc_client *client,
+                                   int32_t server,
+                                   bmemc_counters *out,
+                                   bmemc_error *error);
+
+// Has `callback(event, context)` called for the events of the clients that are made of these
+// options; NULL: none. The callback and its `context`, which may be NULL, must outlive these
+// clients and be fit for every thread that uses them. BMEMC_E_UNSUPPORTED now.
+bmemc_status bmemc_options_on_event(bmemc_options *options,
+                                    bmemc_event_callback callback,
+                                    void *context,
+                                    bmemc_error *error);
+
+// ================================================================================================
+// Chapter 11
+// Embedded server: a small memcached inside the process, for tests, examples and machines that
+// have none.
+// ================================================================================================
+
+// A server with a thread of its own. Any number of threads may look at its address; it may be
+// freed on any.
+typedef struct bmemc_server bmemc_server;
+
+// Starts a server. `listen`: empty for the loopback address and a port of the system's choosing,
+// else "host:port" (port 0: of the system's choosing) or "/path" of a Unix socket. On BMEMC_OK it
+// accepts connections, and `*out` is the caller's, to be freed.
+// BMEMC_E_ARGUMENT: `listen` is none of these. BMEMC_E_CONNECTION: it cannot listen there;
+// `os_error` says why.
+bmemc_status bmemc_server_start(bmemc_bytes listen, bmemc_server **out, bmemc_error *error);
+
+// Where a server listens, as bmemc_options_add_server() takes it; ends with a zero byte; gone once
+// the server is freed. NULL for NULL.
+const char *bmemc_server_address(const bmemc_server *server);
+
+// Stops a server, closes its connections, joins its thread and frees it with all that it held.
+void bmemc_server_free(bmemc_server *server);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // BMEMC_H

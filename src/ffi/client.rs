@@ -1,0 +1,49 @@
+//! Client: what talks to the servers.
+
+use super::guard::{guard, handle, place, quietly};
+use super::options::bmemc_options;
+use super::status::{bmemc_error, bmemc_status};
+use crate::client::Client;
+use crate::error::Status;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// A client of one or more servers. Any number of threads may use one at once, which is why it is
+/// `const` everywhere: one client a program is usual, and the fastest. After a fork() the child may
+/// use it too: it opens connections of its own.
+pub struct bmemc_client {
+    pub(super) client: Arc<Client>,
+}
+
+/// Makes a client of the servers and options as they are now. No connection is opened until the
+/// first call.
+/// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server.
+#[no_mangle]
+pub extern "C" fn bmemc_client_new(
+    options: Option<&bmemc_options>,
+    out: Option<&mut MaybeUninit<*mut bmemc_client>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let options = handle(options, "options")?.options.clone();
+        *out = Box::into_raw(Box::new(bmemc_client { client: Arc::new(Client::new(options)?) }));
+        Ok(Status::Ok)
+    })
+}
+
+/// Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
+/// also while others are inside a call; any number of times. It must still be freed. NULL is
+/// ignored.
+#[no_mangle]
+pub extern "C" fn bmemc_client_close(client: Option<&bmemc_client>) {
+    quietly((), || client.map_or((), |client| client.client.close()));
+}
+
+/// Closes a client and gives the caller's reference back. No other thread may be inside a call with
+/// it, nor begin one: close it and join them first. Operations on a queue hold a reference of their
+/// own, so queues may be freed before or after.
+#[no_mangle]
+pub extern "C" fn bmemc_client_free(client: Option<Box<bmemc_client>>) {
+    quietly((), || client.map_or((), |client| client.client.close()));
+}

@@ -1,0 +1,118 @@
+//! Counters and events: what a client does, for metrics and logs. In this version they answer
+//! BMEMC_E_UNSUPPORTED; what is written here is what they will do.
+
+use super::bytes::bmemc_bytes;
+use super::client::bmemc_client;
+use super::guard::{guard, handle, not_yet, null};
+use super::options::bmemc_options;
+use super::status::{bmemc_error, bmemc_status};
+use std::mem::MaybeUninit;
+use std::os::raw::c_void;
+
+/// What a client has done since it was made. They only grow; read together they may be a few
+/// operations apart.
+#[repr(C)]
+pub struct bmemc_counters {
+    /// Operations that were answered, by failures too.
+    pub operations: u64,
+    /// Reads that found a value.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+    /// Operations that failed, time-outs among them.
+    pub failures: u64,
+    /// Operations that passed their deadline.
+    pub timeouts: u64,
+    /// Failures of operations with BMEMC_FLAG_NO_REPLY.
+    pub quiet_failures: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    /// Groups of operations that were sent together.
+    pub batches: u64,
+    /// Connections that were opened.
+    pub connects: u64,
+    /// Connections that were closed, for whatever reason.
+    pub disconnects: u64,
+    /// System calls that were made for all this.
+    pub system_calls: u64,
+    /// Zero.
+    pub reserved: [u64; 20],
+}
+
+/// Kinds of events; more may come.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(dead_code, reason = "names for C of numbers")]
+pub enum bmemc_event_kind {
+    /// A connection was opened.
+    BMEMC_EVENT_CONNECTED = 1,
+    /// A connection was closed; `status` and `message` say why.
+    BMEMC_EVENT_CLOSED = 2,
+    /// An operation took longer than the option for it says.
+    BMEMC_EVENT_SLOW = 3,
+    /// An operation with BMEMC_FLAG_NO_REPLY failed.
+    BMEMC_EVENT_QUIET_FAILURE = 4,
+    /// A server failed so often that calls to it fail at once, but for a probe now and then.
+    BMEMC_EVENT_BREAKER_OPENED = 5,
+    /// A server answers again.
+    BMEMC_EVENT_BREAKER_CLOSED = 6,
+}
+
+/// One event, borrowed: it is gone when the callback returns.
+#[repr(C)]
+pub struct bmemc_event {
+    /// A bmemc_event_kind.
+    pub kind: i32,
+    /// Index of the server that it is about.
+    pub server: u32,
+    /// A bmemc_status: why.
+    pub status: i32,
+    /// errno of the system call that failed, else zero.
+    pub os_error: i32,
+    /// How long it took, in microseconds: connecting, or the operation.
+    pub elapsed_us: u64,
+    /// The same in words, UTF-8.
+    pub message: bmemc_bytes,
+    /// Zero.
+    pub reserved: [u32; 6],
+}
+
+/// Called for each event, on the thread that was inside a call with the client just then, with no
+/// lock held. It must not block nor call the same client. `context` is what
+/// bmemc_options_on_event() was given.
+pub type bmemc_event_callback = Option<unsafe extern "C" fn(event: *const bmemc_event, context: *mut c_void)>;
+
+/// Writes what a client has done, with server `server` (as in `bmemc_item.server`) or, with -1,
+/// with all of them. Any thread.
+/// BMEMC_E_UNSUPPORTED now.
+#[no_mangle]
+pub extern "C" fn bmemc_client_counters(
+    client: Option<&bmemc_client>,
+    server: i32,
+    out: Option<&mut MaybeUninit<bmemc_counters>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let _ = server;
+        out.ok_or_else(|| null("out"))?;
+        handle(client, "client")?;
+        Err(not_yet("bmemc_client_counters"))
+    })
+}
+
+/// Has `callback(event, context)` called for the events of the clients that are made of these
+/// options; NULL: none. The callback and its `context`, which may be NULL, must outlive these
+/// clients and be fit for every thread that uses them. BMEMC_E_UNSUPPORTED now.
+#[no_mangle]
+pub extern "C" fn bmemc_options_on_event(
+    options: Option<&mut bmemc_options>,
+    callback: bmemc_event_callback,
+    context: *mut c_void,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let _ = (callback, context);
+        options.ok_or_else(|| null("options"))?;
+        Err(not_yet("bmemc_options_on_event"))
+    })
+}
