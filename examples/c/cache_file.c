@@ -154,7 +154,7 @@ int main(int argc, char **argv) {
     lines all = split(file);
     bmemc_error error;
     bmemc_server *embedded = NULL;
-    if (argc == 2 && bmemc_server_start(bytes("127.0.0.1:0"), &embedded, &error) != BMEMC_OK) fail("server", error.message);
+    if (argc == 2 && bmemc_server_start(bytes(""), &embedded, &error) != BMEMC_OK) fail("server", error.message);
     const char *server = embedded ? bmemc_server_address(embedded) : argv[2];
     bmemc_client *client = connect_to(server);
 

@@ -24,7 +24,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "the library is %s, not %s\n", bmemc_version(), argc > 1 ? argv[1] : "named");
         return 1;
     }
-    status = bmemc_server_start(bytes("127.0.0.1:0"), &server, &error);
+    status = bmemc_server_start(bytes(""), &server, &error);
     if (status == BMEMC_OK) status = bmemc_options_add_server(options, bytes(bmemc_server_address(server)), bytes(""), 1, &error);
     if (status == BMEMC_OK) status = bmemc_client_new(options, &client, &error);
     if (status == BMEMC_OK) status = bmemc_set(client, bytes("key"), bytes("value"), 7, 0, &error);
