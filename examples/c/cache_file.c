@@ -49,9 +49,11 @@ static double now(void) {
 
 /* Says how far it is: on a terminal ten times a second, elsewhere once a second. `last` is when it spoke last. */
 static void progress(const char *what, size_t done, size_t total, double *last) {
-    int terminal = isatty(STDERR_FILENO);
+    static int terminal = -1;
+    if (terminal < 0) terminal = isatty(STDERR_FILENO);
+    if (terminal && done == total) fputs("\r\033[K", stderr); /* erases what it said last */
     double time = now();
-    if (time - *last < (terminal ? 0.1 : 1.0)) return;
+    if (done == total || time - *last < (terminal ? 0.1 : 1.0)) return;
     *last = time;
     fprintf(stderr, "%s %zu of %zu lines%s", what, done, total, terminal ? "\r" : "\n");
 }
