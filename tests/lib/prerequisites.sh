@@ -53,10 +53,8 @@ check_languages() {
     need Rust 1.85 "$(version_of rustc --version)" "https://rustup.rs"
     need Go 1.24 "$(version_of go version)" "https://go.dev/dl"
     need Node 20 "$(version_of node --version)" "https://nodejs.org"
-    local part
-    for part in fmt clippy; do
-        cargo "$part" --version >/dev/null 2>&1 || problems+=("cargo $part is not installed (rustup component add $part)")
-    done
+    cargo fmt --version >/dev/null 2>&1 || problems+=("cargo fmt is not installed (rustup component add rustfmt)")
+    cargo clippy --version >/dev/null 2>&1 || problems+=("cargo clippy is not installed (rustup component add clippy)")
 }
 
 # Packages start their services when they are installed; a test machine wants the programs alone. Debian asks this file.
@@ -95,5 +93,5 @@ check_prerequisites() {
         for problem in "${problems[@]}"; do echo "tests/run: $problem" >&2; done
         exit 2
     fi
-    echo "with $(IFS=,; echo "${found[*]}"), $(memcached -V)"
+    printf '%s, ' "${found[@]}" && memcached -V
 }

@@ -10,13 +10,13 @@ start_memcached() {
     if [[ $* == *--unix* ]]; then
         memcached "${as_root[@]}" -s "$socket" -a 0700 </dev/null >"$logs/$name.log" 2>&1 &
         server_pids+=($!)
-        wait_for "$name" test -S "$socket"
+        wait_for "$name" test -S "$socket" || return
         address=$socket
     else
         # -p -1: the system chooses the port, and memcached writes it to this file.
         MEMCACHED_PORT_FILENAME=$ports memcached "${as_root[@]}" -p -1 -U 0 "$@" </dev/null >"$logs/$name.log" 2>&1 &
         server_pids+=($!)
-        wait_for "$name" test -s "$ports"
+        wait_for "$name" test -s "$ports" || return
         address="$(tcp_host "$@"):$(sed -n 's/^TCP INET6*: //p' "$ports")"
     fi
 }
@@ -32,16 +32,17 @@ start_embedded() {
     shift
     "$target/debug/bmemc-server" "$@" </dev/null >"$log" 2>&1 &
     server_pids+=($!)
-    wait_for "$name" grep -q '^listening on ' "$log"
+    wait_for "$name" grep -q '^listening on ' "$log" || return
     address=$(sed -n 's/^listening on //p' "$log")
 }
 
-# wait_for NAME CONDITION…: up to five seconds.
+# wait_for NAME CONDITION…: up to five seconds, or until the server that was started last has ended.
 wait_for() {
     local name=$1 try
     shift
     for ((try = 0; try < 100; try++)); do
         "$@" 2>/dev/null && return 0
+        kill -0 "${server_pids[-1]}" 2>/dev/null || break
         sleep 0.05
     done
     echo "tests/run: server $name did not start:" >&2

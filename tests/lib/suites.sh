@@ -43,20 +43,25 @@ need_c_tests() {
         [[ -e $source ]] || { broken "there is no tests/c/*.c"; return; }
         local name
         name=$(basename "$source" .c)
-        check "compile $source" gcc -std=c11 -g -O1 -Wall -Wextra -Wpedantic -Werror -Iinclude "$source" \
+        check "compile $source" gcc -std=c11 -g -O1 -Wall -Wextra -Werror -Iinclude "$source" \
             -o "$built/$name" -L"$target/debug" -lbmemc "-Wl,-rpath,$target/debug" -lpthread && c_tests+=("$name")
     done
 }
 
-# each_c_test PREFIX…: every test in C against every server, over both protocols, behind PREFIX.
+# each_c_test PREFIX…: behind PREFIX, every test in C that takes arguments as NAME PROTOCOL SERVER, for every server and both
+# protocols; one that takes none runs once.
 each_c_test() {
     local server protocol name
     need_servers
     need_c_tests
-    for server in "${servers[@]}"; do
-        for protocol in text binary; do
-            for name in "${c_tests[@]}"; do
-                counted plain "$name ${server% *} $protocol" "$@" "$built/$name" "${server#* }" "$protocol"
+    for name in "${c_tests[@]}"; do
+        if ! grep -q '\<argv\>' "tests/c/$name.c"; then
+            counted plain "$name" "$@" "$built/$name"
+            continue
+        fi
+        for server in "${servers[@]}"; do
+            for protocol in text binary; do
+                counted plain "$name $protocol ${server% *}" "$@" "$built/$name" "$protocol" "${server#* }"
             done
         done
     done
