@@ -48,7 +48,7 @@ need_c_tests() {
     done
 }
 
-# each_c_test PREFIX…: behind PREFIX, every test in C that takes arguments as NAME PROTOCOL SERVER, for every server and both
+# each_c_test PREFIX…: behind PREFIX, every test in C that takes arguments as NAME SERVER PROTOCOL, for every server and both
 # protocols; one that takes none runs once.
 each_c_test() {
     local server protocol name
@@ -61,7 +61,7 @@ each_c_test() {
         fi
         for server in "${servers[@]}"; do
             for protocol in text binary; do
-                counted plain "$name $protocol ${server% *}" "$@" "$built/$name" "$protocol" "${server#* }"
+                counted plain "$name ${server% *} $protocol" "$@" "$built/$name" "${server#* }" "$protocol"
             done
         done
     done
