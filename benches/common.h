@@ -290,6 +290,7 @@ static inline int bench_main(int count, char **arguments, const bench_case *case
     while (chosen->name && strcmp(chosen->name, plan.name)) chosen++;
     if (!chosen->name) fail("no case \"%s\"; --help names them", plan.name);
     bench_make_keys();
+    bench_usage_now(); // what measuring allocates itself is there before it is measured
     if (chosen->prepare) chosen->prepare();
     if (chosen->alone) chosen->alone();
     else if (plan.threads == 1) bench_run_alone(chosen);

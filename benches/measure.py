@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -66,6 +67,26 @@ def _call(line):
 
 def _first_error(text):
     return next((line.strip() for line in text.splitlines() if "error" in line), text.strip()[:200] or "no message")
+
+
+class OtherLoad:
+    """How much processor time went to others while we measured. Ended children count as ours, so stop the servers first."""
+
+    def __init__(self):
+        self.from_clock, self.from_all, self.from_stolen, self.from_own = self._now()
+
+    @staticmethod
+    def _now():
+        user, nice, system, _idle, _wait, irq, soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+        tick = os.sysconf("SC_CLK_TCK")
+        own = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return time.monotonic(), (user + nice + system + irq + soft) / tick, stolen / tick, own
+
+    def shares(self):
+        """The others' share and the share stolen by the host, each of one processor."""
+        clock, busy, stolen, own = self._now()
+        seconds = clock - self.from_clock
+        return max(0, busy - self.from_all - (own - self.from_own)) / seconds, (stolen - self.from_stolen) / seconds
 
 
 class Service:
