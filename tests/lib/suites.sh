@@ -1,0 +1,129 @@
+# Sourced by tests/run: one function for each suite, and the servers that they share.
+
+# --- what several suites need ------------------------------------------------
+# Each is made once, by the first suite that needs it, and is a test of that suite.
+
+need_debug_build() {
+    [[ -n ${debug_built-} ]] || check "cargo build" cargo build --locked && debug_built=1
+}
+
+# memcached and the embedded server, each over TCP and over a Unix socket: fills `servers` with "NAME ADDRESS".
+need_servers() {
+    [[ -z ${servers_started-} ]] || return 0
+    need_debug_build || return 1
+    servers=() servers_started=1
+    start_server memcached-tcp start_memcached -l 127.0.0.1
+    if grep -q ' lo$' /proc/net/if_inet6 2>/dev/null; then
+        start_server memcached-ipv6 start_memcached -l ::1
+    else
+        skip "memcached over IPv6" "this machine has no ::1"
+    fi
+    start_server memcached-unix start_memcached --unix
+    start_server embedded-tcp start_embedded -p 0
+    start_server embedded-unix start_embedded -s "$scratch/embedded.sock"
+}
+
+# start_server NAME COMMAND ARG…
+start_server() {
+    if "$2" "$1" "${@:3}"; then servers+=("$1 $address"); else broken "start $1"; fi
+}
+
+# address_of NAME: the address of a server that runs.
+address_of() {
+    printf '%s\n' "${servers[@]}" | sed -n "s/^$1 //p"
+}
+
+# The tests in C, compiled as a user would against cargo's debug library.
+need_c_tests() {
+    [[ -z ${c_tests_made-} ]] || return 0
+    need_debug_build || return 1
+    local source
+    c_tests=() c_tests_made=1
+    for source in tests/c/*.c; do
+        [[ -e $source ]] || { broken "there is no tests/c/*.c"; return; }
+        local name
+        name=$(basename "$source" .c)
+        check "compile $source" gcc -std=c11 -g -O1 -Wall -Wextra -Werror -Iinclude "$source" \
+            -o "$built/$name" -L"$target/debug" -lbmemc "-Wl,-rpath,$target/debug" -lpthread && c_tests+=("$name")
+    done
+}
+
+# each_c_test PREFIX…: behind PREFIX, every test in C that takes arguments as NAME SERVER PROTOCOL, for every server and both
+# protocols; one that takes none runs once.
+each_c_test() {
+    local server protocol name
+    need_servers
+    need_c_tests
+    for name in "${c_tests[@]}"; do
+        if ! grep -q '\<argv\>' "tests/c/$name.c"; then
+            counted plain "$name" "$@" "$built/$name"
+            continue
+        fi
+        for server in "${servers[@]}"; do
+            for protocol in text binary; do
+                counted plain "$name ${server% *} $protocol" "$@" "$built/$name" "${server#* }" "$protocol"
+            done
+        done
+    done
+}
+
+# --- the suites --------------------------------------------------------------
+
+suite_fmt() {
+    check "cargo fmt" cargo fmt --check
+}
+
+suite_clippy() {
+    check "cargo clippy" cargo clippy --locked --all-targets -- -D warnings
+}
+
+suite_doc() {
+    check "cargo doc" env RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+}
+
+suite_cargo() {
+    counted cargo "cargo test" cargo test --locked --no-fail-fast
+}
+
+suite_c() {
+    each_c_test env
+}
+
+suite_valgrind() {
+    each_c_test valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99
+}
+
+suite_peers() {
+    need_servers
+    local venv=$target/tests/venv
+    check "Python clients" tests/peers/install "$venv" || return
+    counted plain "peers" env PATH="$venv/bin:$PATH" tests/peers/server_peers.sh "$(address_of embedded-tcp)"
+}
+
+suite_packaging() {
+    need_debug_build
+    counted plain "packaging" tests/packaging/run
+}
+
+suite_examples() {
+    need_servers
+    counted plain "examples" tests/examples.sh "$(address_of memcached-tcp)" "$(address_of memcached-unix)"
+}
+
+suite_go() {
+    compgen -G 'bindings/go/*_test.go' >/dev/null || return 0
+    counted go "go test" env PKG_CONFIG_PATH="$target/tests/prefix/lib/pkgconfig" \
+        LD_LIBRARY_PATH="$target/tests/prefix/lib" go -C bindings/go test -race -v -count=1 ./...
+}
+
+suite_node() {
+    [[ -d bindings/node/test ]] || return 0
+    counted node "node --test" env -C bindings/node PKG_CONFIG_PATH="$target/tests/prefix/lib/pkgconfig" \
+        LD_LIBRARY_PATH="$target/tests/prefix/lib" node --test --test-reporter=tap test/
+}
+
+# The servers are ended here; then nothing that carries the mark of this run may be alive.
+suite_guest() {
+    stop_servers
+    check "no process is left behind" tests/lib/no_process_left "$BMEMC_TEST_RUN"
+}
