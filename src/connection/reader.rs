@@ -2,7 +2,7 @@
 //! each answer once its reply is complete and matches. Whatever does not match breaks the connection.
 
 use super::batch::{Batch, Expected, Wire};
-use super::body::Body;
+use super::body::{Body, Receive};
 use super::buffer::{Buffer, CAPACITY};
 use super::flight::{Deliver, Flight};
 use crate::error::{bits, Error, Status};
@@ -81,11 +81,7 @@ impl<O> Reader<O> {
 
     /// Receives once by `receive(first, second, exact)`: bytes go to `first` and, when it is full, to `second`; `exact`
     /// says that just so many bytes are certain to come. Answers with how many came.
-    pub fn receive(
-        &mut self,
-        deliver: &mut impl Deliver<O>,
-        receive: &mut dyn FnMut(&mut [u8], &mut [u8], bool) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    pub fn receive(&mut self, deliver: &mut impl Deliver<O>, receive: Receive<'_>) -> io::Result<usize> {
         if let (Some(body), Some(expected)) = (self.body.as_mut().filter(|b| !b.is_complete()), self.flight.current()) {
             let ends_get = expected.wire == Wire::TextGet && expected.last;
             let after = body.tail + if ends_get { b"END\r\n".len() } else { 0 };

@@ -20,7 +20,10 @@ struct Lookup {
     done: Condvar,
 }
 
-static UNDER_WAY: Lazy<Mutex<HashMap<(String, u16), Arc<Lookup>>>> = Lazy::new(Mutex::default);
+/// Lookups by name and port.
+type Lookups = HashMap<(String, u16), Arc<Lookup>>;
+
+static UNDER_WAY: Lazy<Mutex<Lookups>> = Lazy::new(Mutex::default);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
