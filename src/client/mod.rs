@@ -11,10 +11,17 @@ use crate::answers::{Answers, Item};
 use crate::error::{Error, Result, Status};
 use crate::operation::{Answer, Operation, Room, Sink, Value};
 use crate::pool::{Limit, Pool, Settings};
+use std::sync::Arc;
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
-/// they are first needed.
+/// they are first needed. A clone is another handle of the same client.
+#[derive(Clone)]
 pub struct Client {
+    core: Arc<Core>,
+}
+
+/// What all handles of a client share.
+struct Core {
     options: Options,
     pool: Pool,
 }
@@ -29,21 +36,21 @@ impl Client {
             return Err(Error::new(Status::Unsupported, "not supported yet: more than one server"));
         }
         let pool = Pool::new(options.servers[0].address.clone(), settings(&options));
-        Ok(Client { options, pool })
+        Ok(Client { core: Arc::new(Core { options, pool }) })
     }
 
     /// The options that it was made with.
     pub fn options(&self) -> &Options {
-        &self.options
+        &self.core.options
     }
 
     /// Runs any mix of operations in as few round trips as possible; `sink` gets one answer for each, failures too.
     /// Fails as a whole only where no operation could be tried: then `sink` got nothing.
     pub fn execute(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) -> Result<()> {
         let own = operations.first().map_or(0, |operation| operation.timeout_ms);
-        let usual = own == 0 || own == self.options.timeout_ms;
-        let limit = Limit::new(if usual { self.options.timeout_ms } else { own }, usual);
-        self.pool.run(operations, sink, limit);
+        let usual = own == 0 || own == self.core.options.timeout_ms;
+        let limit = Limit::new(if usual { self.core.options.timeout_ms } else { own }, usual);
+        self.core.pool.run(operations, sink, limit);
         Ok(())
     }
 
@@ -103,7 +110,7 @@ impl Client {
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
     pub fn close(&self) {
-        self.pool.close();
+        self.core.pool.close();
     }
 }
 
