@@ -122,12 +122,9 @@ impl<O> Batch<O> {
 
     /// Makes it as good as new, keeping its memory.
     pub fn clear(&mut self) {
-        self.out.clear();
-        self.out.shrink_to(KEEP_BUFFER);
-        self.keys.clear();
-        self.keys.shrink_to(KEEP_BUFFER);
-        self.expected.clear();
-        self.expected.shrink_to(KEEP_BUFFER / std::mem::size_of::<Expected>());
+        clear_and_keep(&mut self.out);
+        clear_and_keep(&mut self.keys);
+        clear_and_keep(&mut self.expected);
         self.pieces.clear();
         self.groups.clear();
         self.run = None;
@@ -289,6 +286,14 @@ impl<O> Batch<O> {
     pub(super) fn key(&self, expected: &Expected) -> &[u8] {
         let start = expected.key_start as usize;
         &self.keys[start..start + usize::from(expected.key_len)]
+    }
+}
+
+/// Empties a buffer, whose memory is kept unless it has grown large.
+fn clear_and_keep<T>(buffer: &mut Vec<T>) {
+    buffer.clear();
+    if buffer.capacity() * std::mem::size_of::<T>() > KEEP_BUFFER {
+        *buffer = Vec::new();
     }
 }
 

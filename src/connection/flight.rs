@@ -12,12 +12,12 @@ pub trait Deliver<O> {
     /// The answer of an operation of `owner`'s.
     fn answer(&mut self, owner: &O, index: u32, answer: Answer<'_>);
     /// Every answer of the batch was handed out.
-    fn batch_done(&mut self, batch: Batch<O>);
+    fn batch_done(&mut self, batch: Box<Batch<O>>);
 }
 
 /// See the module.
 pub(super) struct Flight<O> {
-    batches: VecDeque<Batch<O>>,
+    batches: VecDeque<Box<Batch<O>>>,
     /// The next expected reply in the first batch, its group, and how many of the group are answered.
     next: usize,
     group: usize,
@@ -29,7 +29,7 @@ impl<O> Flight<O> {
         Flight { batches: VecDeque::new(), next: 0, group: 0, answered: 0 }
     }
 
-    pub fn push(&mut self, batch: Batch<O>) {
+    pub fn push(&mut self, batch: Box<Batch<O>>) {
         if !batch.is_empty() {
             self.batches.push_back(batch);
         }

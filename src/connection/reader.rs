@@ -10,6 +10,9 @@ use crate::operation::{Answer, Command, Room, Value};
 use crate::protocol::{binary, meta, text, Head, Violation, What};
 use std::io;
 
+/// What ends the reply to a text `get`.
+const END: &[u8] = b"END\r\n";
+
 /// Why a connection can no longer be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -48,7 +51,7 @@ impl<O> Reader<O> {
     }
 
     /// A batch that is about to be sent.
-    pub fn push(&mut self, batch: Batch<O>) {
+    pub fn push(&mut self, batch: Box<Batch<O>>) {
         self.flight.push(batch);
     }
 
@@ -84,7 +87,7 @@ impl<O> Reader<O> {
     pub fn receive(&mut self, deliver: &mut impl Deliver<O>, receive: Receive<'_>) -> io::Result<usize> {
         if let (Some(body), Some(expected)) = (self.body.as_mut().filter(|b| !b.is_complete()), self.flight.current()) {
             let ends_get = expected.wire == Wire::TextGet && expected.last;
-            let after = body.tail + if ends_get { b"END\r\n".len() } else { 0 };
+            let after = body.tail + if ends_get { END.len() } else { 0 };
             let room = room_of(&self.flight, body.flags(), body.len(), deliver);
             return body.receive(&mut self.buffer, room, after, self.flight.is_last(), receive);
         }
@@ -196,7 +199,11 @@ impl<O> Reader<O> {
     /// The last key of a `get` is done with its END, any other reply by itself.
     fn reply_done(&mut self, expected: Expected, deliver: &mut impl Deliver<O>) {
         if expected.wire == Wire::TextGet && expected.last {
-            self.awaiting_end = true;
+            self.awaiting_end = !self.buffer.bytes().starts_with(END);
+            if !self.awaiting_end {
+                self.buffer.consume(END.len());
+                self.flight.pop(deliver);
+            }
         } else {
             self.flight.pop(deliver);
         }
@@ -246,6 +253,11 @@ fn identify<'a, O>(bytes: &'a [u8], flight: &Flight<O>, awaiting_end: bool) -> R
     let found = |silent: usize, expected: Expected, head: Head<'a>| Ok(Some(Reply { head, expected, silent }));
     match expected.wire {
         Wire::TextGet => {
+            if !awaiting_end {
+                if let Some(head) = text::decode_value_of(flight.key(&expected), bytes) {
+                    return found(0, expected, head);
+                }
+            }
             let Some(head) = text::decode(Command::Get, bytes)? else { return Ok(None) };
             if head.what != What::Item {
                 return found(0, expected, head);

@@ -11,7 +11,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::time::Duration;
 
-/// A blocking receive may begin this long after the call did: it ends as much too late at most.
+/// A blocking receive, which waits for the whole time-out, may begin this long after the call did.
 const LATE: u64 = 20_000_000;
 /// How often a sender that cannot send looks whether it should read.
 const LOOK: Duration = Duration::from_millis(5);
@@ -66,7 +66,7 @@ impl<'a> Turn<'a> {
     }
 
     /// As the writer, makes `batch` part of what is in flight and sends it.
-    pub(super) fn launch(&mut self, mut state: Guard<'a>, mut batch: Batch<Owner>) -> Result<Guard<'a>, Stop> {
+    pub(super) fn launch(&mut self, mut state: Guard<'a>, mut batch: Box<Batch<Owner>>) -> Result<Guard<'a>, Stop> {
         let dialect = self.dialect;
         let now = self.limit.begun;
         let Some(link) = state.link_of(self.generation).filter(|_| !batch.is_empty()) else { return Ok(state) };
@@ -145,8 +145,8 @@ impl<'a> Turn<'a> {
 
     /// Receives once, waiting until the deadline, and takes in what came.
     pub(super) fn read(&mut self) -> Result<(), Stop> {
-        let fresh = self.limit.usual && clock::now_coarse().saturating_sub(self.limit.begun) < LATE;
-        if fresh {
+        let early = self.at_once || clock::now_coarse().saturating_sub(self.limit.begun) < LATE;
+        if self.limit.usual && early {
             if self.receive(Wait::All)? {
                 return Ok(());
             }
@@ -182,13 +182,17 @@ impl<'a> Turn<'a> {
             })),
             Ok(came) => {
                 self.hands.bytes_received += came as u64;
-                *received_at = clock::now_coarse();
+                // The clock is not read for a call whose first reading brings its answer.
+                *received_at = if mem::take(&mut self.at_once) { self.limit.begun } else { clock::now_coarse() };
                 if let Some(sent_at) = self.hands.sent_at.take() {
                     self.hands.round_trip = Some(clock::now() - sent_at);
                 }
                 self.advance().map(|()| true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.at_once = false;
+                Ok(false)
+            }
             Err(error) => Err(Stop::lost("receiving failed", &error)),
         }
     }
@@ -207,15 +211,20 @@ impl<'a> Turn<'a> {
         for _ in 0..mem::take(&mut hands.begun) {
             link.begin_flight(self.limit.begun);
         }
-        link.in_flight = link.in_flight.saturating_sub(mem::take(&mut hands.ended));
-        if link.in_flight == 0 {
-            link.gone = 0;
+        link.end_flight(mem::take(&mut hands.ended));
+        if let Some(round_trip) = hands.round_trip.take() {
+            link.measured(round_trip);
         }
-        hands.round_trip.take().into_iter().for_each(|round_trip| link.measured(round_trip));
-        hands.spare.take().into_iter().for_each(|batch| link.keep_batch(batch));
-        hands.out.take().into_iter().for_each(|out| link.keep_out(out));
+        if let Some(batch) = hands.spare.take() {
+            link.keep_batch(batch);
+        }
+        if let Some(out) = hands.out.take() {
+            link.keep_out(out);
+        }
         if let Some(role) = &mut self.role {
-            link.sealed.drain(..).for_each(|batch| role.reader.push(batch));
+            while let Some(batch) = link.sealed.pop_front() {
+                role.reader.push(batch);
+            }
         }
     }
 

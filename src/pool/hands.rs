@@ -25,7 +25,7 @@ pub(super) struct Hands<'a> {
     pub sent_at: Option<u64>,
     pub round_trip: Option<u64>,
     /// The memory of a finished batch, and of what was sent.
-    pub spare: Option<Batch<Owner>>,
+    pub spare: Option<Box<Batch<Owner>>>,
     pub out: Option<Vec<u8>>,
 }
 
@@ -66,7 +66,7 @@ impl Deliver<Owner> for Hands<'_> {
         }
     }
 
-    fn batch_done(&mut self, mut batch: Batch<Owner>) {
+    fn batch_done(&mut self, mut batch: Box<Batch<Owner>>) {
         self.ended += 1;
         self.answered += batch.len() as u64;
         if batch.owners().any(|owner| matches!(owner, Owner::Own)) {

@@ -51,11 +51,11 @@ pub(super) struct Link {
     /// Somebody sends, or is about to.
     pub writing: bool,
     /// Operations that wait to be sent together.
-    pub open: Batch<Owner>,
+    pub open: Box<Batch<Owner>>,
     /// Batches that are being sent and that the reader has not taken over yet.
-    pub sealed: VecDeque<Batch<Owner>>,
+    pub sealed: VecDeque<Box<Batch<Owner>>>,
     /// Memory for the next batches, and for what they send.
-    spare: Vec<Batch<Owner>>,
+    spare: Vec<Box<Batch<Owner>>>,
     outs: Vec<Vec<u8>>,
     pub in_flight: u32,
     pub dialect: Dialect,
@@ -94,7 +94,7 @@ impl Link {
     }
 
     /// An empty batch with this number.
-    pub fn fresh_batch(&mut self, sequence: u64) -> Batch<Owner> {
+    pub fn fresh_batch(&mut self, sequence: u64) -> Box<Batch<Owner>> {
         let mut batch = self.spare.pop().unwrap_or_default();
         batch.out = self.outs.pop().unwrap_or_default();
         batch.sequence = sequence;
@@ -102,7 +102,7 @@ impl Link {
     }
 
     /// Keeps the memory of an answered batch for the next one.
-    pub fn keep_batch(&mut self, batch: Batch<Owner>) {
+    pub fn keep_batch(&mut self, batch: Box<Batch<Owner>>) {
         if self.spare.len() < SPARES {
             self.spare.push(batch);
         }
@@ -113,6 +113,14 @@ impl Link {
         if self.outs.len() < SPARES && out.capacity() <= KEEP_OUT {
             out.clear();
             self.outs.push(out);
+        }
+    }
+
+    /// Counts so many batches as answered.
+    pub fn end_flight(&mut self, ended: u32) {
+        self.in_flight = self.in_flight.saturating_sub(ended);
+        if self.in_flight == 0 {
+            self.gone = 0;
         }
     }
 
@@ -131,7 +139,7 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
     let socket = Arc::new(socket);
     let reader = Reader::new(usize::try_from(shared.settings.max_value_bytes).unwrap_or(usize::MAX));
     let now = clock::now_coarse();
-    let mut open = Batch::default();
+    let mut open = Box::<Batch<Owner>>::default();
     open.sequence = sequence;
     let role = Role { reader, socket: socket.clone(), received_at: now };
     Ok(Link {

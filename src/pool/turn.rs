@@ -57,6 +57,8 @@ pub(super) struct Turn<'a> {
     pub(super) operations: &'a [Operation<'a>],
     pub(super) limit: Limit,
     pub(super) hands: Hands<'a>,
+    /// Nothing has been waited for since the call began.
+    pub(super) at_once: bool,
     /// The first operation that is in no batch yet.
     next: usize,
     /// The right to read, while this caller has it.
@@ -85,6 +87,7 @@ impl<'a> Turn<'a> {
             operations,
             limit,
             hands: Hands::new(sink),
+            at_once: false,
             next: 0,
             role: None,
             generation: 0,
@@ -95,7 +98,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    pub fn run(mut self) {
+    pub fn run(&mut self) {
         let mut state = match self.line.ready(self.shared, self.limit) {
             Ok(state) => state,
             Err(error) => return fail_all(self.operations, self.hands.sink, &error),
@@ -116,9 +119,9 @@ impl<'a> Turn<'a> {
     }
 
     /// Answers what has no answer yet.
-    fn finish(self) {
+    fn finish(&mut self) {
         let error = || self.failure.clone().unwrap_or_else(|| Error::new(Status::Bug, "an operation got no answer"));
-        if let Some(call) = self.call {
+        if let Some(call) = self.call.take() {
             return call.finish(self.hands.sink, error);
         }
         for index in self.next..self.operations.len() {
@@ -137,6 +140,7 @@ impl<'a> Turn<'a> {
         let sequence = state.next_sequence();
         let Some(link) = state.link.as_mut() else { return };
         self.role = link.role.take();
+        self.at_once = true;
         link.writing = true;
         let batch = link.fresh_batch(sequence);
         drop(state);
@@ -150,7 +154,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends all operations, in as many batches as it takes, reading where too much is in flight.
-    fn send_all_own(&mut self, mut batch: Batch<Owner>) -> Result<(), Stop> {
+    fn send_all_own(&mut self, mut batch: Box<Batch<Owner>>) -> Result<(), Stop> {
         loop {
             self.send_own(batch)?;
             if self.next >= self.operations.len() {
@@ -166,7 +170,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Fills a batch with this caller's next operations and sends it.
-    fn send_own(&mut self, mut batch: Batch<Owner>) -> Result<(), Stop> {
+    fn send_own(&mut self, mut batch: Box<Batch<Owner>>) -> Result<(), Stop> {
         batch.begin(Owner::Own);
         self.fill(&mut batch, SPLICE, CHUNK_BYTES);
         let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
@@ -181,7 +185,7 @@ impl<'a> Turn<'a> {
         sent
     }
 
-    fn fresh_batch(&mut self, state: &mut Guard<'a>) -> Result<Batch<Owner>, Stop> {
+    fn fresh_batch(&mut self, state: &mut Guard<'a>) -> Result<Box<Batch<Owner>>, Stop> {
         let sequence = state.next_sequence();
         let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
         Ok(link.fresh_batch(sequence))
@@ -233,12 +237,11 @@ impl<'a> Turn<'a> {
         let call = Call::new(self.operations.len());
         self.call = Some(call.clone());
         let Some(link) = state.link.as_mut() else { return };
-        let mut open = mem::take(&mut link.open);
+        let open = &mut link.open;
         open.begin(Owner::Shared(call));
-        self.fill(&mut open, usize::MAX, usize::MAX);
+        self.fill(open, usize::MAX, usize::MAX);
         open.drop_empty_groups();
         let sequence = open.sequence;
-        link.open = open;
         self.line.enlist(sequence);
         let joined = self.flush(state).map(drop).and_then(|()| self.follow(sequence));
         self.line.delist(sequence);

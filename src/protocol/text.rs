@@ -1,7 +1,7 @@
 //! The classic text protocol. Replies carry no opaque: they are matched by position, and a VALUE by its key too.
 
 use super::{error_line, exptime, has_payload, line, parse_number, push_number, unsupported};
-use super::{Decoded, Head, Violation, What};
+use super::{Cursor, Decoded, Head, Violation, What};
 use crate::error::{Result, Status};
 use crate::operation::{Command, Operation};
 
@@ -53,6 +53,24 @@ pub fn encode(out: &mut Vec<u8>, operation: &Operation<'_>) -> Result<()> {
 /// Writes an exptime; the server reads a signed 32-bit number.
 fn push_exptime(out: &mut Vec<u8>, ttl: i64) {
     push_number(out, exptime(ttl, i32::MAX.into()).unsigned_abs());
+}
+
+/// Reads the VALUE line of `key`, which is what most often comes next; anything else, good or bad, is for [`decode`].
+pub fn decode_value_of<'a>(key: &[u8], bytes: &'a [u8]) -> Option<Head<'a>> {
+    let rest = bytes.strip_prefix(b"VALUE ")?;
+    if rest.len() <= key.len() || rest[key.len()] != b' ' || &rest[..key.len()] != key {
+        return None;
+    }
+    let mut cursor = Cursor { bytes: rest, at: key.len() + 1 };
+    let flags = u32::try_from(cursor.number()?).ok()?;
+    cursor.skip(b' ')?;
+    let body = usize::try_from(cursor.number()?).ok()?;
+    let cas = if cursor.skip(b' ').is_some() { cursor.number()? } else { 0 };
+    cursor.skip(b'\r')?;
+    cursor.skip(b'\n')?;
+    let len = bytes.len() - rest.len() + cursor.at;
+    let key = &rest[..key.len()];
+    Some(Head { body, tail: 2, key, flags, cas, ..Head::new(len, What::Item, Status::Ok) })
 }
 
 /// Reads the reply to `command`.
@@ -135,6 +153,11 @@ mod tests {
     fn values_and_lines() {
         let head = decode(Command::Get, b"VALUE k 7 3 99\r\nabc\r\n").unwrap().unwrap();
         assert_eq!((head.key, head.flags, head.body, head.cas, head.len), (&b"k"[..], 7, 3, 99, 16));
+        let quick = decode_value_of(b"k", b"VALUE k 7 3 99\r\nabc\r\n").unwrap();
+        assert_eq!((quick.key, quick.flags, quick.body, quick.cas, quick.len), (&b"k"[..], 7, 3, 99, 16));
+        for other in ["VALUE k2 7 3\r\n", "VALUE k 7 3", "VALUE k 7 -3\r\n", "VALUE k  7 3\r\n", "VALUE j 7 3\r\n", "END\r\n"] {
+            assert!(decode_value_of(b"k", other.as_bytes()).is_none(), "{other}");
+        }
         assert_eq!(decode(Command::Get, b"END\r\n").unwrap().unwrap().what, What::End);
         assert!(decode(Command::Get, b"VALUE k 7 3").unwrap().is_none());
         let bad_values: [&[u8]; 7] = [
