@@ -1,7 +1,7 @@
 //! Operation and Answer: the one vocabulary that every layer speaks. An operation is all that a call can be told, an
 //! answer all that it can answer; `Sink` is where answers go. No layer above adds a field of its own.
 
-use crate::error::{Error, Status};
+use crate::error::{bits, Error, Status};
 
 /// What is asked of the server. The numbers are those of the C ABI (`bmemc_opcode`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -292,6 +292,12 @@ pub trait Sink {
     fn room(&mut self, index: usize, flags: u32, len: usize) -> Room<'_> {
         let _ = (index, flags, len);
         Room::Collect
+    }
+
+    /// The answer of operation `index` where it is a hit whose value is at hand: what most answers are.
+    fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
+        let value = Value::Borrowed(value);
+        self.answer(index, Answer { flags, cas, value, bits: bits::SENT, ..Answer::new(Status::Ok) });
     }
 
     /// The answer of operation `index`. Must not block.

@@ -39,11 +39,11 @@ pub(super) struct Expected {
     pub last: bool,
 }
 
-/// Operations that belong to one owner, in a row.
+/// Operations that belong to one owner, in a row: from the end of the group before up to `end`.
 #[derive(Debug)]
 pub(super) struct Group<O> {
     pub owner: O,
-    pub count: u32,
+    pub end: usize,
 }
 
 /// The `get` line that is being written.
@@ -115,9 +115,12 @@ impl<O> Batch<O> {
         self.groups.iter_mut().map(|group| &mut group.owner)
     }
 
-    /// From here on operations belong to `owner`.
-    pub fn begin(&mut self, owner: O) {
-        self.groups.push(Group { owner, count: 0 });
+    /// What was pushed since the last owner belongs to `owner`.
+    pub fn assign(&mut self, owner: O) {
+        let end = self.expected.len();
+        if self.groups.last().map_or(0, |group| group.end) < end {
+            self.groups.push(Group { owner, end });
+        }
     }
 
     /// Makes it as good as new, keeping its memory.
@@ -131,8 +134,9 @@ impl<O> Batch<O> {
         self.last_quiet = None;
     }
 
-    /// Adds an operation of the owner that began last. On failure nothing of it is in the batch. A value of `splice`
-    /// bytes or more is left out of `out`, and `pieces` says where it belongs.
+    /// Adds an operation; [`Batch::assign`] then says whose it is. On failure nothing of it is in the batch. A value of
+    /// `splice` bytes or more is left out of `out`, and `pieces` says where it belongs.
+    #[inline]
     pub fn push(
         &mut self,
         dialect: Dialect,
@@ -141,21 +145,20 @@ impl<O> Batch<O> {
         opaque: u32,
         splice: usize,
     ) -> Result<()> {
-        let (out_len, pieces_len) = (self.out.len(), self.pieces.len());
-        let pushed = self.encode(dialect, operation, index, opaque, splice);
-        match pushed {
-            Ok(()) => {
-                if let Some(group) = self.groups.last_mut() {
-                    group.count += 1;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.out.truncate(out_len);
-                self.pieces.truncate(pieces_len);
-                Err(error.with_bits(bits::NOT_SENT))
-            }
+        let text = matches!(dialect, Dialect::Text | Dialect::TextMeta);
+        match operation.command == Command::Get && text {
+            true => self.push_get(dialect, operation, index, opaque),
+            false => self.push_other(dialect, operation, index, opaque, splice),
         }
+    }
+
+    fn push_other(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+        let (out_len, pieces_len) = (self.out.len(), self.pieces.len());
+        self.encode(dialect, op, index, opaque, splice).map_err(|error| {
+            self.out.truncate(out_len);
+            self.pieces.truncate(pieces_len);
+            error.with_bits(bits::NOT_SENT)
+        })
     }
 
     fn encode(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
@@ -165,7 +168,7 @@ impl<O> Batch<O> {
         let expected = Expected {
             index,
             opaque,
-            key_start: self.keys.len() as u32,
+            key_start: 0,
             key_len: 0,
             opcode: 0,
             command: op.command,
@@ -174,10 +177,6 @@ impl<O> Batch<O> {
             last: false,
         };
         match (dialect, op.command) {
-            (Dialect::Text | Dialect::TextMeta, Command::Get) => {
-                self.push_get(dialect, op, expected);
-                return Ok(());
-            }
             (Dialect::Binary, _) => return self.push_binary(op, expected, splice),
             (Dialect::Text, _) | (_, Command::Version) => {
                 self.check_encodable(|out| text::encode(out, op))?;
@@ -215,21 +214,35 @@ impl<O> Batch<O> {
         }
     }
 
-    fn push_get(&mut self, dialect: Dialect, op: &Operation<'_>, expected: Expected) {
+    #[inline]
+    fn push_get(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
+        check_key(dialect, op.key).map_err(|error| error.with_bits(bits::NOT_SENT))?;
         let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
-        let fits = |run: &Run, out: usize| run.with_cas == with_cas && out - run.start < MAX_GET_LINE;
-        if self.run.is_some_and(|run| !fits(&run, self.out.len())) {
-            self.end_run(dialect, false);
+        match &mut self.run {
+            Some(run) if run.with_cas == with_cas && self.out.len() - run.start < MAX_GET_LINE => run.count += 1,
+            _ => self.begin_run(dialect, with_cas),
         }
-        let run = self.run.get_or_insert_with(|| {
-            let start = self.out.len();
-            text::begin_get(&mut self.out, with_cas);
-            Run { start, count: 0, with_cas }
-        });
-        run.count += 1;
         text::push_key(&mut self.out, op.key);
+        let key_start = self.keys.len() as u32;
         self.keys.extend_from_slice(op.key);
-        self.expected.push(Expected { key_len: op.key.len() as u8, wire: Wire::TextGet, ..expected });
+        self.expected.push(Expected {
+            index,
+            opaque,
+            key_start,
+            key_len: op.key.len() as u8,
+            opcode: 0,
+            command: Command::Get,
+            wire: Wire::TextGet,
+            quiet: false,
+            last: false,
+        });
+        Ok(())
+    }
+
+    fn begin_run(&mut self, dialect: Dialect, with_cas: bool) {
+        self.end_run(dialect, false);
+        self.run = Some(Run { start: self.out.len(), count: 1, with_cas });
+        text::begin_get(&mut self.out, with_cas);
     }
 
     /// Ends the open `get` line. One key among other commands goes as `mg` where the server knows it: a server that
@@ -278,11 +291,6 @@ impl<O> Batch<O> {
         }
     }
 
-    /// Keeps or drops the groups without operations, which await nothing.
-    pub fn drop_empty_groups(&mut self) {
-        self.groups.retain(|group| group.count > 0);
-    }
-
     pub(super) fn key(&self, expected: &Expected) -> &[u8] {
         let start = expected.key_start as usize;
         &self.keys[start..start + usize::from(expected.key_len)]
@@ -304,10 +312,10 @@ mod tests {
 
     fn batch(dialect: Dialect, operations: &[Operation<'_>]) -> Batch<()> {
         let mut batch = Batch::default();
-        batch.begin(());
         for (index, operation) in operations.iter().enumerate() {
             batch.push(dialect, operation, index as u32, 100 + index as u32, usize::MAX).unwrap();
         }
+        batch.assign(());
         batch.seal(dialect);
         batch
     }
@@ -344,7 +352,6 @@ mod tests {
     #[test]
     fn what_is_refused_leaves_the_batch_as_it_was() {
         let mut batch: Batch<()> = Batch::default();
-        batch.begin(());
         batch.push(Dialect::Text, &Operation::get(b"a"), 0, 0, usize::MAX).unwrap();
         let bad = Operation::new(Command::Raw, b"");
         assert_eq!(batch.push(Dialect::Text, &bad, 1, 1, usize::MAX).unwrap_err().status(), Status::Unsupported);
@@ -367,7 +374,6 @@ mod tests {
     #[test]
     fn large_values_are_left_in_their_place() {
         let mut batch: Batch<()> = Batch::default();
-        batch.begin(());
         batch.push(Dialect::Text, &Operation::set(b"k", b"0123456789", 0), 7, 0, 10).unwrap();
         batch.seal(Dialect::Text);
         assert_eq!(batch.out, b"set k 0 0 10\r\n\r\n");

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 pub trait Deliver<O> {
     /// See [`crate::operation::Sink::room`].
     fn room(&mut self, owner: &O, index: u32, flags: u32, len: usize) -> Room<'_>;
+    /// The same, where it is a hit whose value is at hand.
+    fn hit(&mut self, owner: &O, index: u32, flags: u32, cas: u64, value: &[u8]);
     /// The answer of an operation of `owner`'s.
     fn answer(&mut self, owner: &O, index: u32, answer: Answer<'_>);
     /// Every answer of the batch was handed out.
@@ -18,15 +20,14 @@ pub trait Deliver<O> {
 /// See the module.
 pub(super) struct Flight<O> {
     batches: VecDeque<Box<Batch<O>>>,
-    /// The next expected reply in the first batch, its group, and how many of the group are answered.
+    /// The next expected reply in the first batch, and its group.
     next: usize,
     group: usize,
-    answered: u32,
 }
 
 impl<O> Flight<O> {
     pub fn new() -> Flight<O> {
-        Flight { batches: VecDeque::new(), next: 0, group: 0, answered: 0 }
+        Flight { batches: VecDeque::new(), next: 0, group: 0 }
     }
 
     pub fn push(&mut self, batch: Box<Batch<O>>) {
@@ -96,19 +97,17 @@ impl<O> Flight<O> {
         error: &Error,
         deliver: &mut impl Deliver<O>,
     ) {
-        let mut cursor = (self.next, self.group, self.answered);
+        let mut cursor = (self.next, self.group);
         for batch in &mut self.batches {
-            let (next, mut group, mut answered) = std::mem::take(&mut cursor);
-            for expected in batch.expected.iter().skip(next) {
-                let Some(current) = batch.groups.get(group) else { break };
-                if is_own(&current.owner) && !std::mem::take(&mut skip_first) {
-                    deliver.answer(&current.owner, expected.index, Answer::failed(error));
+            let (mut next, group) = std::mem::take(&mut cursor);
+            for group in batch.groups.iter().skip(group) {
+                for expected in &batch.expected[next..group.end] {
+                    if is_own(&group.owner) && !std::mem::take(&mut skip_first) {
+                        deliver.answer(&group.owner, expected.index, Answer::failed(error));
+                    }
+                    skip_first = false;
                 }
-                skip_first = false;
-                answered += 1;
-                if answered == current.count {
-                    (group, answered) = (group + 1, 0);
-                }
+                next = group.end;
             }
             for owner in batch.owners_mut().filter(|owner| is_own(owner)) {
                 *owner = gone();
@@ -116,16 +115,27 @@ impl<O> Flight<O> {
         }
     }
 
+    /// The replies that come next for one owner, and the batch they belong to.
+    pub fn ahead_of_owner(&self) -> Option<(&O, &[Expected], &Batch<O>)> {
+        let batch = self.batches.front()?;
+        let group = batch.groups.get(self.group)?;
+        Some((&group.owner, batch.expected.get(self.next..group.end)?, batch))
+    }
+
     /// Goes on to the next reply.
     pub fn pop(&mut self, deliver: &mut impl Deliver<O>) {
+        self.pop_some(1, deliver);
+    }
+
+    /// Goes past so many replies, all of them of one owner.
+    pub fn pop_some(&mut self, count: usize, deliver: &mut impl Deliver<O>) {
         let Some(batch) = self.batches.front() else { return };
-        self.next += 1;
-        self.answered += 1;
-        if batch.groups.get(self.group).is_some_and(|group| group.count == self.answered) {
-            (self.group, self.answered) = (self.group + 1, 0);
+        self.next += count;
+        if batch.groups.get(self.group).is_some_and(|group| group.end == self.next) {
+            self.group += 1;
         }
-        if self.next == batch.expected.len() {
-            (self.next, self.group, self.answered) = (0, 0, 0);
+        if self.next >= batch.expected.len() {
+            (self.next, self.group) = (0, 0);
             if let Some(batch) = self.batches.pop_front() {
                 deliver.batch_done(batch);
             }

@@ -102,8 +102,8 @@ impl<O> Reader<O> {
         loop {
             let advanced = match self.body {
                 Some(_) => self.advance_body(deliver)?,
-                None if self.buffer.is_empty() => false,
-                None => self.advance_reply(deliver)?,
+                None if self.buffer.is_empty() => return Ok(()),
+                None => self.advance_hits(deliver) || self.advance_reply(deliver)?,
             };
             if !advanced {
                 return Ok(());
@@ -122,6 +122,38 @@ impl<O> Reader<O> {
             self.flight.pop(deliver);
         }
         self.buffer.consume(self.buffer.len());
+    }
+
+    /// The short way through a text `get`: values that are all there, of the very keys that come next. Whatever is not
+    /// that is left to [`Reader::advance_reply`].
+    fn advance_hits(&mut self, deliver: &mut impl Deliver<O>) -> bool {
+        let Some((owner, ahead, batch)) = self.flight.ahead_of_owner().filter(|_| !self.awaiting_end) else { return false };
+        let bytes = self.buffer.bytes();
+        let (mut taken, mut done) = (0, 0);
+        for expected in ahead {
+            if expected.wire != Wire::TextGet {
+                break;
+            }
+            let Some(hit) = text::decode_hit(batch.key(expected), &bytes[taken..]) else { break };
+            if hit.value.len() > self.max_value {
+                break;
+            }
+            deliver.hit(owner, expected.index, hit.flags, hit.cas, hit.value);
+            taken += hit.len;
+            if expected.last {
+                self.awaiting_end = !bytes[taken..].starts_with(END);
+                if !self.awaiting_end {
+                    (taken, done) = (taken + END.len(), done + 1);
+                }
+                break;
+            }
+            done += 1;
+        }
+        self.buffer.consume(taken);
+        if done > 0 {
+            self.flight.pop_some(done, deliver);
+        }
+        taken > 0
     }
 
     fn advance_reply(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
@@ -199,11 +231,7 @@ impl<O> Reader<O> {
     /// The last key of a `get` is done with its END, any other reply by itself.
     fn reply_done(&mut self, expected: Expected, deliver: &mut impl Deliver<O>) {
         if expected.wire == Wire::TextGet && expected.last {
-            self.awaiting_end = !self.buffer.bytes().starts_with(END);
-            if !self.awaiting_end {
-                self.buffer.consume(END.len());
-                self.flight.pop(deliver);
-            }
+            self.awaiting_end = true;
         } else {
             self.flight.pop(deliver);
         }
@@ -253,11 +281,6 @@ fn identify<'a, O>(bytes: &'a [u8], flight: &Flight<O>, awaiting_end: bool) -> R
     let found = |silent: usize, expected: Expected, head: Head<'a>| Ok(Some(Reply { head, expected, silent }));
     match expected.wire {
         Wire::TextGet => {
-            if !awaiting_end {
-                if let Some(head) = text::decode_value_of(flight.key(&expected), bytes) {
-                    return found(0, expected, head);
-                }
-            }
             let Some(head) = text::decode(Command::Get, bytes)? else { return Ok(None) };
             if head.what != What::Item {
                 return found(0, expected, head);

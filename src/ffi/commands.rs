@@ -262,6 +262,14 @@ impl Sink for Into<'_> {
         self.buffer.get_mut(..len).map_or(Room::Skip, Room::Here)
     }
 
+    fn hit(&mut self, _index: usize, flags: u32, _cas: u64, value: &[u8]) {
+        self.outcome = Some(Ok(Status::Ok));
+        (self.len, self.flags) = (value.len(), flags);
+        if let Some(place) = self.buffer.get_mut(..value.len()) {
+            place.copy_from_slice(value);
+        }
+    }
+
     fn answer(&mut self, _index: usize, answer: Answer<'_>) {
         self.outcome = Some(result_of(&answer));
         if answer.status != Status::Ok {

@@ -4,7 +4,7 @@
 use super::arena::Arena;
 use super::bytes::bmemc_bytes;
 use super::guard::quietly;
-use crate::error::{Error, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use crate::operation::{Answer, Room, Sink, Value};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -241,6 +241,12 @@ impl Sink for Many {
         let room = self.arena.room(len);
         item.value.data = room.as_ptr();
         Room::Here(room)
+    }
+
+    fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
+        let Some(item) = self.places.get(index).and_then(|place| self.items.get_mut(*place)) else { return };
+        (item.status, item.flags, item.cas, item.bits) = (Status::Ok.code(), flags, cas, bits::SENT);
+        (item.value, item.detail) = (self.arena.copy(value), bmemc_bytes::EMPTY);
     }
 
     fn answer(&mut self, index: usize, answer: Answer<'_>) {

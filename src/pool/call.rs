@@ -55,11 +55,20 @@ impl Call {
 
     /// Takes in the answer of operation `index`.
     pub fn answer(&self, index: u32, answer: Answer<'_>) {
+        self.take_in(|answers| answers.answer(index as usize, answer));
+    }
+
+    /// The same, where it is a hit whose value is at hand.
+    pub fn hit(&self, index: u32, flags: u32, cas: u64, value: &[u8]) {
+        self.take_in(|answers| answers.hit(index as usize, flags, cas, value));
+    }
+
+    fn take_in(&self, put: impl FnOnce(&mut Answers)) {
         let mut inner = self.lock();
         if inner.gone {
             return;
         }
-        inner.answers.answer(index as usize, answer);
+        put(&mut inner.answers);
         inner.left = inner.left.saturating_sub(1);
         if inner.left == 0 {
             self.done.store(true, Ordering::Release);

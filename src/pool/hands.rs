@@ -58,6 +58,14 @@ impl Deliver<Owner> for Hands<'_> {
         }
     }
 
+    fn hit(&mut self, owner: &Owner, index: u32, flags: u32, cas: u64, value: &[u8]) {
+        match owner {
+            Owner::Own => self.sink.hit(index as usize, flags, cas, value),
+            Owner::Shared(call) => call.hit(index, flags, cas, value),
+            Owner::Gone => {}
+        }
+    }
+
     fn answer(&mut self, owner: &Owner, index: u32, answer: Answer<'_>) {
         match owner {
             Owner::Own => self.sink.answer(index as usize, answer),

@@ -171,8 +171,8 @@ impl<'a> Turn<'a> {
 
     /// Fills a batch with this caller's next operations and sends it.
     fn send_own(&mut self, mut batch: Box<Batch<Owner>>) -> Result<(), Stop> {
-        batch.begin(Owner::Own);
         self.fill(&mut batch, SPLICE, CHUNK_BYTES);
+        batch.assign(Owner::Own);
         let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
         batch.seal(self.dialect);
         let (out, pieces) = (mem::take(&mut batch.out), mem::take(&mut batch.pieces));
@@ -238,9 +238,8 @@ impl<'a> Turn<'a> {
         self.call = Some(call.clone());
         let Some(link) = state.link.as_mut() else { return };
         let open = &mut link.open;
-        open.begin(Owner::Shared(call));
         self.fill(open, usize::MAX, usize::MAX);
-        open.drop_empty_groups();
+        open.assign(Owner::Shared(call));
         let sequence = open.sequence;
         self.line.enlist(sequence);
         let joined = self.flush(state).map(drop).and_then(|()| self.follow(sequence));
@@ -312,11 +311,10 @@ impl<'a> Turn<'a> {
         let mut batch = self.fresh_batch(&mut state)?;
         drop(state);
         let sequence = batch.sequence;
-        if let Some(call) = &self.call {
-            batch.begin(Owner::Shared(call.clone()));
-        }
         self.fill(&mut batch, SPLICE, CHUNK_BYTES);
-        batch.drop_empty_groups();
+        if let Some(call) = &self.call {
+            batch.assign(Owner::Shared(call.clone()));
+        }
         self.line.enlist(sequence);
         let mut state = self.line.lock();
         self.account(&mut state);

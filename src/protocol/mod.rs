@@ -125,14 +125,15 @@ pub fn check_key(dialect: Dialect, key: &[u8]) -> Result<()> {
 /// that is below 0x21, is 0x7f, or has its own.
 fn is_printable(key: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let mut words = key.chunks_exact(8);
-    let mut wrong = 0;
-    for word in &mut words {
-        let word = u64::from_ne_bytes(word.try_into().unwrap_or_default());
+    let wrong = |word: [u8; 8]| {
+        let word = u64::from_ne_bytes(word);
         let low = word.wrapping_sub(ONES * 0x21) & !word;
-        wrong |= (low | word.wrapping_add(ONES) | word) & (ONES * 0x80);
-    }
-    wrong == 0 && words.remainder().iter().all(|byte| (0x21..=0x7e).contains(byte))
+        (low | word.wrapping_add(ONES) | word) & (ONES * 0x80)
+    };
+    let Some(last) = key.last_chunk::<8>() else { return key.iter().all(|byte| (0x21..=0x7e).contains(byte)) };
+    // The last eight bytes may overlap those before them.
+    let words = key.chunks_exact(8).filter_map(|word| <[u8; 8]>::try_from(word).ok());
+    words.fold(wrong(*last), |found, word| found | wrong(word)) == 0
 }
 
 #[cold]
@@ -210,22 +211,30 @@ struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// The decimal number that stands here, with at least one digit.
+    #[inline]
     fn number(&mut self) -> Option<u64> {
-        let digits = self.bytes.get(self.at..)?;
         let mut number = 0u64;
-        for (count, byte) in digits.iter().enumerate() {
+        let begun = self.at;
+        // Up to 19 digits always fit.
+        while let Some(byte) = self.bytes.get(self.at) {
             let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                self.at += count;
-                return (count > 0).then_some(number);
+            if digit > 9 || self.at - begun == 19 {
+                break;
             }
-            number = number.checked_mul(10)?.checked_add(digit.into())?;
+            number = number.wrapping_mul(10).wrapping_add(digit.into());
+            self.at += 1;
         }
-        self.at = self.bytes.len();
-        (!digits.is_empty()).then_some(number)
+        if self.at - begun == 19 {
+            while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+                number = number.checked_mul(10)?.checked_add(digit.into())?;
+                self.at += 1;
+            }
+        }
+        (self.at > begun).then_some(number)
     }
 
     /// Goes past `byte`, if it stands here.
+    #[inline]
     fn skip(&mut self, byte: u8) -> Option<()> {
         (self.bytes.get(self.at) == Some(&byte)).then(|| self.at += 1)
     }

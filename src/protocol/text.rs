@@ -55,22 +55,32 @@ fn push_exptime(out: &mut Vec<u8>, ttl: i64) {
     push_number(out, exptime(ttl, i32::MAX.into()).unsigned_abs());
 }
 
-/// Reads the VALUE line of `key`, which is what most often comes next; anything else, good or bad, is for [`decode`].
-pub fn decode_value_of<'a>(key: &[u8], bytes: &'a [u8]) -> Option<Head<'a>> {
+/// A value with all that belongs to it.
+pub struct Hit<'a> {
+    /// Bytes of the whole, from VALUE to the line end behind the value.
+    pub len: usize,
+    pub flags: u32,
+    pub cas: u64,
+    pub value: &'a [u8],
+}
+
+/// Reads a whole value of `key`, which is what most often comes next. Anything else, good or bad, is for [`decode`].
+#[inline]
+pub fn decode_hit<'a>(key: &[u8], bytes: &'a [u8]) -> Option<Hit<'a>> {
     let rest = bytes.strip_prefix(b"VALUE ")?;
-    if rest.len() <= key.len() || rest[key.len()] != b' ' || &rest[..key.len()] != key {
+    if rest.get(key.len()) != Some(&b' ') || &rest[..key.len()] != key {
         return None;
     }
     let mut cursor = Cursor { bytes: rest, at: key.len() + 1 };
     let flags = u32::try_from(cursor.number()?).ok()?;
     cursor.skip(b' ')?;
-    let body = usize::try_from(cursor.number()?).ok()?;
+    let len = usize::try_from(cursor.number()?).ok()?;
     let cas = if cursor.skip(b' ').is_some() { cursor.number()? } else { 0 };
     cursor.skip(b'\r')?;
     cursor.skip(b'\n')?;
-    let len = bytes.len() - rest.len() + cursor.at;
-    let key = &rest[..key.len()];
-    Some(Head { body, tail: 2, key, flags, cas, ..Head::new(len, What::Item, Status::Ok) })
+    let (value, after) = rest[cursor.at..].split_at_checked(len)?;
+    let whole = b"VALUE ".len() + cursor.at + len + b"\r\n".len();
+    after.starts_with(b"\r\n").then_some(Hit { len: whole, flags, cas, value })
 }
 
 /// Reads the reply to `command`.
@@ -153,10 +163,22 @@ mod tests {
     fn values_and_lines() {
         let head = decode(Command::Get, b"VALUE k 7 3 99\r\nabc\r\n").unwrap().unwrap();
         assert_eq!((head.key, head.flags, head.body, head.cas, head.len), (&b"k"[..], 7, 3, 99, 16));
-        let quick = decode_value_of(b"k", b"VALUE k 7 3 99\r\nabc\r\n").unwrap();
-        assert_eq!((quick.key, quick.flags, quick.body, quick.cas, quick.len), (&b"k"[..], 7, 3, 99, 16));
-        for other in ["VALUE k2 7 3\r\n", "VALUE k 7 3", "VALUE k 7 -3\r\n", "VALUE k  7 3\r\n", "VALUE j 7 3\r\n", "END\r\n"] {
-            assert!(decode_value_of(b"k", other.as_bytes()).is_none(), "{other}");
+        let hit = decode_hit(b"k", b"VALUE k 7 3 99\r\nabc\r\nEND").unwrap();
+        assert_eq!((hit.len, hit.flags, hit.cas, hit.value), (21, 7, 99, &b"abc"[..]));
+        let others = [
+            "VALUE k2 7 3\r\nabc\r\n",
+            "VALUE k 7 3\r\nabc\r",
+            "VALUE k 7 3\r\nabcd\n",
+            "VALUE k 7 -3\r\nabc\r\n",
+            "VALUE k  7 3\r\nabc\r\n",
+            "VALUE j 7 3\r\nabc\r\n",
+            "VALUE k 7 99999999999999999999\r\nabc\r\n",
+            "VALUE k 4294967296 3\r\nabc\r\n",
+            "END\r\n",
+            "VALUE ",
+        ];
+        for other in others {
+            assert!(decode_hit(b"k", other.as_bytes()).is_none(), "{other}");
         }
         assert_eq!(decode(Command::Get, b"END\r\n").unwrap().unwrap().what, What::End);
         assert!(decode(Command::Get, b"VALUE k 7 3").unwrap().is_none());
