@@ -3,7 +3,8 @@
 
 use crate::error::{bits, Result};
 use crate::operation::{op_flags, Command, Operation};
-use crate::protocol::{binary, check_key, has_payload, meta, text, Dialect};
+use crate::protocol::{binary, check_key, has_payload, meta, text, Dialect, MAX_KEY};
+use std::sync::Arc;
 
 /// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
 const MAX_GET_LINE: usize = 8 * 1024;
@@ -66,46 +67,52 @@ pub struct Piece {
 /// Operations that are sent together.
 #[derive(Debug)]
 pub struct Batch<O> {
-    /// The requests.
-    pub out: Vec<u8>,
-    /// Where values that were not copied belong between the bytes of `out`; empty where all were.
-    pub pieces: Vec<Piece>,
-    pub(super) expected: Vec<Expected>,
-    pub(super) keys: Vec<u8>,
+    /// The requests. Shared while they are sent: the reader looks the keys up in them.
+    out: Arc<Vec<u8>>,
+    requests: Requests,
     pub(super) groups: Vec<Group<O>>,
-    run: Option<Run>,
-    last_quiet: Option<usize>,
     /// The number of the batch on its connection.
     pub sequence: u64,
 }
 
+/// What is known of the requests of a batch.
+#[derive(Debug, Default)]
+struct Requests {
+    /// Where values that were not copied belong between the bytes; empty where all were.
+    pieces: Vec<Piece>,
+    expected: Vec<Expected>,
+    run: Option<Run>,
+    last_quiet: Option<usize>,
+}
+
 impl<O> Default for Batch<O> {
     fn default() -> Batch<O> {
-        Batch {
-            out: Vec::new(),
-            pieces: Vec::new(),
-            expected: Vec::new(),
-            keys: Vec::new(),
-            groups: Vec::new(),
-            run: None,
-            last_quiet: None,
-            sequence: 0,
-        }
+        Batch { out: Arc::default(), requests: Requests::default(), groups: Vec::new(), sequence: 0 }
     }
 }
 
 impl<O> Batch<O> {
     /// Whether no operation is in it.
     pub fn is_empty(&self) -> bool {
-        self.expected.is_empty()
+        self.requests.expected.is_empty()
     }
 
     /// How many operations are in it.
     pub fn len(&self) -> usize {
-        self.expected.len()
+        self.requests.expected.len()
     }
 
-    /// The owners of the operations in it, in order; `out` is not theirs to look at.
+    /// The bytes of the requests, to be sent while the batch itself is with the reader.
+    pub fn out(&self) -> Arc<Vec<u8>> {
+        self.out.clone()
+    }
+
+    /// Where values belong between the bytes; empty where they are all in them.
+    pub fn take_pieces(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.requests.pieces)
+    }
+
+    /// The owners of the operations in it, in order.
     pub fn owners(&self) -> impl Iterator<Item = &O> {
         self.groups.iter().map(|group| &group.owner)
     }
@@ -115,9 +122,9 @@ impl<O> Batch<O> {
         self.groups.iter_mut().map(|group| &mut group.owner)
     }
 
-    /// What was pushed since the last owner belongs to `owner`.
+    /// What was written since the last owner belongs to `owner`.
     pub fn assign(&mut self, owner: O) {
-        let end = self.expected.len();
+        let end = self.requests.expected.len();
         if self.groups.last().map_or(0, |group| group.end) < end {
             self.groups.push(Group { owner, end });
         }
@@ -125,45 +132,121 @@ impl<O> Batch<O> {
 
     /// Makes it as good as new, keeping its memory.
     pub fn clear(&mut self) {
-        clear_and_keep(&mut self.out);
-        clear_and_keep(&mut self.keys);
-        clear_and_keep(&mut self.expected);
-        self.pieces.clear();
+        match Arc::get_mut(&mut self.out) {
+            Some(out) => clear_and_keep(out),
+            None => self.out = Arc::default(),
+        }
+        clear_and_keep(&mut self.requests.expected);
+        self.requests.pieces.clear();
         self.groups.clear();
-        self.run = None;
-        self.last_quiet = None;
+        self.requests.run = None;
+        self.requests.last_quiet = None;
     }
 
-    /// Adds an operation; [`Batch::assign`] then says whose it is. On failure nothing of it is in the batch. A value of
-    /// `splice` bytes or more is left out of `out`, and `pieces` says where it belongs.
+    /// Adds operations by what is returned.
+    pub fn writer(&mut self, dialect: Dialect) -> Writer<'_> {
+        // Nobody shares the bytes of a batch that is not sent yet.
+        Writer { dialect, out: Arc::make_mut(&mut self.out), requests: &mut self.requests }
+    }
+
+    /// Ends the batch: its last reply tells that all before it have come.
+    pub fn seal(&mut self, dialect: Dialect) {
+        self.writer(dialect).seal();
+    }
+
+    pub(super) fn expected(&self) -> &[Expected] {
+        &self.requests.expected
+    }
+
     #[inline]
-    pub fn push(
-        &mut self,
-        dialect: Dialect,
-        operation: &Operation<'_>,
-        index: u32,
-        opaque: u32,
-        splice: usize,
-    ) -> Result<()> {
-        let text = matches!(dialect, Dialect::Text | Dialect::TextMeta);
+    pub(super) fn key(&self, expected: &Expected) -> &[u8] {
+        let start = expected.key_start as usize;
+        self.out.get(start..start + usize::from(expected.key_len)).unwrap_or_default()
+    }
+}
+
+/// Writes operations into a batch.
+pub struct Writer<'a> {
+    dialect: Dialect,
+    out: &'a mut Vec<u8>,
+    requests: &'a mut Requests,
+}
+
+impl Writer<'_> {
+    /// Adds an operation; [`Batch::assign`] then says whose it is. On failure nothing of it is in the batch. A value of
+    /// `splice` bytes or more is left out of the bytes, and the pieces say where it belongs.
+    #[inline]
+    pub fn push(&mut self, operation: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+        let text = matches!(self.dialect, Dialect::Text | Dialect::TextMeta);
         match operation.command == Command::Get && text {
-            true => self.push_get(dialect, operation, index, opaque),
-            false => self.push_other(dialect, operation, index, opaque, splice),
+            true => self.push_get(operation, index, opaque),
+            false => self.push_other(operation, index, opaque, splice),
         }
     }
 
-    fn push_other(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
-        let (out_len, pieces_len) = (self.out.len(), self.pieces.len());
-        self.encode(dialect, op, index, opaque, splice).map_err(|error| {
+    #[inline]
+    fn push_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
+        check_key(self.dialect, op.key).map_err(|error| error.with_bits(bits::NOT_SENT))?;
+        let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
+        match &mut self.requests.run {
+            Some(run) if run.with_cas == with_cas && self.out.len() - run.start < MAX_GET_LINE => run.count += 1,
+            _ => self.begin_run(with_cas),
+        }
+        text::push_key(self.out, op.key);
+        let key_len = op.key.len();
+        self.requests.expected.push(Expected {
+            index,
+            opaque,
+            key_start: (self.out.len() - key_len) as u32,
+            key_len: key_len as u8,
+            opcode: 0,
+            command: Command::Get,
+            wire: Wire::TextGet,
+            quiet: false,
+            last: false,
+        });
+        Ok(())
+    }
+
+    fn begin_run(&mut self, with_cas: bool) {
+        self.end_run(false);
+        self.requests.run = Some(Run { start: self.out.len(), count: 1, with_cas });
+        text::begin_get(self.out, with_cas);
+    }
+
+    /// Ends the open `get` line. One key among other commands goes as `mg` where the server knows it: a server that
+    /// answers many single `get`s makes a system call for each.
+    fn end_run(&mut self, sealing: bool) {
+        let Some(run) = self.requests.run.take() else { return };
+        let alone = sealing && self.requests.expected.len() == run.count as usize;
+        let Some(last) = self.requests.expected.last_mut() else { return };
+        if run.count == 1 && self.dialect == Dialect::TextMeta && !alone {
+            let mut key = [0; MAX_KEY];
+            let key = &mut key[..usize::from(last.key_len)];
+            key.copy_from_slice(&self.out[last.key_start as usize..][..key.len()]);
+            let op_flags = if run.with_cas { op_flags::WANT_CAS } else { 0 };
+            self.out.truncate(run.start);
+            if meta::encode(self.out, &Operation { op_flags, ..Operation::get(key) }, last.opaque).is_ok() {
+                last.wire = Wire::Meta;
+            }
+            return;
+        }
+        last.last = true;
+        text::end_line(self.out);
+    }
+
+    fn push_other(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+        let (out_len, pieces_len) = (self.out.len(), self.requests.pieces.len());
+        self.encode(op, index, opaque, splice).map_err(|error| {
             self.out.truncate(out_len);
-            self.pieces.truncate(pieces_len);
+            self.requests.pieces.truncate(pieces_len);
             error.with_bits(bits::NOT_SENT)
         })
     }
 
-    fn encode(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+    fn encode(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
         if op.command.has_key() {
-            check_key(dialect, op.key)?;
+            check_key(self.dialect, op.key)?;
         }
         let expected = Expected {
             index,
@@ -176,19 +259,19 @@ impl<O> Batch<O> {
             quiet: false,
             last: false,
         };
-        match (dialect, op.command) {
+        match (self.dialect, op.command) {
             (Dialect::Binary, _) => return self.push_binary(op, expected, splice),
             (Dialect::Text, _) | (_, Command::Version) => {
                 self.check_encodable(|out| text::encode(out, op))?;
-                self.end_run(dialect, false);
-                text::encode(&mut self.out, op)?;
-                self.expected.push(expected);
+                self.end_run(false);
+                text::encode(self.out, op)?;
+                self.requests.expected.push(expected);
             }
             (Dialect::TextMeta | Dialect::Meta, _) => {
                 self.check_encodable(|out| meta::encode(out, op, opaque))?;
-                self.end_run(dialect, false);
-                meta::encode(&mut self.out, op, opaque)?;
-                self.expected.push(Expected { wire: Wire::Meta, ..expected });
+                self.end_run(false);
+                meta::encode(self.out, op, opaque)?;
+                self.requests.expected.push(Expected { wire: Wire::Meta, ..expected });
             }
         }
         if has_payload(op.command) {
@@ -200,7 +283,7 @@ impl<O> Batch<O> {
 
     /// Fails where the command cannot be said, before the open `get` line is ended for it.
     fn check_encodable(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
-        if self.run.is_none() {
+        if self.requests.run.is_none() {
             return Ok(());
         }
         encode(&mut Vec::new())
@@ -208,60 +291,10 @@ impl<O> Batch<O> {
 
     fn push_value(&mut self, op: &Operation<'_>, index: u32, splice: usize) {
         if op.value.len() >= splice {
-            self.pieces.push(Piece { until: self.out.len(), value_of: Some(index) });
+            self.requests.pieces.push(Piece { until: self.out.len(), value_of: Some(index) });
         } else {
             self.out.extend_from_slice(op.value);
         }
-    }
-
-    #[inline]
-    fn push_get(&mut self, dialect: Dialect, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
-        check_key(dialect, op.key).map_err(|error| error.with_bits(bits::NOT_SENT))?;
-        let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
-        match &mut self.run {
-            Some(run) if run.with_cas == with_cas && self.out.len() - run.start < MAX_GET_LINE => run.count += 1,
-            _ => self.begin_run(dialect, with_cas),
-        }
-        text::push_key(&mut self.out, op.key);
-        let key_start = self.keys.len() as u32;
-        self.keys.extend_from_slice(op.key);
-        self.expected.push(Expected {
-            index,
-            opaque,
-            key_start,
-            key_len: op.key.len() as u8,
-            opcode: 0,
-            command: Command::Get,
-            wire: Wire::TextGet,
-            quiet: false,
-            last: false,
-        });
-        Ok(())
-    }
-
-    fn begin_run(&mut self, dialect: Dialect, with_cas: bool) {
-        self.end_run(dialect, false);
-        self.run = Some(Run { start: self.out.len(), count: 1, with_cas });
-        text::begin_get(&mut self.out, with_cas);
-    }
-
-    /// Ends the open `get` line. One key among other commands goes as `mg` where the server knows it: a server that
-    /// answers many single `get`s makes a system call for each.
-    fn end_run(&mut self, dialect: Dialect, sealing: bool) {
-        let Some(run) = self.run.take() else { return };
-        let alone = sealing && self.expected.len() == run.count as usize;
-        let Some(last) = self.expected.last_mut() else { return };
-        if run.count == 1 && dialect == Dialect::TextMeta && !alone {
-            let key = &self.keys[last.key_start as usize..];
-            let op_flags = if run.with_cas { op_flags::WANT_CAS } else { 0 };
-            self.out.truncate(run.start);
-            if meta::encode(&mut self.out, &Operation { op_flags, ..Operation::get(key) }, last.opaque).is_ok() {
-                last.wire = Wire::Meta;
-            }
-            return;
-        }
-        last.last = true;
-        text::end_line(&mut self.out);
     }
 
     fn push_binary(&mut self, op: &Operation<'_>, expected: Expected, splice: usize) -> Result<()> {
@@ -269,31 +302,25 @@ impl<O> Batch<O> {
         let reads = op.command == Command::Get;
         let quiet = op.command != Command::Version && (reads || op.op_flags & op_flags::WANT_CAS == 0);
         let at = self.out.len();
-        let opcode = binary::encode(&mut self.out, op, expected.opaque, quiet)?;
+        let opcode = binary::encode(self.out, op, expected.opaque, quiet)?;
         if has_payload(op.command) {
             self.push_value(op, expected.index, splice);
         }
-        self.last_quiet = quiet.then_some(at);
-        self.expected.push(Expected { wire: Wire::Binary, opcode, quiet, ..expected });
+        self.requests.last_quiet = quiet.then_some(at);
+        self.requests.expected.push(Expected { wire: Wire::Binary, opcode, quiet, ..expected });
         Ok(())
     }
 
-    /// Ends the batch: its last reply tells that all before it have come.
-    pub fn seal(&mut self, dialect: Dialect) {
-        self.end_run(dialect, true);
-        if let (Some(at), Some(last)) = (self.last_quiet.take(), self.expected.last_mut()) {
-            binary::make_loud(&mut self.out, at, last.command);
+    fn seal(&mut self) {
+        self.end_run(true);
+        if let (Some(at), Some(last)) = (self.requests.last_quiet.take(), self.requests.expected.last_mut()) {
+            binary::make_loud(self.out, at, last.command);
             last.quiet = false;
             last.opcode = binary::opcodes(last.command).map_or(last.opcode, |(loud, _)| loud);
         }
-        if !self.pieces.is_empty() {
-            self.pieces.push(Piece { until: self.out.len(), value_of: None });
+        if !self.requests.pieces.is_empty() {
+            self.requests.pieces.push(Piece { until: self.out.len(), value_of: None });
         }
-    }
-
-    pub(super) fn key(&self, expected: &Expected) -> &[u8] {
-        let start = expected.key_start as usize;
-        &self.keys[start..start + usize::from(expected.key_len)]
     }
 }
 
@@ -313,7 +340,7 @@ mod tests {
     fn batch(dialect: Dialect, operations: &[Operation<'_>]) -> Batch<()> {
         let mut batch = Batch::default();
         for (index, operation) in operations.iter().enumerate() {
-            batch.push(dialect, operation, index as u32, 100 + index as u32, usize::MAX).unwrap();
+            batch.writer(dialect).push(operation, index as u32, 100 + index as u32, usize::MAX).unwrap();
         }
         batch.assign(());
         batch.seal(dialect);
@@ -321,7 +348,7 @@ mod tests {
     }
 
     fn text(dialect: Dialect, operations: &[Operation<'_>]) -> String {
-        String::from_utf8(batch(dialect, operations).out).unwrap()
+        String::from_utf8(batch(dialect, operations).out().to_vec()).unwrap()
     }
 
     #[test]
@@ -342,23 +369,23 @@ mod tests {
     fn a_binary_batch_is_quiet_but_for_its_end() {
         let gets = batch(Dialect::Binary, &[Operation::get(b"a"), Operation::get(b"b")]);
         assert_eq!((gets.out[1], gets.out[25 + 1]), (binary::opcode::GETQ, binary::opcode::GET));
-        assert_eq!(gets.expected.iter().map(|e| e.quiet).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(gets.expected().iter().map(|e| e.quiet).collect::<Vec<_>>(), [true, false]);
         let want = Operation { op_flags: op_flags::WANT_CAS, ..Operation::set(b"k", b"v", 0) };
         let sets = batch(Dialect::Binary, &[Operation::set(b"k", b"v", 0), want]);
         assert_eq!(sets.out[1], binary::opcode::SETQ);
-        assert_eq!(sets.expected[1].opcode, binary::opcode::SET);
+        assert_eq!(sets.expected()[1].opcode, binary::opcode::SET);
     }
 
     #[test]
     fn what_is_refused_leaves_the_batch_as_it_was() {
         let mut batch: Batch<()> = Batch::default();
-        batch.push(Dialect::Text, &Operation::get(b"a"), 0, 0, usize::MAX).unwrap();
+        batch.writer(Dialect::Text).push(&Operation::get(b"a"), 0, 0, usize::MAX).unwrap();
         let bad = Operation::new(Command::Raw, b"");
-        assert_eq!(batch.push(Dialect::Text, &bad, 1, 1, usize::MAX).unwrap_err().status(), Status::Unsupported);
-        assert!(batch.push(Dialect::Text, &Operation::get(b"a b"), 2, 2, usize::MAX).is_err());
-        batch.push(Dialect::Text, &Operation::get(b"c"), 3, 3, usize::MAX).unwrap();
+        assert_eq!(batch.writer(Dialect::Text).push(&bad, 1, 1, usize::MAX).unwrap_err().status(), Status::Unsupported);
+        assert!(batch.writer(Dialect::Text).push(&Operation::get(b"a b"), 2, 2, usize::MAX).is_err());
+        batch.writer(Dialect::Text).push(&Operation::get(b"c"), 3, 3, usize::MAX).unwrap();
         batch.seal(Dialect::Text);
-        assert_eq!(batch.out, b"get a c\r\n");
+        assert_eq!(batch.out().as_slice(), b"get a c\r\n");
         assert_eq!(batch.len(), 2);
     }
 
@@ -374,11 +401,10 @@ mod tests {
     #[test]
     fn large_values_are_left_in_their_place() {
         let mut batch: Batch<()> = Batch::default();
-        batch.push(Dialect::Text, &Operation::set(b"k", b"0123456789", 0), 7, 0, 10).unwrap();
+        batch.writer(Dialect::Text).push(&Operation::set(b"k", b"0123456789", 0), 7, 0, 10).unwrap();
         batch.seal(Dialect::Text);
-        assert_eq!(batch.out, b"set k 0 0 10\r\n\r\n");
-        assert_eq!(batch.pieces.len(), 2);
-        assert_eq!((batch.pieces[0].until, batch.pieces[0].value_of), (14, Some(7)));
-        assert_eq!((batch.pieces[1].until, batch.pieces[1].value_of), (16, None));
+        assert_eq!(batch.out().as_slice(), b"set k 0 0 10\r\n\r\n");
+        let pieces: Vec<_> = batch.take_pieces().iter().map(|piece| (piece.until, piece.value_of)).collect();
+        assert_eq!(pieces, [(14, Some(7)), (16, None)]);
     }
 }

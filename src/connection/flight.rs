@@ -52,7 +52,7 @@ impl<O> Flight<O> {
 
     /// The replies of the first batch that are still to come.
     pub fn ahead(&self) -> &[Expected] {
-        self.batches.front().and_then(|batch| batch.expected.get(self.next..)).unwrap_or_default()
+        self.batches.front().and_then(|batch| batch.expected().get(self.next..)).unwrap_or_default()
     }
 
     /// Whether one reply alone is still to come.
@@ -101,7 +101,7 @@ impl<O> Flight<O> {
         for batch in &mut self.batches {
             let (mut next, group) = std::mem::take(&mut cursor);
             for group in batch.groups.iter().skip(group) {
-                for expected in &batch.expected[next..group.end] {
+                for expected in batch.expected().get(next..group.end).unwrap_or_default() {
                     if is_own(&group.owner) && !std::mem::take(&mut skip_first) {
                         deliver.answer(&group.owner, expected.index, Answer::failed(error));
                     }
@@ -119,7 +119,7 @@ impl<O> Flight<O> {
     pub fn ahead_of_owner(&self) -> Option<(&O, &[Expected], &Batch<O>)> {
         let batch = self.batches.front()?;
         let group = batch.groups.get(self.group)?;
-        Some((&group.owner, batch.expected.get(self.next..group.end)?, batch))
+        Some((&group.owner, batch.expected().get(self.next..group.end)?, batch))
     }
 
     /// Goes on to the next reply.
@@ -134,7 +134,7 @@ impl<O> Flight<O> {
         if batch.groups.get(self.group).is_some_and(|group| group.end == self.next) {
             self.group += 1;
         }
-        if self.next >= batch.expected.len() {
+        if self.next >= batch.len() {
             (self.next, self.group) = (0, 0);
             if let Some(batch) = self.batches.pop_front() {
                 deliver.batch_done(batch);

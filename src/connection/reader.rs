@@ -127,7 +127,9 @@ impl<O> Reader<O> {
     /// The short way through a text `get`: values that are all there, of the very keys that come next. Whatever is not
     /// that is left to [`Reader::advance_reply`].
     fn advance_hits(&mut self, deliver: &mut impl Deliver<O>) -> bool {
-        let Some((owner, ahead, batch)) = self.flight.ahead_of_owner().filter(|_| !self.awaiting_end) else { return false };
+        let Some((owner, ahead, batch)) = self.flight.ahead_of_owner().filter(|_| !self.awaiting_end) else {
+            return false;
+        };
         let bytes = self.buffer.bytes();
         let (mut taken, mut done) = (0, 0);
         for expected in ahead {

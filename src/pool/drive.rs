@@ -71,7 +71,7 @@ impl<'a> Turn<'a> {
         let now = self.limit.begun;
         let Some(link) = state.link_of(self.generation).filter(|_| !batch.is_empty()) else { return Ok(state) };
         batch.seal(dialect);
-        let (out, pieces) = (mem::take(&mut batch.out), mem::take(&mut batch.pieces));
+        let (out, pieces) = (batch.out(), batch.take_pieces());
         link.begin_flight(now);
         match &mut self.role {
             Some(role) => role.reader.push(batch),
@@ -80,11 +80,7 @@ impl<'a> Turn<'a> {
         let socket = link.socket.clone();
         drop(state);
         let sent = self.send(&socket, &out, &pieces);
-        let mut state = self.line.lock();
-        if let Some(link) = state.link_of(self.generation) {
-            link.keep_out(out);
-        }
-        sent.map(|()| state)
+        sent.map(|()| self.line.lock())
     }
 
     /// Sends the open batch, and the next one that has filled meanwhile, as long as nobody else writes and the window is
@@ -217,9 +213,6 @@ impl<'a> Turn<'a> {
         }
         if let Some(batch) = hands.spare.take() {
             link.keep_batch(batch);
-        }
-        if let Some(out) = hands.out.take() {
-            link.keep_out(out);
         }
         if let Some(role) = &mut self.role {
             while let Some(batch) = link.sealed.pop_front() {

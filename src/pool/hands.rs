@@ -24,9 +24,8 @@ pub(super) struct Hands<'a> {
     /// When what is in flight was sent, if its round trip is to be measured; then the round trip.
     pub sent_at: Option<u64>,
     pub round_trip: Option<u64>,
-    /// The memory of a finished batch, and of what was sent.
+    /// The memory of a finished batch.
     pub spare: Option<Box<Batch<Owner>>>,
-    pub out: Option<Vec<u8>>,
 }
 
 impl<'a> Hands<'a> {
@@ -43,7 +42,6 @@ impl<'a> Hands<'a> {
             bytes_sent: 0,
             bytes_received: 0,
             spare: None,
-            out: None,
         }
     }
 }

@@ -20,9 +20,8 @@ pub(super) const WORDS: usize = 64;
 const SHORT_ROUND_TRIP: u64 = 50_000;
 const LONG_ROUND_TRIP: u64 = 200_000;
 
-/// How many emptied batches and buffers a link keeps, and how large a buffer may be for that.
+/// How many emptied batches a link keeps.
 const SPARES: usize = 3;
-const KEEP_OUT: usize = 16 * 1024;
 
 /// Who awaits the answers of some operations.
 #[derive(Debug)]
@@ -54,9 +53,8 @@ pub(super) struct Link {
     pub open: Box<Batch<Owner>>,
     /// Batches that are being sent and that the reader has not taken over yet.
     pub sealed: VecDeque<Box<Batch<Owner>>>,
-    /// Memory for the next batches, and for what they send.
+    /// Memory for the next batches.
     spare: Vec<Box<Batch<Owner>>>,
-    outs: Vec<Vec<u8>>,
     pub in_flight: u32,
     pub dialect: Dialect,
     pub generation: u64,
@@ -96,7 +94,6 @@ impl Link {
     /// An empty batch with this number.
     pub fn fresh_batch(&mut self, sequence: u64) -> Box<Batch<Owner>> {
         let mut batch = self.spare.pop().unwrap_or_default();
-        batch.out = self.outs.pop().unwrap_or_default();
         batch.sequence = sequence;
         batch
     }
@@ -105,14 +102,6 @@ impl Link {
     pub fn keep_batch(&mut self, batch: Box<Batch<Owner>>) {
         if self.spare.len() < SPARES {
             self.spare.push(batch);
-        }
-    }
-
-    /// Keeps the memory of what was sent.
-    pub fn keep_out(&mut self, mut out: Vec<u8>) {
-        if self.outs.len() < SPARES && out.capacity() <= KEEP_OUT {
-            out.clear();
-            self.outs.push(out);
         }
     }
 
@@ -149,7 +138,6 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         open,
         sealed: VecDeque::new(),
         spare: Vec::new(),
-        outs: Vec::new(),
         in_flight: 0,
         dialect,
         generation,

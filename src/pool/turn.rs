@@ -13,7 +13,6 @@ use crate::net::clock;
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
 use std::io;
-use std::mem;
 use std::sync::{Arc, MutexGuard};
 
 /// One batch takes so many operations and bytes of one caller's; the rest goes in further ones. (A send takes at most
@@ -175,14 +174,12 @@ impl<'a> Turn<'a> {
         batch.assign(Owner::Own);
         let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
         batch.seal(self.dialect);
-        let (out, pieces) = (mem::take(&mut batch.out), mem::take(&mut batch.pieces));
+        let (out, pieces) = (batch.out(), batch.take_pieces());
         role.reader.push(batch);
         self.hands.own_batches += 1;
         self.hands.begun += 1;
         let socket = role.socket.clone();
-        let sent = self.send(&socket, &out, &pieces);
-        self.hands.out = Some(out);
-        sent
+        self.send(&socket, &out, &pieces)
     }
 
     fn fresh_batch(&mut self, state: &mut Guard<'a>) -> Result<Box<Batch<Owner>>, Stop> {
@@ -195,6 +192,7 @@ impl<'a> Turn<'a> {
     fn fill(&mut self, batch: &mut Batch<Owner>, splice: usize, most: usize) {
         let begun = self.next;
         let mut bytes = 0usize;
+        let mut writer = batch.writer(self.dialect);
         while let Some(operation) = self.operations.get(self.next) {
             bytes = bytes.saturating_add(operation.key.len() + operation.value.len());
             if self.next > begun && (self.next - begun >= CHUNK_OPERATIONS || bytes > most) {
@@ -202,25 +200,22 @@ impl<'a> Turn<'a> {
             }
             let index = self.next as u32;
             self.next += 1;
-            if let Err(error) = self.push(batch, operation, index, splice) {
+            let fits = self.check_size(operation);
+            let opaque = self.opaque.wrapping_add(index);
+            if let Err(error) = fits.and_then(|()| writer.push(operation, index, opaque, splice)) {
                 self.refuse(index, &error);
             }
         }
     }
 
-    fn push(
-        &self,
-        batch: &mut Batch<Owner>,
-        operation: &Operation<'_>,
-        index: u32,
-        splice: usize,
-    ) -> Result<(), Error> {
-        let max = self.shared.settings.max_value_bytes;
-        if operation.value.len() as u64 > max {
-            let words = format!("the value has {} bytes; max_value_bytes is {max}", operation.value.len());
-            return Err(Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT));
+    #[inline]
+    fn check_size(&self, operation: &Operation<'_>) -> Result<(), Error> {
+        let (len, max) = (operation.value.len() as u64, self.shared.settings.max_value_bytes);
+        if len <= max {
+            return Ok(());
         }
-        batch.push(self.dialect, operation, index, self.opaque.wrapping_add(index), splice)
+        let words = format!("the value has {len} bytes; max_value_bytes is {max}");
+        Err(Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT))
     }
 
     fn refuse(&mut self, index: u32, error: &Error) {

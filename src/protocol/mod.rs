@@ -213,24 +213,19 @@ impl Cursor<'_> {
     /// The decimal number that stands here, with at least one digit.
     #[inline]
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0u64;
-        let begun = self.at;
-        // Up to 19 digits always fit.
-        while let Some(byte) = self.bytes.get(self.at) {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 || self.at - begun == 19 {
-                break;
-            }
+        let digits = self.bytes.get(self.at..)?;
+        let (mut number, mut count) = (0u64, 0);
+        while let Some(digit) = digits.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
             number = number.wrapping_mul(10).wrapping_add(digit.into());
-            self.at += 1;
+            count += 1;
         }
-        if self.at - begun == 19 {
-            while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-                number = number.checked_mul(10)?.checked_add(digit.into())?;
-                self.at += 1;
-            }
+        self.at += count;
+        match count {
+            0 => None,
+            // Up to 19 digits always fit.
+            1..=19 => Some(number),
+            _ => parse_number(&digits[..count]),
         }
-        (self.at > begun).then_some(number)
     }
 
     /// Goes past `byte`, if it stands here.
