@@ -5,7 +5,7 @@
 use super::connection::{Core, Pending, Reply, Step};
 use super::items::Id;
 use super::stats::{self, Pairs};
-use super::store::{Counted, Mode, NoRoom, Stored, Write};
+use super::store::{Counted, Mode, NoRoom, Outcome, Write};
 use super::text::KEY_MAX;
 
 /// The first byte of a request.
@@ -41,6 +41,9 @@ mod op {
     pub const TOUCH: u8 = 0x1c;
     pub const GAT: u8 = 0x1d;
     pub const GATQ: u8 = 0x1e;
+    pub const SASL_LIST: u8 = 0x20;
+    pub const SASL_AUTH: u8 = 0x21;
+    pub const SASL_STEP: u8 = 0x22;
     pub const GATK: u8 = 0x23;
     pub const GATKQ: u8 = 0x24;
 }
@@ -239,7 +242,8 @@ fn is_well_formed(header: &Header) -> bool {
         op::INCREMENT | op::DECREMENT => header.extras == 20 && has_key && !has_value,
         op::TOUCH | op::GAT | op::GATK => header.extras == 4 && has_key && !has_value,
         op::FLUSH => matches!(header.extras, 0 | 4) && !has_key && !has_value,
-        op::NOOP | op::VERSION | op::QUIT => header.body == 0,
+        op::NOOP | op::VERSION | op::QUIT | op::SASL_LIST => header.body == 0,
+        op::SASL_AUTH | op::SASL_STEP => header.extras == 0 && has_key,
         op::STAT => header.extras == 0 && !has_value,
         _ => true,
     }
@@ -300,14 +304,14 @@ pub fn complete(write: Write, header: Header, core: &mut Core, out: &mut Vec<u8>
     core.counters().cmd_set += 1;
     let mode = write.mode;
     let why = match core.store.write(write) {
-        Stored::Stored(cas, _) => {
+        Outcome::Stored(cas, _) => {
             header.done(cas, &[], out);
             return;
         }
-        Stored::NoMemory => NO_MEMORY,
-        Stored::Exists => EXISTS,
-        Stored::NotFound => NOT_FOUND,
-        Stored::NotStored => match mode {
+        Outcome::NoMemory => NO_MEMORY,
+        Outcome::Exists => EXISTS,
+        Outcome::NotFound => NOT_FOUND,
+        Outcome::NotStored => match mode {
             Mode::Add => EXISTS,
             Mode::Replace => NOT_FOUND,
             _ => NOT_STORED,
@@ -357,7 +361,7 @@ fn start_counter(request: &Request, initial: u64, exptime: u32, core: &mut Core,
         key_binary: false,
     };
     match core.store.write(write) {
-        Stored::Stored(cas, _) => header.done(cas, &initial.to_be_bytes(), out),
+        Outcome::Stored(cas, _) => header.done(cas, &initial.to_be_bytes(), out),
         _ => header.refuse(Refusal(NO_MEMORY.0, "Out of memory allocating new item"), out),
     }
 }

@@ -5,7 +5,7 @@ use super::base64;
 use super::connection::{Core, Pending, Reply, Step};
 use super::items::Id;
 use super::number;
-use super::store::{Counted, Mode, Stored, Write};
+use super::store::{Counted, Mode, Outcome, Write};
 use super::text::{expiry, refusal, say, Words, BAD_CHUNK, BAD_FORMAT, KEY_MAX, NON_NUMERIC, NO_MEMORY};
 
 /// The most words of a command.
@@ -375,11 +375,11 @@ pub fn complete(write: Write, reply: SetReply, whole: bool, core: &mut Core, out
     let sent = write.value.len();
     core.counters().cmd_set += 1;
     let (code, cas, size) = match core.store.write(write) {
-        Stored::Stored(cas, size) => ("HD", cas, size),
-        Stored::NotStored => ("NS", 0, sent),
-        Stored::Exists => ("EX", 0, sent),
-        Stored::NotFound => ("NF", 0, sent),
-        Stored::NoMemory => {
+        Outcome::Stored(cas, size) => ("HD", cas, size),
+        Outcome::NotStored => ("NS", 0, sent),
+        Outcome::Exists => ("EX", 0, sent),
+        Outcome::NotFound => ("NF", 0, sent),
+        Outcome::NoMemory => {
             say(out, false, NO_MEMORY);
             return;
         }

@@ -43,7 +43,7 @@ pub struct Write {
 
 /// How storing went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stored {
+pub enum Outcome {
     /// With the new cas, and the length of the value now.
     Stored(u64, usize),
     NotStored,
@@ -114,11 +114,11 @@ impl Store {
         }
     }
 
-    /// The seconds that an item has left; -1 is for ever.
+    /// The seconds that an item has left; -1 is for ever, and a time that has passed wraps as memcached's does.
     pub fn ttl(&self, id: Id) -> i64 {
         match self.items.get(id).expires {
             0 => -1,
-            expires => expires - self.now,
+            expires => i64::from((expires - self.now) as u32),
         }
     }
 
@@ -215,39 +215,39 @@ impl Store {
         }
     }
 
-    pub fn write(&mut self, write: Write) -> Stored {
+    pub fn write(&mut self, write: Write) -> Outcome {
         match self.peek(&write.key) {
             Some(old) => self.write_over(old, write),
             None => self.write_new(write),
         }
     }
 
-    fn write_new(&mut self, write: Write) -> Stored {
+    fn write_new(&mut self, write: Write) -> Outcome {
         match write.mode {
             Mode::Set | Mode::Add => self.insert(write, false, false),
             Mode::Append | Mode::Prepend if write.vivify => self.insert(write, false, false),
             Mode::Cas => {
                 self.counters.cas_misses += 1;
-                Stored::NotFound
+                Outcome::NotFound
             }
-            Mode::Replace | Mode::Append | Mode::Prepend => Stored::NotStored,
+            Mode::Replace | Mode::Append | Mode::Prepend => Outcome::NotStored,
         }
     }
 
-    fn write_over(&mut self, old: Id, mut write: Write) -> Stored {
+    fn write_over(&mut self, old: Id, mut write: Write) -> Outcome {
         let item = self.items.get(old);
         let matches = write.compare == item.cas;
         match write.mode {
             Mode::Set | Mode::Replace => self.replace(old, write, false, false),
             Mode::Add => {
                 self.items.renew(old);
-                Stored::NotStored
+                Outcome::NotStored
             }
-            Mode::Append | Mode::Prepend if write.compare != 0 && !matches => Stored::Exists,
+            Mode::Append | Mode::Prepend if write.compare != 0 && !matches => Outcome::Exists,
             Mode::Append | Mode::Prepend => {
                 let length = item.value.len() + write.value.len();
                 if self.items.size(item.key.len(), item.flags, length) > self.limits.item_max {
-                    return Stored::NotStored;
+                    return Outcome::NotStored;
                 }
                 write.value = match write.mode {
                     Mode::Append => [&item.value[..], &write.value].concat(),
@@ -268,20 +268,20 @@ impl Store {
             }
             Mode::Cas => {
                 self.counters.cas_badval += 1;
-                Stored::Exists
+                Outcome::Exists
             }
         }
     }
 
-    fn replace(&mut self, old: Id, write: Write, stale: bool, won: bool) -> Stored {
+    fn replace(&mut self, old: Id, write: Write, stale: bool, won: bool) -> Outcome {
         self.items.remove(old);
         self.insert(write, stale, won)
     }
 
-    fn insert(&mut self, write: Write, stale: bool, won: bool) -> Stored {
+    fn insert(&mut self, write: Write, stale: bool, won: bool) -> Outcome {
         if !self.make_room(self.items.size(write.key.len(), write.flags, write.value.len())) {
             self.counters.store_no_memory += 1;
-            return Stored::NoMemory;
+            return Outcome::NoMemory;
         }
         let cas = self.next_cas(write.new_cas);
         let length = write.value.len();
@@ -300,7 +300,7 @@ impl Store {
             won,
             key_binary: write.key_binary,
         });
-        Stored::Stored(cas, length)
+        Outcome::Stored(cas, length)
     }
 
     /// The next cas, or the one that is asked for; 0 where items have none.

@@ -2,7 +2,7 @@
 //! 1.6.18's.
 
 use super::connection::{Core, Pending, Reply, Step, OUTPUT_HIGH};
-use super::store::{Counted, Mode, NoRoom, Stored, Write};
+use super::store::{Counted, Mode, NoRoom, Outcome, Write};
 use super::{admin, meta, number};
 
 pub const KEY_MAX: usize = 250;
@@ -236,11 +236,11 @@ pub fn complete(write: Write, quiet: bool, whole: bool, core: &mut Core, out: &m
     core.counters().cmd_set += 1;
     let line = match whole.then(|| core.store.write(write)) {
         None => BAD_CHUNK,
-        Some(Stored::Stored(..)) => "STORED",
-        Some(Stored::NotStored) => "NOT_STORED",
-        Some(Stored::Exists) => "EXISTS",
-        Some(Stored::NotFound) => "NOT_FOUND",
-        Some(Stored::NoMemory) => NO_MEMORY,
+        Some(Outcome::Stored(..)) => "STORED",
+        Some(Outcome::NotStored) => "NOT_STORED",
+        Some(Outcome::Exists) => "EXISTS",
+        Some(Outcome::NotFound) => "NOT_FOUND",
+        Some(Outcome::NoMemory) => NO_MEMORY,
     };
     say(out, quiet, line);
 }

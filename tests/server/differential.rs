@@ -5,7 +5,8 @@
 //! Not compared, because the two differ for a reason: the rest of a lifetime (their seconds do not begin together) is
 //! masked, as is memcached's age of an item (it is bumped once a minute there); and not asked for is what memcached 1.6.18
 //! lacks (the flags E and x, C of mg, s and N of ms) or does to its own harm (an unknown binary command with a body, see
-//! `binary`; base64 keys of items that it makes or grows itself, whose mark it forgets; lengths that wrap).
+//! `binary`; base64 keys of items that it makes or grows itself, whose mark it forgets; T of ma, which it gives to the old
+//! item when the number grows; an opaque that is too long, which it notices after some flags took effect; lengths that wrap).
 
 use crate::program::Running;
 use crate::wire::{reply, request, show, start_with, Folder, Frame, Random, Wire};
@@ -13,14 +14,28 @@ use bmemc::server::{Config, Server};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A command, and whether the connection ends with it.
+/// A command, and what may go with it in one write.
 struct Request {
     bytes: Vec<u8>,
-    ends: bool,
+    place: Place,
 }
 
-fn goes_on(bytes: impl Into<Vec<u8>>) -> Request {
-    Request { bytes: bytes.into(), ends: false }
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Anywhere,
+    /// It counts. While an answer with the counter waits to be sent, memcached writes the new number elsewhere, and does
+    /// not pad it; so nothing may wait.
+    Alone,
+    /// The connection ends with it, and answers that wait may be lost.
+    End,
+}
+
+fn anywhere(bytes: impl Into<Vec<u8>>) -> Request {
+    Request { bytes: bytes.into(), place: Place::Anywhere }
+}
+
+fn alone(bytes: impl Into<Vec<u8>>) -> Request {
+    Request { bytes: bytes.into(), place: Place::Alone }
 }
 
 struct Pair {
@@ -37,8 +52,9 @@ impl Pair {
         let folder = Folder::new();
         let real_address = folder.path("memcached");
         let program = std::env::var("BMEMC_MEMCACHED").unwrap_or("memcached".into());
-        // -u is needed by root, and ignored by all others. One thread, so that its items have one order.
-        let arguments = ["-u", "root", "-t", "1", "-U", "0", "-s", &real_address];
+        // -u is needed by root, and ignored by all others. With the newer LRU a thread of memcached's own holds items now
+        // and then, and a counter is not padded while it does.
+        let arguments = ["-u", "root", "-t", "1", "-U", "0", "-o", "no_modern", "-s", &real_address];
         let child = Command::new(&program).args(arguments).stderr(Stdio::null()).spawn();
         let child =
             child.unwrap_or_else(|error| panic!("{program}: {error}; install memcached or set BMEMC_MEMCACHED"));
@@ -67,7 +83,7 @@ impl Pair {
         fenced: &[u8],
         mask: impl Fn(Vec<u8>) -> Vec<u8>,
     ) -> Vec<u8> {
-        let ends = requests.last().is_some_and(|request| request.ends);
+        let ends = requests.last().is_some_and(|request| request.place == Place::End);
         let mut bytes: Vec<u8> = requests.iter().flat_map(|request| request.bytes.clone()).collect();
         if !ends {
             bytes.extend_from_slice(fence);
@@ -89,14 +105,12 @@ impl Pair {
     }
 }
 
-/// How many commands to compare.
-fn commands() -> usize {
-    let count =
-        std::env::var("BMEMC_DIFFERENTIAL").ok().map(|text| text.parse().expect("BMEMC_DIFFERENTIAL is a number"));
-    count.unwrap_or(20_000)
+/// A number that the environment may set.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// Sends batches of made-up commands. One that ends the connection goes alone: what was answered before it may be lost.
+/// Sends made-up commands, some of them together.
 fn run(
     seed: u64,
     make: impl Fn(&mut Random, u64) -> Request,
@@ -104,29 +118,19 @@ fn run(
     last_cas: impl Fn(&[u8]) -> u64,
 ) {
     let mut pair = Pair::start();
-    let mut random = Random::new(seed);
+    let mut random = Random::new(seed + 1000 * setting("BMEMC_SEED", 0));
+    let commands = setting("BMEMC_DIFFERENTIAL", 20_000) as usize;
     let (mut count, mut cas) = (0, 0);
-    while count < commands() {
+    while count < commands {
         let size = 1 + random.below(6);
-        let mut batch: Vec<Request> = (0..size).map(|_| make(&mut random, cas)).collect();
-        count += batch.len();
-        for last in batch.extract_if_ends() {
-            pair.compare(&[last], &fence.0, &fence.1, |answer| answer);
+        let made: Vec<Request> = (0..size).map(|_| make(&mut random, cas)).collect();
+        count += made.len();
+        let (together, alone): (Vec<_>, Vec<_>) =
+            made.into_iter().partition(|request| request.place == Place::Anywhere);
+        for batch in std::iter::once(together).chain(alone.into_iter().map(|request| vec![request])) {
+            let answer = pair.compare(&batch, &fence.0, &fence.1, mask_times);
+            cas = last_cas(&answer).max(cas);
         }
-        let answer = pair.compare(&batch, &fence.0, &fence.1, mask_times);
-        cas = last_cas(&answer).max(cas);
-    }
-}
-
-trait ExtractEnds {
-    fn extract_if_ends(&mut self) -> Vec<Request>;
-}
-
-impl ExtractEnds for Vec<Request> {
-    fn extract_if_ends(&mut self) -> Vec<Request> {
-        let (ends, rest) = std::mem::take(self).into_iter().partition(|request: &Request| request.ends);
-        *self = rest;
-        ends
     }
 }
 
@@ -172,6 +176,7 @@ const NUMBERS: [&str; 12] = [
     "+3",
     "1x",
 ];
+/// None has a minus sign: memcached searches numbers of 2^63 and more for one, and beyond their end, where older values are.
 const VALUES: [&str; 14] = [
     "",
     "0",
@@ -181,7 +186,7 @@ const VALUES: [&str; 14] = [
     "99",
     " 5",
     "10 ",
-    "-5",
+    "+5",
     "18446744073709551615",
     "184467440737095516160",
     "text",
@@ -232,12 +237,13 @@ fn text_request(random: &mut Random, last_cas: u64) -> Request {
             .pick(&["version", "shutdown", "stats bogus", "stats cachedump", "stats cachedump 99 0", "mx a"])
             .into(),
         19 => random.pick(&["", "x", "bogus", "get", "set a", "  ", "noreply", "\tget a", "GET a"]).into(),
-        20 if random.one_in(4) => return Request { bytes: b"quit\r\n".to_vec(), ends: true },
+        20 if random.one_in(4) => return Request { bytes: b"quit\r\n".to_vec(), place: Place::End },
         20 => random.pick(&["mg", "ms", "md", "ma", "me", "delete", "incr", "decr a", "touch a", "cas a 0 0 1"]).into(),
         _ => format!("incr {}\0rest {number}", random.pick(&KEYS)),
     };
     let end = if random.one_in(8) { "\n" } else { "\r\n" };
-    goes_on(line + end)
+    let counts = line.starts_with("incr") || line.starts_with("decr");
+    (if counts { alone } else { anywhere })(line + end)
 }
 
 fn text_get(random: &mut Random) -> Request {
@@ -249,7 +255,7 @@ fn text_get(random: &mut Random) -> Request {
     };
     // A key that is too long costs memcached every answer that it has not sent yet: only of this command, if it is alone.
     let keys: Vec<String> = (0..random.below(40)).map(|_| good_key(random)).collect();
-    goes_on(format!("{verb} {}\r\n", keys.join(random.pick(&[" ", "  "]))))
+    anywhere(format!("{verb} {}\r\n", keys.join(random.pick(&[" ", "  "]))))
 }
 
 fn text_store(random: &mut Random, last_cas: u64) -> Request {
@@ -262,7 +268,7 @@ fn text_store(random: &mut Random, last_cas: u64) -> Request {
     // Some more than announced is executed as a command, and must not begin one.
     let more = if random.one_in(20) { "!!" } else { "" };
     let length = if random.one_in(30) { random.pick(&["x", "-1", ""]).into() } else { value.len().to_string() };
-    goes_on(format!("{verb} {key} {flags} {time} {length}{compare}{noreply}\r\n{value}{more}\r\n"))
+    anywhere(format!("{verb} {key} {flags} {time} {length}{compare}{noreply}\r\n{value}{more}\r\n"))
 }
 
 /// The largest cas in VALUE lines of gets.
@@ -280,10 +286,10 @@ fn text_is_memcacheds() {
 #[test]
 fn a_long_key_spoils_a_get() {
     let mut pair = Pair::start();
-    pair.compare(&[goes_on("set a 0 0 1\r\nx\r\n")], b"mn\r\n", b"MN\r\n", |answer| answer);
+    pair.compare(&[anywhere("set a 0 0 1\r\nx\r\n")], b"mn\r\n", b"MN\r\n", |answer| answer);
     let long = "k".repeat(251);
     for line in [format!("get {long}\r\n"), format!("get a a {long} a\r\n"), format!("gats 0 a {long}\r\n")] {
-        pair.compare(&[goes_on(line)], b"mn\r\n", b"MN\r\n", |answer| answer);
+        pair.compare(&[anywhere(line)], b"mn\r\n", b"MN\r\n", |answer| answer);
     }
 }
 
@@ -294,16 +300,19 @@ fn meta_request(random: &mut Random, last_cas: u64) -> Request {
     }
     let key = key(random);
     if verb == "me" {
-        return goes_on(format!("me {key}\r\n"));
+        return anywhere(format!("me {key}\r\n"));
     }
     let flags = meta_flags(random, verb, last_cas);
+    if verb == "ma" {
+        return alone(format!("ma {key}{flags}\r\n"));
+    }
     if verb != "ms" {
-        return goes_on(format!("{verb} {key}{flags}\r\n"));
+        return anywhere(format!("{verb} {key}{flags}\r\n"));
     }
     let value = value(random);
     let more = if random.one_in(20) { "!!" } else { "" };
     let length = if random.one_in(30) { random.pick(&["x", "-1", ""]).into() } else { value.len().to_string() };
-    goes_on(format!("ms {key} {length}{flags}\r\n{value}{more}\r\n"))
+    anywhere(format!("ms {key} {length}{flags}\r\n{value}{more}\r\n"))
 }
 
 fn meta_flags(random: &mut Random, verb: &str, last_cas: u64) -> String {
@@ -312,7 +321,7 @@ fn meta_flags(random: &mut Random, verb: &str, last_cas: u64) -> String {
     for _ in 0..count {
         let flag = match (verb, random.below(24)) {
             (_, 0 | 1) => "k".to_string(),
-            (_, 2 | 3) => format!("O{}", "o".repeat(random.below(34))),
+            (_, 2 | 3) => format!("O{}", "o".repeat(random.below(32))),
             (_, 4) => "q".to_string(),
             (_, 5 | 6) => "c".to_string(),
             (_, 7) if random.one_in(3) => random.pick(&["!", "Z", "S2", "W", "\u{e9}"]).to_string(),
@@ -320,7 +329,7 @@ fn meta_flags(random: &mut Random, verb: &str, last_cas: u64) -> String {
             ("mg", 11..=14) => random.pick(&["t", "f", "s", "h", "l", "u"]).to_string(),
             ("mg", 15 | 16) => format!("N{}", random.pick(&TIMES)),
             ("mg", 17 | 18) => format!("R{}", random.pick(&["30", "200", "-1", "x"])),
-            ("mg" | "ms" | "ma", 19 | 20) => format!("T{}", random.pick(&TIMES)),
+            ("mg" | "ms", 19 | 20) => format!("T{}", random.pick(&TIMES)),
             ("ms", 8..=12) => format!("M{}", random.pick(&["S", "E", "A", "P", "R", "Z", "SS", ""])),
             ("ms", 13) => format!("F{}", random.pick(&["0", "5", "4294967297", "x", "-1"])),
             ("ms" | "md", 14..=16) => "I".to_string(),
@@ -342,7 +351,7 @@ fn meta_flags(random: &mut Random, verb: &str, last_cas: u64) -> String {
 /// Keys in base64, on items of their own.
 fn base64_request(random: &mut Random) -> Request {
     let key = random.pick(&["QUJD", "QUI=", "QQ==", "AA0K", "QU-JD", "Q", "====", "!"]);
-    goes_on(match random.below(4) {
+    anywhere(match random.below(4) {
         0 => format!("ms {key} 2 b k O1\r\nhi\r\n"),
         1 => format!("md {key} k b\r\n"),
         2 => format!("me {key} b\r\n"),
@@ -378,14 +387,14 @@ fn binary_request(random: &mut Random, last_cas: u64) -> Request {
         }
         11 | 12 => frame(pick(random, &[0x0e, 0x0f, 0x19, 0x1a]), &[], &key, &value(random)).cas(compare),
         13 => frame(pick(random, &[0x04, 0x14]), &[], &key, "").cas(compare),
-        14..=16 => binary_count(random, &key).cas(compare),
+        14..=16 => return alone(binary_count(random, &key).cas(compare).bytes()),
         17 => frame(pick(random, &[0x0a, 0x0b]), &[], "", ""),
         18 if random.one_in(8) => frame(pick(random, &[0x08, 0x18]), &[0; 4][..4 * random.below(2)], "", ""),
-        18 => frame(pick(random, &[0x1b, 0x20, 0x22, 0x30, 0xff]), &[], "", ""),
+        18 => frame(pick(random, &[0x1b, 0x20, 0x30, 0xff]), &[], "", ""),
         _ if random.one_in(4) => return binary_end(random),
         _ => frame(0x10, &[], random.pick(&["bogus", "reset", "conns", "resetting"]), ""),
     };
-    goes_on(Frame { opaque: random.next() as u32, ..made }.bytes())
+    anywhere(Frame { opaque: random.next() as u32, ..made }.bytes())
 }
 
 fn binary_count(random: &mut Random, key: &str) -> Frame {
@@ -411,10 +420,10 @@ fn binary_end(random: &mut Random) -> Request {
         _ => {
             let mut bytes = request(0x00, &[], "a", "").bytes();
             bytes[11] = 0;
-            return Request { bytes, ends: true };
+            return Request { bytes, place: Place::End };
         }
     };
-    Request { bytes: frame.bytes(), ends: true }
+    Request { bytes: frame.bytes(), place: Place::End }
 }
 
 /// The largest cas of the frames.

@@ -2,11 +2,13 @@
 //! reads, come too often.
 
 use crate::binary::SET_EXTRAS;
+use crate::program::{self, Running};
 use crate::wire::{reply, request, start, start_with, Folder, Wire};
 use bmemc::server::{Config, Server};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
+const EADDRINUSE: i32 = 98;
 
 /// Waits until the server has dealt with all that was sent to it so far: it looks at every connection between two
 /// answers on another one.
@@ -101,30 +103,30 @@ fn ten_thousand_requests_in_one_write() {
     wire.expect("VA 1\r\nx\r\n".repeat(10_000));
 }
 
-/// The memory of this process, in bytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+/// The memory of a process, in bytes. The server is one of its own here, for other tests run in this one.
+fn resident(program: &Running) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/statm", program.0.id())).unwrap();
     status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
 #[test]
 fn an_announced_length_takes_no_memory() {
-    let server = start_with(Config { item_max: 1 << 30, memory_limit: 1 << 30, ..Config::default() });
-    let before = resident();
+    let (program, address) = program::start(&["-p", "0", "-I", "1024m", "-m", "1024"]);
+    let before = resident(&program);
     let mut wires = Vec::new();
     for _ in 0..50 {
-        let mut wire = Wire::to(&server);
+        let mut wire = Wire::connect(&address);
         wire.send("set a 0 0 1000000000\r\nx");
         wires.push(wire);
-        let mut wire = Wire::to(&server);
+        let mut wire = Wire::connect(&address);
         let mut frame = request(0x01, &SET_EXTRAS, "a", "").bytes();
         frame[8..12].copy_from_slice(&1_000_000_000u32.to_be_bytes());
         wire.send(frame);
         wires.push(wire);
     }
-    settle(&mut Wire::to(&server));
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 64 * MIB, "{grown} bytes for a hundred values of 1 GB that never came");
+    settle(&mut Wire::connect(&address));
+    let grown = resident(&program).saturating_sub(before);
+    assert!(grown < 16 * MIB, "{grown} bytes for a hundred values of 1 GB that never came");
 }
 
 #[test]
@@ -167,18 +169,18 @@ fn a_line_without_end_is_cut_off_and_a_long_get_is_not() {
 
 #[test]
 fn a_client_that_does_not_read_holds_little_memory_and_gets_everything_in_the_end() {
-    let server = start();
-    let mut wire = Wire::to(&server);
+    let (program, address) = program::start(&["-p", "0"]);
+    let mut wire = Wire::connect(&address);
     let value = "v".repeat(1_000_000);
     wire.ask(format!("set a 0 0 1000000\r\n{value}\r\n"), "STORED\r\n");
-    let before = resident();
-    // A GB of answers to one line, and more behind it.
+    let before = resident(&program);
+    // Nearly a GB of answers to one line, and more behind it.
     wire.send(format!("get{}\r\n", " a".repeat(900)));
     wire.send("get a\r\n".repeat(100));
     std::thread::sleep(Duration::from_millis(300));
-    settle(&mut Wire::to(&server));
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 64 * MIB, "{grown} bytes are held for a client that does not read");
+    settle(&mut Wire::connect(&address));
+    let grown = resident(&program).saturating_sub(before);
+    assert!(grown < 32 * MIB, "{grown} bytes are held for a client that does not read");
     let hit = format!("VALUE a 0 1000000\r\n{value}\r\n");
     for _ in 0..900 {
         wire.expect(&hit);
@@ -295,11 +297,7 @@ fn wrong_configurations_are_named() {
     let server = start();
     let port: u16 = server.address().rsplit(':').next().unwrap().parse().unwrap();
     let error = Server::start(Config { port, ..Config::default() }).err().expect("the port is taken");
-    assert!(error.message().contains(&port.to_string()) && error.os_error() == libc_eaddrinuse(), "{error}");
-}
-
-fn libc_eaddrinuse() -> i32 {
-    98
+    assert!(error.message().contains(&port.to_string()) && error.os_error() == EADDRINUSE, "{error}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn program() -> Command {
 }
 
 /// Starts it, and returns where it says that it listens.
-fn start(arguments: &[&str]) -> (Running, String) {
+pub fn start(arguments: &[&str]) -> (Running, String) {
     let mut child = program().args(arguments).stdout(Stdio::piped()).spawn().expect("bmemc-server starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
