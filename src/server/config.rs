@@ -71,6 +71,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The defaults, listening on `host:port` (port 0: of the system's choosing) or `/path` of a Unix socket; empty is
+    /// a free port of 127.0.0.1.
+    pub fn listening_on(address: &str) -> Result<Config> {
+        if address.is_empty() {
+            return Ok(Config::default());
+        }
+        if address.starts_with('/') {
+            return Ok(Config { unix: Some(address.into()), ..Config::default() });
+        }
+        let parts = address.rsplit_once(':').and_then(|(host, port)| Some((unbracketed(host)?, port.parse().ok()?)));
+        let Some((host, port)) = parts else {
+            let accepted = "host:port, [::1]:port (port 0: any) or /path/of/socket";
+            return Err(Error::argument(format!("{address:?} cannot be listened on; accepted is {accepted}")));
+        };
+        Ok(Config { listen: host.into(), port, ..Config::default() })
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::argument(what));
         if !(1 << 10..=1 << 30).contains(&self.item_max) {
@@ -86,5 +103,13 @@ impl Config {
             return wrong(format!("version {:?} is not one word of printable ASCII", self.version));
         }
         Ok(())
+    }
+}
+
+/// A host without the brackets of an IPv6 address, which must have them before a port.
+fn unbracketed(host: &str) -> Option<&str> {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').filter(|host| !host.is_empty()),
+        None => (!host.is_empty() && !host.contains(':')).then_some(host),
     }
 }

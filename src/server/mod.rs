@@ -28,6 +28,7 @@ mod text;
 pub use config::{Config, Protocol};
 
 use crate::error::Result;
+use crate::net::sys::thread::spawn_without_signals;
 use clock::Clock;
 use event_loop::{EventLoop, Remote};
 use std::sync::Arc;
@@ -49,11 +50,7 @@ impl Server {
         let clock = Arc::new(Clock::new());
         let bound = EventLoop::bind(config, clock.clone())?;
         let (address, remote) = (bound.address(), bound.remote());
-        let thread = std::thread::Builder::new().name("bmemc-server".into()).spawn(move || {
-            // A signal of the host's is the host's to handle, on a thread of its own.
-            crate::net::signal::block_all();
-            bound.run();
-        });
+        let thread = spawn_without_signals("bmemc-server", move || bound.run());
         let thread = thread.map_err(|error| event_loop::failed("cannot start the server's thread", &error))?;
         Ok(Server { address, remote, clock, thread: Some(thread) })
     }

@@ -301,6 +301,26 @@ fn wrong_configurations_are_named() {
 }
 
 #[test]
+fn an_address_says_where_to_listen() {
+    let folder = Folder::new();
+    for (address, begins) in [
+        ("", "127.0.0.1:"),
+        ("127.0.0.1:0", "127.0.0.1:"),
+        ("localhost:0", ""),
+        ("[::1]:0", "[::1]:"),
+        (&folder.path("s"), &folder.path("s")),
+    ] {
+        let server = start_with(Config::listening_on(address).unwrap());
+        assert!(server.address().starts_with(begins), "{address}: {}", server.address());
+        Wire::to(&server).ask("mn\r\n", "MN\r\n");
+    }
+    for wrong in ["x", "host:", ":1", "::1", "::1:5", "[::1]", "[]:1", "host:65536", "host:-1", "unix:/x"] {
+        let error = Config::listening_on(wrong).expect_err(wrong);
+        assert!(error.message().contains(&format!("{wrong:?}")) && error.message().contains("host:port"), "{error}");
+    }
+}
+
+#[test]
 fn ipv6_is_served() {
     let server = start_with(Config { listen: "::1".into(), ..Config::default() });
     assert!(server.address().starts_with("[::1]:"), "{}", server.address());

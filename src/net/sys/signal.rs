@@ -1,4 +1,4 @@
-//! Signal masks: a thread of this library takes no signal of its host, and the server program waits for one.
+//! Signals of a program that ends when it is told to: they are blocked, and waited for.
 
 use std::io;
 use std::mem::MaybeUninit;
