@@ -3,6 +3,7 @@
 
 mod address;
 mod deadline;
+pub mod poller;
 mod resolve;
 mod socket;
 // The one place below ffi that talks to the kernel.
@@ -12,4 +13,5 @@ pub(crate) mod sys;
 pub use address::{Address, DEFAULT_PORT};
 pub use deadline::Deadline;
 pub use socket::{Ready, Socket, SocketSettings, Wait};
+pub use sys::signal;
 pub(crate) use sys::{clock, futex};
