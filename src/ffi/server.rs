@@ -2,8 +2,11 @@
 //! have none.
 
 use super::bytes::bmemc_bytes;
-use super::guard::{guard, not_yet, place, quietly};
-use super::status::{bmemc_error, bmemc_status};
+use super::guard::{guard, place, quietly};
+use super::status::{bmemc_error, bmemc_status, c_string};
+use crate::error::{Result, Status};
+use crate::net::Address;
+use crate::server::{Config, Server};
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::os::raw::c_char;
@@ -13,6 +16,7 @@ use std::ptr;
 /// freed on any.
 pub struct bmemc_server {
     address: CString,
+    _server: Server,
 }
 
 /// Starts a server. `listen`: empty for the loopback address and a port of the system's choosing,
@@ -27,9 +31,10 @@ pub extern "C" fn bmemc_server_start(
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        place(out, "out")?;
-        listen.text("listen")?;
-        Err(not_yet("bmemc_server_start"))
+        let out = place(out, "out")?;
+        let server = Server::start(config(listen.text("listen")?)?)?;
+        *out = Box::into_raw(Box::new(bmemc_server { address: c_string(server.address()), _server: server }));
+        Ok(Status::Ok)
     })
 }
 
@@ -44,4 +49,49 @@ pub extern "C" fn bmemc_server_address(server: Option<&bmemc_server>) -> *const 
 #[no_mangle]
 pub extern "C" fn bmemc_server_free(server: Option<Box<bmemc_server>>) {
     quietly((), || drop(server));
+}
+
+/// The default configuration, listening there.
+fn config(listen: &str) -> Result<Config> {
+    if listen.is_empty() {
+        return Ok(Config::default());
+    }
+    let (address, any_port) = match (Address::parse(listen), listen.strip_suffix(":0")) {
+        // A client's address has no port 0, a server's may.
+        (Err(error), Some(host)) => (Address::parse(&format!("{host}:1")).map_err(|_| error)?, true),
+        (parsed, _) => (parsed?, false),
+    };
+    let port = |port| if any_port { 0 } else { port };
+    Ok(match address {
+        Address::Ip(ip, given) => Config { listen: ip.to_string(), port: port(given), ..Config::default() },
+        Address::Name(name, given) => Config { listen: name, port: port(given), ..Config::default() },
+        Address::Unix(path) => Config { unix: Some(path), ..Config::default() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_strings() {
+        let cases = [
+            ("", "127.0.0.1", 0),
+            ("127.0.0.1:0", "127.0.0.1", 0),
+            ("[::1]:0", "::1", 0),
+            ("localhost:0", "localhost", 0),
+            ("localhost:5000", "localhost", 5000),
+            ("0.0.0.0", "0.0.0.0", 11211),
+            ("::0", "::", 11211),
+        ];
+        for (text, host, port) in cases {
+            let config = config(text).unwrap();
+            assert_eq!((config.listen.as_str(), config.port, config.unix), (host, port, None), "{text}");
+        }
+        assert_eq!(config("/run/x.sock").unwrap().unix, Some("/run/x.sock".into()));
+        for bad in [":0", "host:1:0", "a b:0", "host:x", "[::1:0"] {
+            let error = config(bad).unwrap_err();
+            assert!(error.message().contains(&format!("{bad:?}")), "{bad}: {error}");
+        }
+    }
 }

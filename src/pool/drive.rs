@@ -309,7 +309,7 @@ impl<'a> Turn<'a> {
             return;
         };
         let broken = link.doomed.take().unwrap_or(broken);
-        let Some(link) = state.link.take() else { return };
+        let Some(mut link) = state.link.take() else { return };
         drop(state);
         link.socket.shutdown();
         link.fail(&mut role, &broken, Some(self.shared), &mut self.hands);

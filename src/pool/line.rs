@@ -165,7 +165,7 @@ impl Line {
             link.doomed.get_or_insert(broken);
             return;
         };
-        let Some(link) = state.link.take() else { return };
+        let Some(mut link) = state.link.take() else { return };
         drop(state);
         let mut nobody = Nobody;
         let mut hands = Hands::new(&mut nobody);
@@ -258,13 +258,7 @@ fn is_stale(link: &Link, shared: &Shared, now: u64) -> bool {
 
 impl Link {
     /// Answers all that the link has with a failure: what was sent may have been executed, what is open was not.
-    pub fn fail(
-        mut self: Box<Self>,
-        role: &mut link::Role,
-        broken: &Broken,
-        to: Option<&Shared>,
-        hands: &mut Hands<'_>,
-    ) {
+    pub fn fail(&mut self, role: &mut link::Role, broken: &Broken, to: Option<&Shared>, hands: &mut Hands<'_>) {
         let words = match to {
             Some(shared) => format!("{}: {}", shared.address, broken.message),
             None => broken.message.clone(),

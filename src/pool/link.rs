@@ -53,7 +53,8 @@ pub(super) struct Link {
     pub open: Box<Batch<Owner>>,
     /// Batches that are being sent and that the reader has not taken over yet.
     pub sealed: VecDeque<Box<Batch<Owner>>>,
-    /// Memory for the next batches.
+    /// Memory for the next batches, boxed as they are passed around.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Batch<Owner>>>,
     pub in_flight: u32,
     pub dialect: Dialect,

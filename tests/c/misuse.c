@@ -274,6 +274,24 @@ static void nothing_asked_nothing_answered(void) {
     bmemc_results_free(results);
 }
 
+// The embedded server's own failures, and that what it listens on is what it says.
+static void servers_that_cannot_be(void) {
+    bmemc_server *server = NULL, *second = NULL;
+    static const char *const bad[] = {":0", "host:1:0", "a b", "[::1", "\x01"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ARGUMENT("server \"", bmemc_server_start(text(bad[i]), &server, e));
+        EXPECT(server == NULL);
+    }
+    REFUSED(BMEMC_E_CONNECTION, "/nowhere/at/all.sock", bmemc_server_start(text("/nowhere/at/all.sock"), &server, e));
+    EXPECT(error.os_error == ENOENT);
+    STATUS(BMEMC_OK, bmemc_server_start(text("127.0.0.1:0"), &server, e));
+    const char *where = bmemc_server_address(server);
+    EXPECT(where && strncmp(where, "127.0.0.1:", 10) == 0);
+    REFUSED(BMEMC_E_CONNECTION, "127.0.0.1", bmemc_server_start(text(where ? where : ""), &second, e));
+    EXPECT(error.os_error == EADDRINUSE && second == NULL);
+    bmemc_server_free(server);
+}
+
 static void success_leaves_the_error_alone(void) {
     bmemc_error untouched, before;
     bmemc_results *results = NULL;
@@ -508,6 +526,7 @@ int main(int argc, char **argv) {
     RUN(every_option_takes_its_default);
     RUN(operations_that_are_wrong);
     RUN(nothing_asked_nothing_answered);
+    RUN(servers_that_cannot_be);
     RUN(success_leaves_the_error_alone);
     bmemc_client_free(client);
     if (argc == 3) {
