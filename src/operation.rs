@@ -182,6 +182,29 @@ impl<'a> Operation<'a> {
     }
 }
 
+/// How much of a key a message shows.
+const SHOWN_KEY: usize = 40;
+
+impl Operation<'_> {
+    /// The failure of this operation, alone in its call: what the server said gets to know what it was said to.
+    #[cold]
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        use Status::{ClientError, ServerError, TooLarge, UnknownCommand};
+        let said = matches!(error.status(), ClientError | ServerError | TooLarge | UnknownCommand);
+        if !said || error.bits() & bits::SENT == 0 {
+            return error;
+        }
+        let shown = self.key[..self.key.len().min(SHOWN_KEY)].escape_ascii();
+        let more = if self.key.len() > SHOWN_KEY { "..." } else { "" };
+        let mut words = format!("{} \"{shown}{more}\"", self.command.name());
+        if !self.value.is_empty() {
+            words += &format!(", a value of {} bytes", self.value.len());
+        }
+        words += &format!(": the server said \"{}\"", error.message());
+        Error::new(error.status(), words).with_os_error(error.os_error()).with_bits(error.bits())
+    }
+}
+
 /// Where the value of an answer is.
 #[derive(Debug)]
 pub enum Value<'a> {
@@ -288,7 +311,8 @@ pub enum Room<'a> {
 
 /// Where answers go: each operation of a call gets exactly one, by its index in the call, in any order.
 pub trait Sink {
-    /// Asked before a value that is too long for the receive buffer; `len` is its length on the wire.
+    /// Asked before a value that is too long for the receive buffer; `len` is its length on the wire. It may be asked
+    /// again for the same value, and then answers with the same place, which still has what was received.
     fn room(&mut self, index: usize, flags: u32, len: usize) -> Room<'_> {
         let _ = (index, flags, len);
         Room::Collect

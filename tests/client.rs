@@ -194,3 +194,29 @@ fn threads_share_a_client() {
         });
     });
 }
+
+#[test]
+fn no_wake_up_is_lost() {
+    // Each round is a fresh client: the moments at which callers meet on a connection differ every time. A call whose
+    // wake-up is lost runs into its deadline.
+    let server = Memcached::tcp(&[]);
+    for round in 0..30 {
+        for connections in ["1", "2"] {
+            let protocol = PROTOCOLS[round % PROTOCOLS.len()];
+            let settings = [("protocol", protocol), ("connections", connections), ("timeout_ms", "10000")];
+            let client = client(server.address(), &settings);
+            std::thread::scope(|scope| {
+                for thread in 0..8 {
+                    let client = &client;
+                    scope.spawn(move || {
+                        let key = format!("wake-{thread}");
+                        for count in 0..100u32 {
+                            client.set(key.as_bytes(), &count.to_be_bytes(), 0, 60).unwrap();
+                            assert_eq!(client.get(key.as_bytes()).unwrap().unwrap().value, count.to_be_bytes());
+                        }
+                    });
+                }
+            });
+        }
+    }
+}

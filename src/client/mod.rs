@@ -2,6 +2,7 @@
 //! operations, hands them to the route and the pool, and knows no protocol.
 
 mod options;
+mod sinks;
 
 pub use options::{Kind, Options, Server, Spec, TABLE};
 
@@ -9,8 +10,9 @@ pub use crate::protocol::ProtocolChoice;
 
 use crate::answers::{Answers, Item};
 use crate::error::{Error, Result, Status};
-use crate::operation::{Answer, Operation, Room, Sink, Value};
+use crate::operation::{Operation, Sink};
 use crate::pool::{Limit, Pool, Settings};
+use sinks::{One, Picked, Place};
 use std::sync::Arc;
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
@@ -47,32 +49,55 @@ impl Client {
     /// Runs any mix of operations in as few round trips as possible; `sink` gets one answer for each, failures too.
     /// Fails as a whole only where no operation could be tried: then `sink` got nothing.
     pub fn execute(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) -> Result<()> {
-        let own = operations.first().map_or(0, |operation| operation.timeout_ms);
-        let usual = own == 0 || own == self.core.options.timeout_ms;
-        let limit = Limit::new(if usual { self.core.options.timeout_ms } else { own }, usual);
-        self.core.pool.run(operations, sink, limit);
+        let first = operations.first().map_or(0, |operation| operation.timeout_ms);
+        if operations.iter().all(|operation| operation.timeout_ms == first) {
+            self.core.pool.run(operations, sink, self.limit(first));
+        } else {
+            self.execute_by_timeout(operations, sink);
+        }
         Ok(())
     }
 
-    /// Runs one operation.
-    fn call(&self, operation: Operation<'_>, sink: &mut dyn Sink) -> Result<()> {
-        self.execute(std::slice::from_ref(&operation), sink)
+    fn limit(&self, timeout_ms: u32) -> Limit {
+        let usual = self.core.options.timeout_ms;
+        match timeout_ms {
+            0 => Limit::new(usual, true),
+            own => Limit::new(own, own == usual),
+        }
+    }
+
+    /// Operations with different time-outs go one time-out after the other, the shortest first, each measured from now:
+    /// one that does not answer in its time does not take the others with it.
+    fn execute_by_timeout(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) {
+        let limits: Vec<Limit> = operations.iter().map(|operation| self.limit(operation.timeout_ms)).collect();
+        let mut order: Vec<usize> = (0..operations.len()).collect();
+        order.sort_by_key(|index| limits[*index].timeout_ms);
+        for group in order.chunk_by(|a, b| limits[*a].timeout_ms == limits[*b].timeout_ms) {
+            let picked: Vec<Operation<'_>> = group.iter().map(|index| operations[*index]).collect();
+            self.core.pool.run(&picked, &mut Picked { sink, indices: group }, limits[group[0]]);
+        }
+    }
+
+    /// Runs one operation whose answer is a status and perhaps a value.
+    fn one(&self, operation: &Operation<'_>) -> Result<(Status, Item)> {
+        let mut one = One::default();
+        self.execute(std::slice::from_ref(operation), &mut one)?;
+        one.finish().map_err(|error| operation.explain(error))
     }
 
     /// Reads a value; `None` is a miss, never a failure.
     pub fn get(&self, key: &[u8]) -> Result<Option<Item>> {
-        let mut one = One::default();
-        self.call(Operation::get(key), &mut one)?;
-        Ok(if one.status()? == Status::Ok { Some(one.item) } else { None })
+        let (status, item) = self.one(&Operation::get(key))?;
+        Ok((status == Status::Ok).then_some(item))
     }
 
     /// Reads a value into `buffer` and says how long it is and what its flags are; `None` is a miss. A value longer
     /// than the buffer is the failure `Buffer`, whose message tells the length.
     pub fn get_into(&self, key: &[u8], buffer: &mut [u8]) -> Result<Option<(usize, u32)>> {
-        let mut into = Into::new(buffer);
-        self.call(Operation::get(key), &mut into)?;
-        let status = into.status()?;
-        Ok((status == Status::Ok).then_some((into.len, into.flags)))
+        let operation = Operation::get(key);
+        let mut place = Place::new(buffer);
+        self.execute(std::slice::from_ref(&operation), &mut place)?;
+        place.finish().map_err(|error| operation.explain(error))
     }
 
     /// Reads many values in as few round trips as possible; answer `i` is that of `keys[i]`, misses and failures too.
@@ -85,9 +110,7 @@ impl Client {
 
     /// Stores a value for `ttl` seconds; zero: until evicted ([`Operation::ttl`] has every form).
     pub fn set(&self, key: &[u8], value: &[u8], flags: u32, ttl: i64) -> Result<()> {
-        let mut one = One::default();
-        self.call(Operation { flags, ..Operation::set(key, value, ttl) }, &mut one)?;
-        match one.status()? {
+        match self.one(&Operation { flags, ..Operation::set(key, value, ttl) })?.0 {
             Status::Ok => Ok(()),
             other => Err(Error::new(Status::Protocol, format!("set was answered with {}", other.text()))),
         }
@@ -95,17 +118,18 @@ impl Client {
 
     /// Deletes a key; `false` where there was none.
     pub fn delete(&self, key: &[u8]) -> Result<bool> {
-        let mut one = One::default();
-        self.call(Operation::delete(key), &mut one)?;
-        Ok(one.status()? == Status::Ok)
+        Ok(self.one(&Operation::delete(key))?.0 == Status::Ok)
     }
 
     /// The server's version, as it writes it.
     pub fn version(&self) -> Result<String> {
-        let mut one = One::default();
-        self.call(Operation::version(), &mut one)?;
-        one.status()?;
-        Ok(String::from_utf8_lossy(&one.item.value).into_owned())
+        let (_, item) = self.one(&Operation::version())?;
+        Ok(String::from_utf8_lossy(&item.value).into_owned())
+    }
+
+    /// Drops all connections; the next call opens new ones. Who waits for an answer gets `Connection`.
+    pub fn disconnect_all(&self) {
+        self.core.pool.disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
     }
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
@@ -124,79 +148,5 @@ fn settings(options: &Options) -> Settings {
         max_waiting: options.max_waiting,
         max_value_bytes: options.max_value_bytes,
         no_delay: options.no_delay,
-    }
-}
-
-/// The answer of a call with one operation.
-#[derive(Default)]
-struct One {
-    outcome: Option<Result<Status>>,
-    item: Item,
-}
-
-impl One {
-    fn status(&mut self) -> Result<Status> {
-        self.outcome.take().unwrap_or_else(|| Err(Error::new(Status::Bug, "an operation got no answer")))
-    }
-}
-
-impl Sink for One {
-    fn answer(&mut self, _index: usize, answer: Answer<'_>) {
-        self.outcome = Some(answer.error().map_or(Ok(answer.status), Err));
-        self.item.flags = answer.flags;
-        self.item.cas = answer.cas;
-        self.item.value = match answer.value {
-            Value::Borrowed(bytes) => bytes.to_vec(),
-            Value::Owned(bytes) => bytes,
-            Value::Placed(_) | Value::Skipped(_) => Vec::new(),
-        };
-    }
-}
-
-/// The answer of a read into a buffer of the caller's.
-struct Into<'a> {
-    buffer: &'a mut [u8],
-    outcome: Option<Result<Status>>,
-    len: usize,
-    flags: u32,
-}
-
-impl<'a> Into<'a> {
-    fn new(buffer: &'a mut [u8]) -> Into<'a> {
-        Into { buffer, outcome: None, len: 0, flags: 0 }
-    }
-
-    fn status(&mut self) -> Result<Status> {
-        let status =
-            self.outcome.take().unwrap_or_else(|| Err(Error::new(Status::Bug, "an operation got no answer")))?;
-        let capacity = self.buffer.len();
-        if status == Status::Ok && self.len > capacity {
-            let words = format!("the value has {} bytes and the buffer {capacity}", self.len);
-            return Err(Error::new(Status::Buffer, words).with_bits(crate::error::bits::SENT));
-        }
-        Ok(status)
-    }
-}
-
-impl Sink for Into<'_> {
-    fn room(&mut self, _index: usize, _flags: u32, len: usize) -> Room<'_> {
-        match self.buffer.get_mut(..len) {
-            Some(place) => Room::Here(place),
-            None => Room::Skip,
-        }
-    }
-
-    fn answer(&mut self, _index: usize, answer: Answer<'_>) {
-        self.outcome = Some(answer.error().map_or(Ok(answer.status), Err));
-        self.len = answer.value.len();
-        self.flags = answer.flags;
-        let bytes = match &answer.value {
-            Value::Borrowed(bytes) => bytes,
-            Value::Owned(bytes) => bytes.as_slice(),
-            Value::Placed(_) | Value::Skipped(_) => return,
-        };
-        if let Some(place) = self.buffer.get_mut(..bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
     }
 }

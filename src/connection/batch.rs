@@ -1,7 +1,7 @@
 //! Batch: operations encoded one behind the other, with what is expected back for each. Neighbouring gets become one
 //! `get k1 … kN` (text) or a run of quiet gets (binary): a server answers those with one system call.
 
-use crate::error::{bits, Result};
+use crate::error::{bits, Error, Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 use crate::protocol::{binary, check_key, has_payload, meta, text, Dialect, MAX_KEY};
 use std::sync::Arc;
@@ -245,6 +245,7 @@ impl Writer<'_> {
     }
 
     fn encode(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+        check_supported(op)?;
         if op.command.has_key() {
             check_key(self.dialect, op.key)?;
         }
@@ -324,6 +325,21 @@ impl Writer<'_> {
     }
 }
 
+/// Refuses what an operation may ask for one day and cannot have yet.
+fn check_supported(op: &Operation<'_>) -> Result<()> {
+    let asked = [
+        (op.op_flags & op_flags::NO_REPLY != 0, "no_reply"),
+        (op.op_flags & op_flags::CREATE != 0, "create"),
+        (op.value_type != 0, "value types other than bytes"),
+        (op.compress_level > 0, "compression"),
+        (!op.meta_flags.is_empty(), "meta flags"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Error::new(Status::Unsupported, format!("not supported yet: {what}"))),
+        None => Ok(()),
+    }
+}
+
 /// Empties a buffer, whose memory is kept unless it has grown large.
 fn clear_and_keep<T>(buffer: &mut Vec<T>) {
     buffer.clear();
@@ -335,7 +351,6 @@ fn clear_and_keep<T>(buffer: &mut Vec<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
 
     fn batch(dialect: Dialect, operations: &[Operation<'_>]) -> Batch<()> {
         let mut batch = Batch::default();

@@ -175,7 +175,7 @@ pub extern "C" fn bmemc_client_version(
 pub(super) fn one(client: &Client, operation: Operation<'_>, out: &mut *mut bmemc_value) -> Result<Status> {
     let mut sink = One::default();
     client.execute(&[operation], &mut sink)?;
-    let (status, value) = sink.finish()?;
+    let (status, value) = sink.finish().map_err(|error| operation.explain(error))?;
     *out = value;
     Ok(status)
 }
@@ -184,7 +184,7 @@ pub(super) fn one(client: &Client, operation: Operation<'_>, out: &mut *mut bmem
 fn outcome(client: &Client, operation: Operation<'_>) -> Result<Status> {
     let mut sink = Outcome { outcome: None };
     client.execute(&[operation], &mut sink)?;
-    sink.outcome.unwrap_or_else(|| Err(unanswered()))
+    sink.outcome.unwrap_or_else(|| Err(unanswered())).map_err(|error| operation.explain(error))
 }
 
 /// Runs many operations. One that cannot be made out of what C gave fails alone.

@@ -176,7 +176,9 @@ impl One {
 
 impl Sink for One {
     fn room(&mut self, _index: usize, _flags: u32, len: usize) -> Room<'_> {
-        self.bytes = vec![0; len];
+        if self.bytes.len() != len {
+            self.bytes = vec![0; len];
+        }
         Room::Here(&mut self.bytes)
     }
 
@@ -196,6 +198,8 @@ pub(super) struct Many {
     arena: Arena,
     /// The item of each operation that the engine was given.
     places: Vec<usize>,
+    /// Values that are being received, by their operations.
+    rooms: Vec<(usize, Vec<u8>)>,
 }
 
 impl Many {
@@ -204,7 +208,7 @@ impl Many {
         let words = bmemc_bytes::of(UNANSWERED.as_bytes());
         let item = bmemc_item::new(&Answer::new(Status::Bug), bmemc_bytes::EMPTY, words);
         let arena = Arena::new(count.saturating_mul(128));
-        Many { items: vec![item; count], arena, places: Vec::with_capacity(count) }
+        Many { items: vec![item; count], arena, places: Vec::with_capacity(count), rooms: Vec::new() }
     }
 
     /// The next operation that the engine is given is that of item `index`.
@@ -223,24 +227,25 @@ impl Many {
 
     fn fill(&mut self, index: usize, answer: Answer<'_>) {
         let Some(item) = self.items.get_mut(index) else { return };
-        let placed = item.value.data;
         *item = bmemc_item::new(&answer, self.arena.copy(answer.key), self.arena.copy(answer.detail));
         item.value = match answer.value {
             Value::Borrowed(bytes) => self.arena.copy(bytes),
             Value::Owned(bytes) => self.arena.take(bytes),
-            Value::Placed(len) => bmemc_bytes { data: placed, len },
-            Value::Skipped(_) => bmemc_bytes::EMPTY,
+            Value::Placed(_) | Value::Skipped(_) => bmemc_bytes::EMPTY,
         };
     }
 }
 
 impl Sink for Many {
     fn room(&mut self, index: usize, _flags: u32, len: usize) -> Room<'_> {
-        let item = self.places.get(index).and_then(|place| self.items.get_mut(*place));
-        let Some(item) = item else { return Room::Skip };
-        let room = self.arena.room(len);
-        item.value.data = room.as_ptr();
-        Room::Here(room)
+        if index >= self.places.len() {
+            return Room::Skip;
+        }
+        let at = self.rooms.iter().position(|(asked, _)| *asked == index).unwrap_or_else(|| {
+            self.rooms.push((index, vec![0; len]));
+            self.rooms.len() - 1
+        });
+        Room::Here(&mut self.rooms[at].1)
     }
 
     fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
@@ -250,8 +255,11 @@ impl Sink for Many {
     }
 
     fn answer(&mut self, index: usize, answer: Answer<'_>) {
-        if let Some(place) = self.places.get(index) {
-            self.fill(*place, answer);
+        let Some(place) = self.places.get(index).copied() else { return };
+        let room = self.rooms.iter().position(|(asked, _)| *asked == index).map(|at| self.rooms.swap_remove(at).1);
+        match (room, &answer.value) {
+            (Some(bytes), Value::Placed(_)) => self.fill(place, Answer { value: Value::Owned(bytes), ..answer }),
+            _ => self.fill(place, answer),
         }
     }
 }

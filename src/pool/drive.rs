@@ -61,6 +61,7 @@ impl<'a> Turn<'a> {
             if let Some(link) = state.link_of(self.generation) {
                 self.role = link.role.take();
             }
+            self.account(&mut state);
         }
         Ok(())
     }
@@ -98,6 +99,10 @@ impl<'a> Turn<'a> {
             state = self.launch(state, batch)?;
             if let Some(link) = state.link_of(self.generation) {
                 link.writing = false;
+                // Those whose operations these are sleep, and nobody may be reading.
+                if link.role.is_some() {
+                    self.line.want_reader();
+                }
             }
             self.line.wake_writer();
         }

@@ -9,7 +9,7 @@ use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::{clock, futex, Deadline};
 use crate::operation::{Answer, Operation, Sink};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A connection that was idle for longer is looked at before it is used.
@@ -27,6 +27,8 @@ pub(super) struct Line {
     /// Changes when a writer is done, and how many wait for that.
     write_word: AtomicU32,
     writers: AtomicU32,
+    /// Somebody was woken to read and has not begun to.
+    reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
 }
@@ -65,6 +67,7 @@ impl Line {
             connect_word: AtomicU32::new(0),
             write_word: AtomicU32::new(0),
             writers: AtomicU32::new(0),
+            reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
         }
     }
@@ -178,9 +181,26 @@ impl Line {
         self.live[index(sequence)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes that back.
+    /// Takes that back. It may be this caller that is being woken to read, with its own answers there already: then it
+    /// wakes another. (Either the waker no longer counts this caller, or this caller sees the wish.)
     pub fn delist(&self, sequence: u64) {
-        self.live[index(sequence)].fetch_sub(1, Ordering::Relaxed);
+        self.live[index(sequence)].fetch_sub(1, Ordering::SeqCst);
+        if self.reader_wanted.load(Ordering::SeqCst) {
+            let wanted = self.lock().link.as_ref().is_some_and(|link| link.role.is_some() && link.in_flight > 0);
+            if wanted {
+                self.wake_reader(sequence);
+            }
+        }
+    }
+
+    /// Says that somebody must take the right to read: this caller, or, when it delists, another.
+    pub fn want_reader(&self) {
+        self.reader_wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Says that the right to read was taken.
+    pub fn reader_found(&self) {
+        self.reader_wanted.store(false, Ordering::Relaxed);
     }
 
     /// The word of batch `sequence`, as it is now.
@@ -206,9 +226,10 @@ impl Line {
 
     /// Wakes one caller that waits for batch `from` or a later one: the right to read is free.
     pub fn wake_reader(&self, from: u64) {
+        self.want_reader();
         let first = index(from);
         let order = (first..WORDS).chain(0..first);
-        if let Some(at) = order.into_iter().find(|at| self.live[*at].load(Ordering::Relaxed) > 0) {
+        if let Some(at) = order.into_iter().find(|at| self.live[*at].load(Ordering::SeqCst) > 0) {
             self.words[at].fetch_add(1, Ordering::Release);
             futex::wake(&self.words[at], 1);
         }

@@ -346,6 +346,7 @@ impl<'a> Turn<'a> {
             if let Some(link) = state.link_of(self.generation) {
                 if link.in_flight > 0 && link.role.is_some() {
                     self.role = link.role.take();
+                    self.line.reader_found();
                     continue;
                 }
                 if !link.writing && !link.open.is_empty() && link.is_window_open() {

@@ -235,20 +235,21 @@ static void execute_any_mix(void) {
 }
 
 static void servers_are_listed(void) {
-    bmemc_client *two = NULL;
+    bmemc_client *named = NULL;
     bmemc_options *options = bmemc_options_new();
     bmemc_results *results = NULL;
     size_t count = 0;
     STATUS(BMEMC_OK, bmemc_options_add_server(options, text(address), text("first"), 3, e));
-    STATUS(BMEMC_OK, bmemc_options_add_server(options, text("[::1]:1"), text(""), 1, e));
-    STATUS(BMEMC_OK, bmemc_client_new(options, &two, e));
-    bmemc_options_free(options);
-    STATUS(BMEMC_OK, bmemc_client_servers(two, &results, e));
-    bmemc_client_free(two);
+    STATUS(BMEMC_OK, bmemc_client_new(options, &named, e));
+    STATUS(BMEMC_OK, bmemc_client_servers(named, &results, e));
+    bmemc_client_free(named);
     const bmemc_item *items = bmemc_results_items(results, &count);
-    EXPECT(count == 2 && same(items[0].key, text("first")) && same(items[0].value, text(address)) && items[0].number == 3);
-    EXPECT(count == 2 && same(items[1].key, text("[::1]:1")) && items[1].server == 1 && items[1].number == 1);
+    EXPECT(count == 1 && same(items[0].key, text("first")) && same(items[0].value, text(address)) && items[0].number == 3);
     bmemc_results_free(results);
+    // Several servers in one client come with the hash rings.
+    STATUS(BMEMC_OK, bmemc_options_add_server(options, text("[::1]:1"), text(""), 1, e));
+    REFUSED(BMEMC_E_UNSUPPORTED, "not supported yet", bmemc_client_new(options, &named, e));
+    bmemc_options_free(options);
 }
 
 // A thread's own keys, through the one client; the result is how many calls went wrong.
