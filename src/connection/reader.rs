@@ -91,14 +91,27 @@ impl<O> Reader<O> {
             let room = room_of(&self.flight, body.flags(), body.len(), deliver);
             return body.receive(&mut self.buffer, room, after, self.flight.is_last(), receive);
         }
-        let came = receive(self.buffer.spare(), &mut [], false)?;
+        self.receive_some(|spare| receive(spare, &mut [], false))
+    }
+
+    /// Receives once into the buffer, for a caller that knows that no value is under way.
+    pub fn receive_some(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        let came = receive(self.buffer.spare())?;
         self.buffer.received(came);
         Ok(came)
     }
 
     /// Takes in what was received, handing out every answer that is complete. Bytes that are left belong to a reply
     /// that is not complete, or to none.
+    #[inline]
     pub fn advance(&mut self, deliver: &mut impl Deliver<O>) -> Result<(), Broken> {
+        match self.buffer.is_empty() && self.body.is_none() {
+            true => Ok(()),
+            false => self.advance_all(deliver),
+        }
+    }
+
+    fn advance_all(&mut self, deliver: &mut impl Deliver<O>) -> Result<(), Broken> {
         loop {
             let advanced = match self.body {
                 Some(_) => self.advance_body(deliver)?,
@@ -109,6 +122,20 @@ impl<O> Reader<O> {
                 return Ok(());
             }
         }
+    }
+
+    /// The single value of `key` that a `get` of it alone is answered with, if it is all there, END too. It is for the
+    /// caller that has nothing in flight but that `get`, and has not pushed it.
+    pub fn take_hit(&mut self, key: &[u8], take: impl FnOnce(text::Hit<'_>)) -> bool {
+        let bytes = self.buffer.bytes();
+        let Some(hit) = text::decode_hit(key, bytes).filter(|hit| hit.value.len() <= self.max_value) else { return false };
+        let len = hit.len;
+        if !bytes[len..].starts_with(END) {
+            return false;
+        }
+        take(hit);
+        self.buffer.consume(len + END.len());
+        true
     }
 
     /// Answers all that is in flight with a failure and forgets what was received.
@@ -158,6 +185,7 @@ impl<O> Reader<O> {
         taken > 0
     }
 
+    #[inline(never)]
     fn advance_reply(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
         let Some(reply) = identify(self.buffer.bytes(), &self.flight, self.awaiting_end)? else { return Ok(false) };
         let Reply { head, expected, silent } = reply;
@@ -208,6 +236,7 @@ impl<O> Reader<O> {
         Ok(true)
     }
 
+    #[inline(never)]
     fn advance_body(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
         let Some(body) = &mut self.body else { return Ok(false) };
         if !body.is_complete() && !self.buffer.is_empty() {

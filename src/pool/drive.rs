@@ -171,7 +171,7 @@ impl<'a> Turn<'a> {
     /// Receives once and takes in what came; answers whether anything did.
     fn receive(&mut self, wait: Wait) -> Result<bool, Stop> {
         let Some(role) = &mut self.role else { return Ok(false) };
-        let Role { reader, socket, received_at } = &mut **role;
+        let Role { reader, socket, received_at, .. } = &mut **role;
         let came = reader.receive(&mut self.hands, &mut |first, second, exact| {
             let wait = if wait == Wait::All && !exact { Wait::Some } else { wait };
             socket.receive(first, second, wait)

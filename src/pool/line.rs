@@ -245,6 +245,11 @@ impl Line {
         self.writers.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether anybody waits to write.
+    pub fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::Relaxed) > 0
+    }
+
     /// Takes that back.
     pub fn delist_writer(&self) {
         self.writers.fetch_sub(1, Ordering::Relaxed);
@@ -256,7 +261,7 @@ impl Line {
 
     /// The writer is done: lets one that waits go on.
     pub fn wake_writer(&self) {
-        if self.writers.load(Ordering::Relaxed) > 0 {
+        if self.has_writers() {
             self.write_word.fetch_add(1, Ordering::Release);
             futex::wake(&self.write_word, i32::MAX);
         }

@@ -40,6 +40,8 @@ pub(super) struct Role {
     pub socket: Arc<Socket>,
     /// When bytes came last.
     pub received_at: u64,
+    /// Where a request that goes alone is written (`single`).
+    pub request: Vec<u8>,
 }
 
 /// See the module.
@@ -131,7 +133,7 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
     let now = clock::now_coarse();
     let mut open = Box::<Batch<Owner>>::default();
     open.sequence = sequence;
-    let role = Role { reader, socket: socket.clone(), received_at: now };
+    let role = Role { reader, socket: socket.clone(), received_at: now, request: Vec::new() };
     Ok(Link {
         socket,
         role: Some(Box::new(role)),

@@ -7,6 +7,7 @@ mod drive;
 mod hands;
 mod line;
 mod link;
+mod single;
 mod turn;
 
 use crate::error::{bits, Error, Result, Status};

@@ -23,8 +23,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_AHEAD: usize = 8;
 /// Values from here on are sent from the caller's memory.
 const SPLICE: usize = 8 * 1024;
-/// Of so many batches that are sent alone, one has its round trip measured.
-const MEASURE_EACH: u64 = 16;
+/// Of so many operations that are sent alone, one has its round trip measured.
+pub(super) const MEASURE_EACH: u32 = 16;
 /// From here on a call does not join the batch of others.
 const LARGE_CALL_BYTES: usize = 64 * 1024;
 /// Why a caller cannot go on.
@@ -59,13 +59,13 @@ pub(super) struct Turn<'a> {
     /// Nothing has been waited for since the call began.
     pub(super) at_once: bool,
     /// The first operation that is in no batch yet.
-    next: usize,
+    pub(super) next: usize,
     /// The right to read, while this caller has it.
     pub(super) role: Option<Box<Role>>,
     pub(super) generation: u64,
     pub(super) dialect: Dialect,
     /// Opaque of the first operation.
-    opaque: u32,
+    pub(super) opaque: u32,
     /// Where the answers come if this caller is not the one that began the reading.
     pub(super) call: Option<Arc<Call>>,
     /// The failure of what has no answer in the end.
@@ -108,7 +108,10 @@ impl<'a> Turn<'a> {
         self.opaque = link.opaque;
         link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
         if link.is_free() {
-            self.alone(state);
+            match self.single_key() {
+                Some(key) => self.single(state, key),
+                None => self.alone(state),
+            }
         } else if self.is_large() {
             self.join_large(state);
         } else {
@@ -136,14 +139,20 @@ impl<'a> Turn<'a> {
     // ---- Alone: both roles, answers straight to the sink ----
 
     fn alone(&mut self, mut state: Guard<'a>) {
-        let sequence = state.next_sequence();
         let Some(link) = state.link.as_mut() else { return };
         self.role = link.role.take();
         self.at_once = true;
         link.writing = true;
+        self.go_on_alone(state);
+    }
+
+    /// With both roles, sends all operations and reads until they are answered.
+    pub(super) fn go_on_alone(&mut self, mut state: Guard<'a>) {
+        let sequence = state.next_sequence();
+        let Some(link) = state.link.as_mut() else { return };
         let batch = link.fresh_batch(sequence);
         drop(state);
-        if sequence % MEASURE_EACH == 0 {
+        if self.opaque % MEASURE_EACH == 0 {
             self.hands.sent_at = Some(clock::now());
         }
         let led = self.send_all_own(batch).and_then(|()| self.release_writer()).and_then(|()| self.lead());
@@ -189,7 +198,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Puts operations into the batch until it is full or they are all in. What is refused is answered at once.
-    fn fill(&mut self, batch: &mut Batch<Owner>, splice: usize, most: usize) {
+    pub(super) fn fill(&mut self, batch: &mut Batch<Owner>, splice: usize, most: usize) {
         let begun = self.next;
         let mut bytes = 0usize;
         let mut writer = batch.writer(self.dialect);

@@ -1,7 +1,7 @@
 //! The meta commands mg, ms, md and mn, each with an opaque, which every reply but an error line brings back.
 
 use super::{error_line, exptime, has_payload, line, parse_number, push_number, unsupported};
-use super::{Decoded, Head, Violation, What};
+use super::{Cursor, Decoded, Head, Violation, What};
 use crate::error::{bits, Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 
@@ -55,8 +55,44 @@ fn push_set_flags(out: &mut Vec<u8>, operation: &Operation<'_>) {
     out.extend_from_slice(mode);
 }
 
+/// Reads a reply with the flags that are always asked for, which is what most often comes. Anything else, good or bad, is
+/// for [`decode`].
+fn decode_plain(command: Command, bytes: &[u8]) -> Option<Head<'_>> {
+    let (code, _) = bytes.split_first_chunk::<2>()?;
+    let mut cursor = Cursor { bytes, at: 2 };
+    let mut head = Head::new(0, What::Answer, Status::Ok);
+    match code {
+        b"HD" => {}
+        b"VA" if command == Command::Get => {
+            cursor.skip(b' ')?;
+            head.body = usize::try_from(cursor.number()?).ok()?;
+            head.tail = 2;
+        }
+        b"NF" if command == Command::Delete => head.status = Status::NotFound,
+        _ => return None,
+    }
+    while cursor.skip(b' ').is_some() {
+        let flag = *bytes.get(cursor.at)?;
+        cursor.at += 1;
+        let number = cursor.number()?;
+        match flag {
+            b'O' => head.opaque = Some(u32::try_from(number).ok()?),
+            b'f' => head.flags = u32::try_from(number).ok()?,
+            b'c' => head.cas = number,
+            _ => return None,
+        }
+    }
+    cursor.skip(b'\r')?;
+    cursor.skip(b'\n')?;
+    head.len = cursor.at;
+    Some(head)
+}
+
 /// Reads the reply to `command`.
 pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
+    if let Some(head) = decode_plain(command, bytes) {
+        return Ok(Some(head));
+    }
     let Some((text, len)) = line(bytes)? else { return Ok(None) };
     let unexpected = || Violation::quoting(&format!("an unexpected reply to meta {}", command.name()), text);
     let mut words = text.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
