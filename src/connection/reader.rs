@@ -128,7 +128,9 @@ impl<O> Reader<O> {
     /// caller that has nothing in flight but that `get`, and has not pushed it.
     pub fn take_hit(&mut self, key: &[u8], take: impl FnOnce(text::Hit<'_>)) -> bool {
         let bytes = self.buffer.bytes();
-        let Some(hit) = text::decode_hit(key, bytes).filter(|hit| hit.value.len() <= self.max_value) else { return false };
+        let Some(hit) = text::decode_hit(key, bytes).filter(|hit| hit.value.len() <= self.max_value) else {
+            return false;
+        };
         let len = hit.len;
         if !bytes[len..].starts_with(END) {
             return false;

@@ -24,7 +24,7 @@ const CHUNKS_AHEAD: usize = 8;
 /// Values from here on are sent from the caller's memory.
 const SPLICE: usize = 8 * 1024;
 /// Of so many operations that are sent alone, one has its round trip measured.
-pub(super) const MEASURE_EACH: u32 = 16;
+pub(super) const MEASURE_EACH: u32 = 64;
 /// From here on a call does not join the batch of others.
 const LARGE_CALL_BYTES: usize = 64 * 1024;
 /// Why a caller cannot go on.

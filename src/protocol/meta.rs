@@ -1,7 +1,7 @@
 //! The meta commands mg, ms, md and mn, each with an opaque, which every reply but an error line brings back.
 
-use super::{error_line, exptime, has_payload, line, parse_number, push_number, unsupported};
-use super::{Cursor, Decoded, Head, Violation, What};
+use super::{error_line, exptime, has_payload, leading_number, line, parse_number, push_number, unsupported};
+use super::{Decoded, Head, Violation, What};
 use crate::error::{bits, Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 
@@ -58,33 +58,28 @@ fn push_set_flags(out: &mut Vec<u8>, operation: &Operation<'_>) {
 /// Reads a reply with the flags that are always asked for, which is what most often comes. Anything else, good or bad, is
 /// for [`decode`].
 fn decode_plain(command: Command, bytes: &[u8]) -> Option<Head<'_>> {
-    let (code, _) = bytes.split_first_chunk::<2>()?;
-    let mut cursor = Cursor { bytes, at: 2 };
+    let (code, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut head = Head::new(0, What::Answer, Status::Ok);
     match code {
         b"HD" => {}
-        b"VA" if command == Command::Get => {
-            cursor.skip(b' ')?;
-            head.body = usize::try_from(cursor.number()?).ok()?;
-            head.tail = 2;
-        }
         b"NF" if command == Command::Delete => head.status = Status::NotFound,
+        b"VA" if command == Command::Get => {
+            let (body, after) = leading_number(rest.strip_prefix(b" ")?)?;
+            (head.body, head.tail, rest) = (usize::try_from(body).ok()?, 2, after);
+        }
         _ => return None,
     }
-    while cursor.skip(b' ').is_some() {
-        let flag = *bytes.get(cursor.at)?;
-        cursor.at += 1;
-        let number = cursor.number()?;
+    while let [b' ', flag, token @ ..] = rest {
+        let (number, after) = leading_number(token)?;
         match flag {
             b'O' => head.opaque = Some(u32::try_from(number).ok()?),
             b'f' => head.flags = u32::try_from(number).ok()?,
             b'c' => head.cas = number,
             _ => return None,
         }
+        rest = after;
     }
-    cursor.skip(b'\r')?;
-    cursor.skip(b'\n')?;
-    head.len = cursor.at;
+    head.len = bytes.len() - rest.strip_prefix(b"\r\n")?.len();
     Some(head)
 }
 

@@ -203,35 +203,19 @@ fn parse_number(text: &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// Reads what is written in a reply from left to right.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Cursor<'_> {
-    /// The decimal number that stands here, with at least one digit.
-    #[inline]
-    fn number(&mut self) -> Option<u64> {
-        let digits = self.bytes.get(self.at..)?;
-        let (mut number, mut count) = (0u64, 0);
-        while let Some(digit) = digits.get(count).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
-            number = number.wrapping_mul(10).wrapping_add(digit.into());
-            count += 1;
-        }
-        self.at += count;
-        match count {
-            0 => None,
-            // Up to 19 digits always fit.
-            1..=19 => Some(number),
-            _ => parse_number(&digits[..count]),
-        }
+/// The decimal number at the start of `bytes`, and what follows it.
+#[inline(always)]
+fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut number, mut rest) = (0u64, bytes);
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        number = number.wrapping_mul(10).wrapping_add((digit - b'0').into());
+        rest = after;
     }
-
-    /// Goes past `byte`, if it stands here.
-    #[inline]
-    fn skip(&mut self, byte: u8) -> Option<()> {
-        (self.bytes.get(self.at) == Some(&byte)).then(|| self.at += 1)
+    match bytes.len() - rest.len() {
+        0 => None,
+        // Up to 19 digits always fit.
+        1..=19 => Some((number, rest)),
+        count => Some((parse_number(&bytes[..count])?, rest)),
     }
 }
 
@@ -292,6 +276,15 @@ mod tests {
         }
         for bad in ["", "-1", "+1", " 1", "1 ", "18446744073709551616", "000000000000000000001", "x"] {
             assert_eq!(parse_number(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn leading_numbers_end_where_their_digits_do() {
+        assert_eq!(leading_number(b"12 x"), Some((12, &b" x"[..])));
+        assert_eq!(leading_number(b"18446744073709551615\r"), Some((u64::MAX, &b"\r"[..])));
+        for bad in ["", "x", "-1", "18446744073709551616", "99999999999999999999999"] {
+            assert_eq!(leading_number(bad.as_bytes()), None, "{bad}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The classic text protocol. Replies carry no opaque: they are matched by position, and a VALUE by its key too.
 
-use super::{error_line, exptime, has_payload, line, parse_number, push_number, unsupported};
-use super::{Cursor, Decoded, Head, Violation, What};
+use super::{error_line, exptime, has_payload, leading_number, line, parse_number, push_number, unsupported};
+use super::{Decoded, Head, Violation, What};
 use crate::error::{Result, Status};
 use crate::operation::{Command, Operation};
 
@@ -65,22 +65,21 @@ pub struct Hit<'a> {
 }
 
 /// Reads a whole value of `key`, which is what most often comes next. Anything else, good or bad, is for [`decode`].
-#[inline]
+#[inline(always)]
 pub fn decode_hit<'a>(key: &[u8], bytes: &'a [u8]) -> Option<Hit<'a>> {
-    let rest = bytes.strip_prefix(b"VALUE ")?;
-    if rest.get(key.len()) != Some(&b' ') || &rest[..key.len()] != key {
+    let (name, rest) = bytes.strip_prefix(b"VALUE ")?.split_at_checked(key.len())?;
+    if name != key {
         return None;
     }
-    let mut cursor = Cursor { bytes: rest, at: key.len() + 1 };
-    let flags = u32::try_from(cursor.number()?).ok()?;
-    cursor.skip(b' ')?;
-    let len = usize::try_from(cursor.number()?).ok()?;
-    let cas = if cursor.skip(b' ').is_some() { cursor.number()? } else { 0 };
-    cursor.skip(b'\r')?;
-    cursor.skip(b'\n')?;
-    let (value, after) = rest[cursor.at..].split_at_checked(len)?;
-    let whole = b"VALUE ".len() + cursor.at + len + b"\r\n".len();
-    after.starts_with(b"\r\n").then_some(Hit { len: whole, flags, cas, value })
+    let (flags, rest) = leading_number(rest.strip_prefix(b" ")?)?;
+    let (len, rest) = leading_number(rest.strip_prefix(b" ")?)?;
+    let (cas, rest) = match rest.strip_prefix(b" ") {
+        Some(rest) => leading_number(rest)?,
+        None => (0, rest),
+    };
+    let (value, rest) = rest.strip_prefix(b"\r\n")?.split_at_checked(usize::try_from(len).ok()?)?;
+    let rest = rest.strip_prefix(b"\r\n")?;
+    Some(Hit { len: bytes.len() - rest.len(), flags: u32::try_from(flags).ok()?, cas, value })
 }
 
 /// Reads the reply to `command`.
