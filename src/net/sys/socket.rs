@@ -130,6 +130,17 @@ pub fn take_error(fd: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// The smoothed round trip of a TCP connection, in nanoseconds.
+pub fn round_trip(fd: &OwnedFd) -> io::Result<u64> {
+    // SAFETY: all zeroes is a valid tcp_info.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut len = mem::size_of_val(&info) as libc::socklen_t;
+    let pointer = (&mut info as *mut libc::tcp_info).cast::<libc::c_void>();
+    // SAFETY: `info` is `len` bytes that the kernel may write, any of which make a valid tcp_info.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, pointer, &mut len) })?;
+    Ok(u64::from(info.tcpi_rtt) * 1000)
+}
+
 /// Ends both directions: whoever is blocked on the socket wakes up.
 pub fn shutdown(fd: &OwnedFd) {
     // SAFETY: no pointers; a failure says that it is down already.
