@@ -75,7 +75,7 @@ impl Socket {
         sys::set_receive_timeout(&self.fd, timeout)
     }
 
-    /// How long a round trip takes, in nanoseconds, as the kernel has measured it; zero where it does not measure.
+    /// How long a round trip takes at least, in nanoseconds, as the kernel has measured it; zero where it does not measure.
     pub fn round_trip(&self) -> u64 {
         sys::round_trip(&self.fd).unwrap_or(0)
     }
