@@ -55,7 +55,11 @@ fn by_tag(answers: Vec<Fetched>) -> HashMap<u64, Fetched> {
     map
 }
 
-fn run<'a>(queue: &Queue, client: &Client, operations: impl IntoIterator<Item = (u64, Operation<'a>)>) -> HashMap<u64, Fetched> {
+fn run<'a>(
+    queue: &Queue,
+    client: &Client,
+    operations: impl IntoIterator<Item = (u64, Operation<'a>)>,
+) -> HashMap<u64, Fetched> {
     submit(queue, client, operations);
     by_tag(fetch_all(queue))
 }
@@ -154,7 +158,8 @@ fn values_of_every_size_go_both_ways() {
             }
         }
         let too_long = vec![0; 34_000_000];
-        let refused = run(&queue, &client, [(0, Operation::set(b"long", &too_long, 0)), (1, Operation::get(b"size-1"))]);
+        let refused =
+            run(&queue, &client, [(0, Operation::set(b"long", &too_long, 0)), (1, Operation::get(b"size-1"))]);
         assert_eq!(refused[&0].status, Status::TooLarge, "{protocol}: {:?}", refused[&0]);
         assert!(matches!(refused[&1].status, Status::Ok | Status::Connection), "{protocol}");
     }
@@ -175,7 +180,10 @@ fn what_cannot_be_sent_is_answered_alone() {
             let answers = run(queue, client, (0..).zip(operations));
             use Status::{Argument, Ok, Unsupported};
             assert_eq!(statuses(&answers), [Ok, Argument, Argument, Unsupported, Ok], "{what} {round}");
-            assert!((1..4).all(|tag| answers[&tag].bits == bits::NOT_SENT && !answers[&tag].detail.is_empty()), "{what}");
+            assert!(
+                (1..4).all(|tag| answers[&tag].bits == bits::NOT_SENT && !answers[&tag].detail.is_empty()),
+                "{what}"
+            );
         }
     });
 }
@@ -363,7 +371,8 @@ fn a_server_that_is_killed_is_a_failure_and_comes_back() {
 #[test]
 fn a_server_that_never_was_fails_within_the_deadline() {
     for address in ["127.0.0.1:1", "/nonexistent/socket", "nowhere.invalid:1", "10.255.255.1:1"] {
-        let (queue, client) = (Queue::new().unwrap(), client(address, &[("connect_timeout_ms", "200"), ("timeout_ms", "3000")]));
+        let (queue, client) =
+            (Queue::new().unwrap(), client(address, &[("connect_timeout_ms", "200"), ("timeout_ms", "3000")]));
         let begun = Instant::now();
         let answers = run(&queue, &client, (0..5).map(|tag| (tag, Operation::get(b"k"))));
         assert_eq!(answers.len(), 5);

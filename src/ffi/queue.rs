@@ -161,11 +161,9 @@ pub extern "C" fn bmemc_queue_cancel(
     tag: u64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        match handle(queue, "queue")?.queue.cancel(tag) {
-            true => Ok(Status::Ok),
-            false => Ok(Status::NotFound),
-        }
+    guard(error, || match handle(queue, "queue")?.queue.cancel(tag) {
+        true => Ok(Status::Ok),
+        false => Ok(Status::NotFound),
     })
 }
 

@@ -64,6 +64,7 @@ pub(super) struct Lane {
     made: u64,
     launched: u64,
     /// Memory for the next batches.
+    #[allow(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
     spare: Vec<Box<Batch<()>>>,
     pub marks: Marks,
 }

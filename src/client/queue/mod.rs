@@ -155,7 +155,7 @@ impl Queue {
         }
         let patience = Patience::new(timeout_ms);
         let mut guard = self.lock();
-        let (mut room, enough) = self.begin(&mut guard, capacity, patience, take);
+        let (mut room, mut enough) = self.begin(&mut guard, capacity, patience, take);
         let mut more = false;
         while !enough {
             let wait = match room < capacity || guard.state.live() == 0 || guard.state.has_ready() {
@@ -168,9 +168,7 @@ impl Queue {
             more = count.map_err(failed)? == EVENTS;
             guard = self.lock();
             room = self.step(&mut guard, &events, room, take);
-            if room < capacity || guard.state.live() == 0 || patience.is_over() {
-                break;
-            }
+            enough = room < capacity || guard.state.live() == 0 || patience.is_over();
         }
         // One fetch for a wake-up is enough: what is left announces itself anew.
         if more || guard.state.has_ready() || !guard.backlog.is_empty() {

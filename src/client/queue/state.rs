@@ -88,13 +88,12 @@ impl State {
         };
         let place = self.choose(member);
         let mut accepted = 0;
-        let mut operations = operations;
         let mut stopped = Ok(());
         self.drive(io, place, output, &mut |lane, host, _| {
             lane.refresh(host);
             Ok(false)
         });
-        while let Some(next) = operations.next() {
+        for next in operations {
             match next.and_then(|(tag, operation)| self.accept(io, place, tag, &operation, output)) {
                 Ok(()) => accepted += 1,
                 Err(error) => {
@@ -268,7 +267,9 @@ impl State {
     /// Every lane there is.
     fn places(&self) -> Vec<Place> {
         let members = self.members.iter().zip(0..).filter_map(|(member, index)| Some((member.as_ref()?, index)));
-        members.flat_map(|(member, index)| (0..member.lanes.len() as u32).map(move |lane| Place { member: index, lane })).collect()
+        members
+            .flat_map(|(member, index)| (0..member.lanes.len() as u32).map(move |lane| Place { member: index, lane }))
+            .collect()
     }
 
     // ---- Ending operations ----
@@ -276,7 +277,9 @@ impl State {
     /// Ends what belongs to clients that were closed.
     pub fn drop_closed(&mut self, io: &Io<'_>, output: &mut Output<'_, '_>) {
         for place in self.places() {
-            let closed = self.members[place.member as usize].as_ref().and_then(|member| member.core.pool.shared().check_open().err());
+            let closed = self.members[place.member as usize]
+                .as_ref()
+                .and_then(|member| member.core.pool.shared().check_open().err());
             if let Some(error) = closed {
                 let error = Error::new(error.status(), error.message().to_string());
                 self.drive(io, place, output, &mut |_, _, _| Err(error.clone()));
@@ -348,7 +351,9 @@ impl State {
         if io.now >= self.armed {
             self.armed = NEVER;
         }
-        if self.earliest < self.armed && io.timer.arm(Duration::from_nanos(self.earliest.saturating_sub(io.now))).is_ok() {
+        if self.earliest < self.armed
+            && io.timer.arm(Duration::from_nanos(self.earliest.saturating_sub(io.now))).is_ok()
+        {
             self.armed = self.earliest;
         }
     }
