@@ -6,7 +6,7 @@ mod queue;
 mod sinks;
 
 pub use options::{Kind, Options, Server, Spec, TABLE};
-pub(crate) use queue::place;
+pub(crate) use queue::{place, place_bytes, Take};
 pub use queue::{Fetched, Queue};
 
 pub use crate::protocol::ProtocolChoice;

@@ -8,9 +8,9 @@ use super::guard::{array, guard, handle, null, number, place, quietly, refused};
 use super::operation::bmemc_op;
 use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::{place as place_value, Queue};
-use crate::error::{Error, Result, Status};
-use crate::operation::Answer;
+use crate::client::{place as place_value, place_bytes, Queue, Take};
+use crate::error::{bits, Error, Result, Status};
+use crate::operation::{Answer, Value};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
@@ -115,7 +115,7 @@ pub extern "C" fn bmemc_queue_fetch(
         let count = number(count, "count")?;
         let queue = handle(queue, "queue")?;
         let mut room = Room::new(answers, capacity)?;
-        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut |tag, answer| {
+        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut |tag: u64, answer: Answer<'_>| {
             let (item, owner) = item_and_owner(answer);
             room.put(bmemc_answer { tag, item, owner, offset: usize::MAX, reserved: [0; 4] });
         })?;
@@ -142,12 +142,9 @@ pub extern "C" fn bmemc_queue_fetch_into(
     guard(error, || {
         let count = number(count, "count")?;
         let queue = handle(queue, "queue")?;
-        let mut room = Room::new(answers, capacity)?;
-        let slab = writable(slab, slab_size)?;
-        let mut used = 0;
-        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut |tag, answer| {
-            room.put(placed(tag, answer, slab, &mut used));
-        })?;
+        let room = Room::new(answers, capacity)?;
+        let mut slab = Slab { room, slab: writable(slab, slab_size)?, used: 0 };
+        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut slab)?;
         Ok(Status::Ok)
     })
 }
@@ -179,6 +176,7 @@ impl Room {
         Ok(Room { next: answers, left: capacity })
     }
 
+    #[inline]
     fn put(&mut self, answer: bmemc_answer) {
         if self.left == 0 {
             return;
@@ -193,14 +191,33 @@ impl Room {
     }
 }
 
-/// An answer whose value is in the slab, if it fits there.
-fn placed(tag: u64, mut answer: Answer<'_>, slab: &mut [u8], used: &mut usize) -> bmemc_answer {
-    let place = place_value(&mut answer, slab, used);
-    let (mut item, owner) = item_and_owner(answer);
-    if let Some(place) = &place {
-        item.value = bmemc_bytes { data: std::ptr::null(), len: place.len() };
+/// Takes answers whose values go into the caller's slab as long as they fit.
+struct Slab<'a> {
+    room: Room,
+    slab: &'a mut [u8],
+    used: usize,
+}
+
+impl Take for Slab<'_> {
+    fn hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+        let Some(place) = place_bytes(value, self.slab, &mut self.used) else {
+            let answer = Answer { flags, cas, value: Value::Borrowed(value), ..Answer::new(Status::Ok) };
+            return self.answer(tag, Answer { bits: bits::SENT, ..answer });
+        };
+        let item = bmemc_item::of_hit(flags, cas, bmemc_bytes { data: std::ptr::null(), len: place.len() });
+        let owner = std::ptr::null_mut();
+        self.room.put(bmemc_answer { tag, item, owner, offset: place.start, reserved: [0; 4] });
     }
-    bmemc_answer { tag, item, owner, offset: place.map_or(usize::MAX, |place| place.start), reserved: [0; 4] }
+
+    fn answer(&mut self, tag: u64, mut answer: Answer<'_>) {
+        let place = place_value(&mut answer, self.slab, &mut self.used);
+        let (mut item, owner) = item_and_owner(answer);
+        if let Some(place) = &place {
+            item.value = bmemc_bytes { data: std::ptr::null(), len: place.len() };
+        }
+        let offset = place.map_or(usize::MAX, |place| place.start);
+        self.room.put(bmemc_answer { tag, item, owner, offset, reserved: [0; 4] });
+    }
 }
 
 /// The caller's slab.

@@ -122,6 +122,28 @@ impl bmemc_item {
     }
 }
 
+impl bmemc_item {
+    /// The item of a hit whose value is there.
+    #[inline]
+    pub(super) fn of_hit(flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
+        bmemc_item {
+            status: Status::Ok.code(),
+            os_error: 0,
+            flags,
+            value_type: 0,
+            server: 0,
+            bits: bits::SENT,
+            cas,
+            number: 0,
+            ttl: 0,
+            key: bmemc_bytes::EMPTY,
+            value,
+            detail: bmemc_bytes::EMPTY,
+            reserved: [0; 6],
+        }
+    }
+}
+
 impl bmemc_value {
     /// An answer, with `bytes` for its value.
     fn new(answer: &Answer<'_>, mut bytes: Vec<u8>) -> Box<bmemc_value> {

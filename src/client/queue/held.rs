@@ -7,7 +7,7 @@ use crate::operation::Operation;
 pub(super) struct Held {
     /// Of its record.
     pub slot: u32,
-    pub value: Vec<u8>,
+    value: Vec<u8>,
     /// Everything but the bytes.
     rest: Operation<'static>,
     /// Key, routing key and meta flags, one behind the other.
@@ -25,10 +25,15 @@ impl Held {
         Held { slot, value: operation.value.to_vec(), rest, bytes, ends }
     }
 
-    /// The operation, but for its value.
+    /// The operation.
     pub fn operation(&self) -> Operation<'_> {
         let (names, meta_flags) = self.bytes.split_at(self.ends[1]);
         let (key, routing_key) = names.split_at(self.ends[0]);
-        Operation { key, routing_key, meta_flags, ..self.rest }
+        Operation { key, routing_key, meta_flags, value: &self.value, ..self.rest }
+    }
+
+    /// Its value.
+    pub fn into_value(self) -> Vec<u8> {
+        self.value
     }
 }

@@ -175,7 +175,10 @@ impl Lane {
         match &self.stage {
             Stage::Open(open) => {
                 let dialect = open.dialect;
-                self.encode(records, slot, operation, dialect, None)?;
+                self.encode(records, slot, operation, dialect)?;
+                if is_spliced(operation) {
+                    records.keep_value(slot, operation.value.to_vec());
+                }
             }
             _ => self.waiting.push_back(Held::new(slot, operation)),
         }
@@ -183,26 +186,15 @@ impl Lane {
         Ok(())
     }
 
-    /// Adds an operation to the open batch. A large value is moved or copied to its record.
-    fn encode(
-        &mut self,
-        records: &mut Records,
-        slot: u32,
-        operation: &Operation<'_>,
-        dialect: Dialect,
-        value: Option<Vec<u8>>,
-    ) -> Result<()> {
+    /// Adds an operation to the open batch.
+    #[inline]
+    fn encode(&mut self, records: &mut Records, slot: u32, operation: &Operation<'_>, dialect: Dialect) -> Result<()> {
         if self.open.is_empty() {
             self.made += 1;
             self.open.sequence = self.made;
         }
         self.open.writer(dialect).push(operation, slot, slot, SPLICE)?;
-        if let Some(record) = records.get_mut(slot) {
-            record.batch = self.open.sequence;
-            if operation.value.len() >= SPLICE && has_payload(operation.command) {
-                record.value = value.unwrap_or_else(|| operation.value.to_vec());
-            }
-        }
+        records.set_batch(slot, self.open.sequence);
         if self.open.size() >= MAX_BATCH_BYTES || self.open.spliced() >= MAX_BATCH_PIECES {
             let next = self.spare.pop().unwrap_or_default();
             self.full.push_back(mem::replace(&mut self.open, next));
@@ -211,25 +203,19 @@ impl Lane {
     }
 
     /// Puts what has waited for the connection into batches. What cannot be said is answered at once.
-    fn encode_waiting(&mut self, dialect: Dialect, hands: &mut Hands<'_, '_, '_>) {
-        while let Some(mut held) = self.waiting.pop_front() {
+    fn encode_waiting(&mut self, dialect: Dialect, hands: &mut Hands<'_, '_>) {
+        while let Some(held) = self.waiting.pop_front() {
             let slot = held.slot;
             if !hands.records.is_live(slot) {
                 hands.records.release(slot);
                 hands.released += 1;
                 continue;
             }
-            let value = if held.value.len() >= SPLICE { Some(mem::take(&mut held.value)) } else { None };
-            let moved = value.as_deref().unwrap_or(&held.value);
-            let operation = Operation { value: moved, ..held.operation() };
-            // The operation borrows the value that is to be moved; the batch does not keep it.
-            let encoded = self.encode(hands.records, slot, &operation, dialect, Some(Vec::new()));
+            let operation = held.operation();
+            let encoded = self.encode(hands.records, slot, &operation, dialect);
             match encoded {
-                Ok(()) => {
-                    if let (Some(value), Some(record)) = (value, hands.records.get_mut(slot)) {
-                        record.value = value;
-                    }
-                }
+                Ok(()) if is_spliced(&operation) => hands.records.keep_value(slot, held.into_value()),
+                Ok(()) => {}
                 Err(error) => answer(hands, slot, &error),
             }
         }
@@ -238,7 +224,7 @@ impl Lane {
     // ---- Driving ----
 
     /// Goes on as far as it can without waiting: connects, greets, sends.
-    pub fn proceed(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_, '_>) -> Result<()> {
+    pub fn proceed(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<()> {
         loop {
             match &self.stage {
                 Stage::Closed if self.waiting.is_empty() => return Ok(()),
@@ -289,7 +275,7 @@ impl Lane {
     }
 
     /// Answers whether the handshake is done.
-    fn greet(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_, '_>) -> Result<bool> {
+    fn greet(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
         let Stage::Greeting { socket, handshake, deadline } = &mut self.stage else { return Ok(false) };
         let outcome = loop {
             if let Some(outcome) = handshake.outcome() {
@@ -320,7 +306,7 @@ impl Lane {
     }
 
     /// Takes in what has come, and sends what may be sent then. Answers whether there may be more to read.
-    pub fn read(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_, '_>) -> Result<bool> {
+    pub fn read(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
         let Stage::Open(open) = &mut self.stage else { return self.proceed(host, hands).map(|()| false) };
         let read = open.read(host.now, hands);
         self.account(hands);
@@ -330,7 +316,7 @@ impl Lane {
     }
 
     /// Takes over what `hands` have counted.
-    fn account(&mut self, hands: &mut Hands<'_, '_, '_>) {
+    fn account(&mut self, hands: &mut Hands<'_, '_>) {
         self.under_way = self.under_way.saturating_sub(mem::take(&mut hands.released));
         self.late = self.late.saturating_sub(mem::take(&mut hands.late));
         if let Some(batch) = hands.spare.take().filter(|_| self.spare.len() < SPARES) {
@@ -397,7 +383,7 @@ impl Lane {
     }
 
     /// Closes the connection: all operations are answered by this failure.
-    pub fn fail(&mut self, error: &Error, hands: &mut Hands<'_, '_, '_>) {
+    pub fn fail(&mut self, error: &Error, hands: &mut Hands<'_, '_>) {
         let unsent = error.clone().with_bits(bits::NOT_SENT);
         if let Stage::Open(mut open) = mem::take(&mut self.stage) {
             open.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
@@ -463,7 +449,7 @@ impl Open {
     }
 
     /// Receives until nothing is left, nothing is awaited, or it is another one's turn. Answers whether there may be more.
-    fn read(&mut self, now: u64, hands: &mut Hands<'_, '_, '_>) -> std::result::Result<bool, Broken> {
+    fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>) -> std::result::Result<bool, Broken> {
         let (mut share, mut received) = (FAIR_SHARE, false);
         while share > 0 && hands.output.room() > 0 {
             if received && self.reader.is_idle() && !self.hung_up {
@@ -520,8 +506,13 @@ fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Whether the value of an operation is not copied into its batch.
+fn is_spliced(operation: &Operation<'_>) -> bool {
+    operation.value.len() >= SPLICE && has_payload(operation.command)
+}
+
 /// Answers an operation that the reader does not know of.
-fn answer(hands: &mut Hands<'_, '_, '_>, slot: u32, error: &Error) {
+fn answer(hands: &mut Hands<'_, '_>, slot: u32, error: &Error) {
     hands.released += 1;
     if let Some(tag) = hands.records.release(slot) {
         hands.output.give(tag, Answer::failed(error));

@@ -11,6 +11,7 @@ mod sending;
 mod state;
 
 pub use output::Fetched;
+pub(crate) use output::Take;
 
 use super::Client;
 use crate::error::{Error, Result, Status};
@@ -18,7 +19,7 @@ use crate::net::clock;
 use crate::net::poller::{Events, Interest, Poller, Timer, Waker};
 use crate::net::Deadline;
 use crate::operation::{Answer, Operation, Value};
-use output::{Output, Take};
+use output::Output;
 use state::State;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -123,7 +124,9 @@ impl Queue {
     /// waits for the first one for up to `timeout_ms` milliseconds (0: not at all; negative: as long as something is under
     /// way), and returns at once where nothing is. While another thread fetches it fails with `Busy`.
     pub fn fetch(&self, answers: &mut Vec<Fetched>, capacity: usize, timeout_ms: i32) -> Result<usize> {
-        self.fetch_with(capacity, timeout_ms, &mut |tag, answer| answers.push(Fetched::new(tag, answer)))
+        self.fetch_with(capacity, timeout_ms, &mut |tag: u64, answer: Answer<'_>| {
+            answers.push(Fetched::new(tag, answer))
+        })
     }
 
     /// The same, but values go into `slab` as long as they fit.
@@ -135,14 +138,14 @@ impl Queue {
         timeout_ms: i32,
     ) -> Result<usize> {
         let mut used = 0;
-        self.fetch_with(capacity, timeout_ms, &mut |tag, mut answer| {
+        self.fetch_with(capacity, timeout_ms, &mut |tag: u64, mut answer: Answer<'_>| {
             let placed = place(&mut answer, slab, &mut used);
             answers.push(Fetched { placed, ..Fetched::new(tag, answer) });
         })
     }
 
-    /// The same, with each answer and its tag given to `take`, which must not use the queue.
-    pub(crate) fn fetch_with(&self, capacity: usize, timeout_ms: i32, take: &mut Take<'_>) -> Result<usize> {
+    /// The same, with each answer given to `take`, which must not use the queue.
+    pub(crate) fn fetch_with(&self, capacity: usize, timeout_ms: i32, take: &mut dyn Take) -> Result<usize> {
         let mut events = match self.turn.try_lock() {
             Ok(events) => events,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -179,7 +182,7 @@ impl Queue {
 
     /// The beginning of a fetch: what has waited for it and, where that can be done without asking epoll, what has come.
     /// Answers with the room that is left, and whether that was all.
-    fn begin(&self, guard: &mut Guard<'_>, room: usize, patience: Patience, take: &mut Take<'_>) -> (usize, bool) {
+    fn begin(&self, guard: &mut Guard<'_>, room: usize, patience: Patience, take: &mut dyn Take) -> (usize, bool) {
         let Inner { state, backlog } = &mut **guard;
         let mut output = Output::new(take, room, backlog);
         // Who is going to wait asks epoll anyway.
@@ -188,7 +191,7 @@ impl Queue {
         (output.room(), enough)
     }
 
-    fn step(&self, guard: &mut Guard<'_>, events: &Events, room: usize, take: &mut Take<'_>) -> usize {
+    fn step(&self, guard: &mut Guard<'_>, events: &Events, room: usize, take: &mut dyn Take) -> usize {
         let Inner { state, backlog } = &mut **guard;
         let mut output = Output::new(take, room, backlog);
         let io = self.io();
@@ -200,7 +203,7 @@ impl Queue {
     }
 
     /// Changes the state while nobody fetches with it; answers that come of that are announced.
-    fn change<T>(&self, change: impl FnOnce(&mut State, &Io<'_>, &mut Output<'_, '_>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut State, &Io<'_>, &mut Output<'_>) -> T) -> T {
         let mut guard = self.lock();
         let Inner { state, backlog } = &mut *guard;
         let announced = !backlog.is_empty();
@@ -263,14 +266,20 @@ impl Patience {
 
 /// Copies the value of an answer into `slab`, of which `used` bytes are taken, if it fits; answers with where it is.
 pub(crate) fn place(answer: &mut Answer<'_>, slab: &mut [u8], used: &mut usize) -> Option<std::ops::Range<usize>> {
-    let value = match &answer.value {
-        Value::Borrowed(bytes) => bytes,
-        Value::Owned(bytes) => bytes.as_slice(),
-        Value::Placed(_) | Value::Skipped(_) => return None,
-    };
-    let range = *used..used.checked_add(value.len())?;
-    slab.get_mut(range.clone())?.copy_from_slice(value);
-    *used = range.end;
+    let range = match &answer.value {
+        Value::Borrowed(bytes) => place_bytes(bytes, slab, used),
+        Value::Owned(bytes) => place_bytes(bytes, slab, used),
+        Value::Placed(_) | Value::Skipped(_) => None,
+    }?;
     answer.value = Value::NONE;
+    Some(range)
+}
+
+/// The same for bytes.
+#[inline]
+pub(crate) fn place_bytes(bytes: &[u8], slab: &mut [u8], used: &mut usize) -> Option<std::ops::Range<usize>> {
+    let range = *used..used.checked_add(bytes.len())?;
+    slab.get_mut(range.clone())?.copy_from_slice(bytes);
+    *used = range.end;
     Some(range)
 }

@@ -50,7 +50,7 @@ impl Fetched {
         }
     }
 
-    fn hand_out(self, take: &mut Take<'_>) {
+    fn hand_out(self, take: &mut dyn Take) {
         let answer = Answer {
             status: self.status,
             os_error: self.os_error,
@@ -64,30 +64,48 @@ impl Fetched {
             value: Value::Owned(self.value),
             detail: &self.detail,
         };
-        take(self.tag, answer);
+        take.answer(self.tag, answer);
     }
 }
 
 /// Who takes answers, each with its tag. It is called under the queue's lock: it copies and no more.
-pub(crate) type Take<'a> = dyn FnMut(u64, Answer<'_>) + 'a;
+pub(crate) trait Take {
+    /// The answer where it is a hit whose value is at hand: what most answers are.
+    fn hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+        self.answer(tag, hit(flags, cas, value));
+    }
+
+    /// The answer of the operation with this tag.
+    fn answer(&mut self, tag: u64, answer: Answer<'_>);
+}
+
+impl<F: FnMut(u64, Answer<'_>)> Take for F {
+    fn answer(&mut self, tag: u64, answer: Answer<'_>) {
+        self(tag, answer);
+    }
+}
+
+fn hit(flags: u32, cas: u64, value: &[u8]) -> Answer<'_> {
+    Answer { flags, cas, value: Value::Borrowed(value), bits: bits::SENT, ..Answer::new(Status::Ok) }
+}
 
 /// See the module.
-pub(super) struct Output<'a, 'b> {
-    take: Option<&'a mut Take<'b>>,
+pub(super) struct Output<'a> {
+    take: Option<&'a mut dyn Take>,
     room: usize,
     backlog: &'a mut VecDeque<Fetched>,
 }
 
-impl<'a, 'b> Output<'a, 'b> {
+impl<'a> Output<'a> {
     /// An output for somebody who fetches and has room for so many answers.
-    pub fn new(take: &'a mut Take<'b>, room: usize, backlog: &'a mut VecDeque<Fetched>) -> Output<'a, 'b> {
+    pub fn new(take: &'a mut dyn Take, room: usize, backlog: &'a mut VecDeque<Fetched>) -> Output<'a> {
         let mut output = Output { take: Some(take), room, backlog };
         output.drain();
         output
     }
 
     /// An output while nobody fetches: all answers wait.
-    pub fn waiting(backlog: &'a mut VecDeque<Fetched>) -> Output<'a, 'b> {
+    pub fn waiting(backlog: &'a mut VecDeque<Fetched>) -> Output<'a> {
         Output { take: None, room: 0, backlog }
     }
 
@@ -102,13 +120,26 @@ impl<'a, 'b> Output<'a, 'b> {
     }
 
     /// Gives an answer out.
+    #[inline]
     pub fn give(&mut self, tag: u64, answer: Answer<'_>) {
         match &mut self.take {
             Some(take) if self.room > 0 => {
                 self.room -= 1;
-                take(tag, answer);
+                take.answer(tag, answer);
             }
             _ => self.backlog.push_back(Fetched::new(tag, answer)),
+        }
+    }
+
+    /// Gives out an answer that is a hit.
+    #[inline]
+    pub fn give_hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+        match &mut self.take {
+            Some(take) if self.room > 0 => {
+                self.room -= 1;
+                take.hit(tag, flags, cas, value);
+            }
+            _ => self.backlog.push_back(Fetched::new(tag, hit(flags, cas, value))),
         }
     }
 
@@ -123,9 +154,9 @@ impl<'a, 'b> Output<'a, 'b> {
 }
 
 /// What reads a connection for a queue: gives the answers out, and counts what the connection has to know.
-pub(super) struct Hands<'a, 'b, 'c> {
+pub(super) struct Hands<'a, 'b> {
     pub records: &'a mut Records,
-    pub output: &'a mut Output<'b, 'c>,
+    pub output: &'a mut Output<'b>,
     /// Operations whose replies have come.
     pub released: usize,
     /// Of these, the ones that nobody waited for any more.
@@ -136,13 +167,13 @@ pub(super) struct Hands<'a, 'b, 'c> {
     pub spare: Option<Box<Batch<()>>>,
 }
 
-impl<'a, 'b, 'c> Hands<'a, 'b, 'c> {
-    pub fn new(records: &'a mut Records, output: &'a mut Output<'b, 'c>) -> Hands<'a, 'b, 'c> {
+impl<'a, 'b> Hands<'a, 'b> {
+    pub fn new(records: &'a mut Records, output: &'a mut Output<'b>) -> Hands<'a, 'b> {
         Hands { records, output, released: 0, late: 0, ended: 0, spare: None }
     }
 }
 
-impl Deliver<()> for Hands<'_, '_, '_> {
+impl Deliver<()> for Hands<'_, '_> {
     fn room(&mut self, _owner: &(), index: u32, _flags: u32, _len: usize) -> Room<'_> {
         // The room of a fetch is gone when it returns, and the value may take several.
         if self.records.is_live(index) {
@@ -154,8 +185,11 @@ impl Deliver<()> for Hands<'_, '_, '_> {
 
     #[inline]
     fn hit(&mut self, _owner: &(), index: u32, flags: u32, cas: u64, value: &[u8]) {
-        let value = Value::Borrowed(value);
-        self.answer(&(), index, Answer { flags, cas, value, bits: bits::SENT, ..Answer::new(Status::Ok) });
+        self.released += 1;
+        match self.records.release(index) {
+            Some(tag) => self.output.give_hit(tag, flags, cas, value),
+            None => self.late += 1,
+        }
     }
 
     #[inline]

@@ -23,7 +23,7 @@ pub(super) struct Record {
     /// Milliseconds that it may take.
     pub timeout_ms: u32,
     /// The value to be sent, where it is not copied into the batch.
-    pub value: Vec<u8>,
+    value: Vec<u8>,
     state: State,
 }
 
@@ -68,13 +68,29 @@ impl Records {
         (self.list.len() - 1) as u32
     }
 
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Record> {
-        self.list.get_mut(slot as usize)
+    /// What is remembered of an operation.
+    pub fn get(&self, slot: u32) -> Option<&Record> {
+        self.list.get(slot as usize)
+    }
+
+    /// The operation is in the batch with this number.
+    #[inline]
+    pub fn set_batch(&mut self, slot: u32, batch: u64) {
+        if let Some(record) = self.list.get_mut(slot as usize) {
+            record.batch = batch;
+        }
+    }
+
+    /// Keeps the value of an operation that is not copied into its batch.
+    pub fn keep_value(&mut self, slot: u32, value: Vec<u8>) {
+        if let Some(record) = self.list.get_mut(slot as usize) {
+            record.value = value;
+        }
     }
 
     /// The value of an operation that is not copied into its batch, which is about to be sent.
     pub fn take_value(&mut self, slot: u32) -> Vec<u8> {
-        self.get_mut(slot).map(|record| std::mem::take(&mut record.value)).unwrap_or_default()
+        self.list.get_mut(slot as usize).map(|record| std::mem::take(&mut record.value)).unwrap_or_default()
     }
 
     /// Whether an operation has no answer yet.

@@ -6,8 +6,9 @@ use super::output::{Hands, Output};
 use super::records::{Place, Records, NEVER};
 use super::Io;
 use crate::client::Core;
-use crate::error::{Error, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::Event;
+use crate::net::Address;
 use crate::operation::{Answer, Operation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ struct Member {
 }
 
 /// What a lane is told to do; answers whether it has more to do.
-type Action<'a> = dyn FnMut(&mut Lane, &Host<'_>, &mut Hands<'_, '_, '_>) -> Result<bool> + 'a;
+type Action<'a> = dyn FnMut(&mut Lane, &Host<'_>, &mut Hands<'_, '_>) -> Result<bool> + 'a;
 
 impl State {
     pub fn new() -> State {
@@ -77,7 +78,7 @@ impl State {
         io: &Io<'_>,
         core: &Arc<Core>,
         operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
-        output: &mut Output<'_, '_>,
+        output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
         let shared = core.pool.shared();
         let member = shared.check_open().map(|()| self.member_of(core, io));
@@ -87,51 +88,51 @@ impl State {
             Err(error) => return (0, Err(error)),
         };
         let place = self.choose(member);
-        let mut accepted = 0;
-        let mut stopped = Ok(());
         self.drive(io, place, output, &mut |lane, host, _| {
             lane.refresh(host);
             Ok(false)
         });
-        for next in operations {
-            match next.and_then(|(tag, operation)| self.accept(io, place, tag, &operation, output)) {
-                Ok(()) => accepted += 1,
-                Err(error) => {
-                    stopped = Err(error);
-                    break;
-                }
-            }
-        }
+        let accepted = self.accept(io, place, operations, output);
         self.drive(io, place, output, &mut |lane, host, hands| lane.proceed(host, hands).map(|()| false));
         self.arm(io);
-        (accepted, stopped)
+        accepted
     }
 
-    fn accept(
+    /// Puts operations into a lane until one cannot be.
+    fn accept<'o>(
         &mut self,
         io: &Io<'_>,
         place: Place,
-        tag: u64,
-        operation: &Operation<'_>,
-        output: &mut Output<'_, '_>,
-    ) -> Result<()> {
-        let Some(Some(Member { core, lanes })) = self.members.get_mut(place.member as usize) else { return Ok(()) };
+        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        output: &mut Output<'_>,
+    ) -> (usize, Result<()>) {
+        let member = self.members.get_mut(place.member as usize).and_then(Option::as_mut);
+        let Some(Member { core, lanes }) = member else { return (0, Ok(())) };
         let shared = core.pool.shared();
-        let (under_way, most) = (lanes.iter().map(Lane::under_way).sum::<usize>(), shared.settings.max_waiting);
-        if under_way >= most as usize {
-            return Err(busy(under_way, most, &shared.address.to_string()));
+        let (usual, most) = (shared.settings.timeout_ms, shared.settings.max_waiting as usize);
+        let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
+        let Some(lane) = lanes.get_mut(place.lane as usize) else { return (0, Ok(())) };
+        let mut accepted = 0;
+        for next in operations {
+            let (tag, operation) = match next {
+                Ok(_) if under_way >= most => return (accepted, Err(busy(under_way, most, &shared.address))),
+                Ok(next) => next,
+                Err(error) => return (accepted, Err(error)),
+            };
+            let timeout_ms = if operation.timeout_ms == 0 { usual } else { operation.timeout_ms };
+            let deadline = io.now + u64::from(timeout_ms) * 1_000_000;
+            let slot = self.records.add(tag, deadline, timeout_ms, place);
+            self.earliest = self.earliest.min(deadline);
+            match lane.push(&mut self.records, slot, &operation, shared) {
+                Ok(()) => under_way += 1,
+                Err(error) => {
+                    self.records.release(slot);
+                    output.give(tag, Answer::failed(&error));
+                }
+            }
+            accepted += 1;
         }
-        let Some(lane) = lanes.get_mut(place.lane as usize) else { return Ok(()) };
-        let own = operation.timeout_ms;
-        let timeout_ms = if own == 0 { shared.settings.timeout_ms } else { own };
-        let deadline = io.now + u64::from(timeout_ms) * 1_000_000;
-        let slot = self.records.add(tag, deadline, timeout_ms, place);
-        self.earliest = self.earliest.min(deadline);
-        if let Err(error) = lane.push(&mut self.records, slot, operation, shared) {
-            self.records.release(slot);
-            output.give(tag, Answer::failed(&error));
-        }
-        Ok(())
+        (accepted, Ok(()))
     }
 
     fn member_of(&mut self, core: &Arc<Core>, io: &Io<'_>) -> u32 {
@@ -166,7 +167,7 @@ impl State {
     // ---- Driving ----
 
     /// Lets a lane do something. If that fails, so does all that it has.
-    fn drive(&mut self, io: &Io<'_>, place: Place, output: &mut Output<'_, '_>, action: &mut Action<'_>) {
+    fn drive(&mut self, io: &Io<'_>, place: Place, output: &mut Output<'_>, action: &mut Action<'_>) {
         let member = self.members.get_mut(place.member as usize).and_then(Option::as_mut);
         let Some(Member { core, lanes }) = member else { return };
         let Some(lane) = lanes.get_mut(place.lane as usize) else { return };
@@ -199,7 +200,7 @@ impl State {
     }
 
     /// If replies are awaited on one connection alone, reads that without asking epoll. Answers whether that was enough.
-    pub fn read_alone(&mut self, io: &Io<'_>, output: &mut Output<'_, '_>) -> bool {
+    pub fn read_alone(&mut self, io: &Io<'_>, output: &mut Output<'_>) -> bool {
         let [place] = self.busy[..] else { return false };
         if self.unsettled > 0 || self.has_ready() || self.skipped >= MAX_SKIPPED {
             return false;
@@ -215,7 +216,7 @@ impl State {
     }
 
     /// Takes events in and does all that is to be done.
-    pub fn step(&mut self, io: &Io<'_>, events: impl Iterator<Item = Event>, output: &mut Output<'_, '_>) {
+    pub fn step(&mut self, io: &Io<'_>, events: impl Iterator<Item = Event>, output: &mut Output<'_>) {
         self.skipped = 0;
         for event in events {
             self.note(&event);
@@ -229,7 +230,7 @@ impl State {
         self.finish_step(io, output);
     }
 
-    fn finish_step(&mut self, io: &Io<'_>, output: &mut Output<'_, '_>) {
+    fn finish_step(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
         if io.now >= self.earliest {
             self.expire(io, output);
         }
@@ -275,7 +276,7 @@ impl State {
     // ---- Ending operations ----
 
     /// Ends what belongs to clients that were closed.
-    pub fn drop_closed(&mut self, io: &Io<'_>, output: &mut Output<'_, '_>) {
+    pub fn drop_closed(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
         for place in self.places() {
             let closed = self.members[place.member as usize]
                 .as_ref()
@@ -293,7 +294,7 @@ impl State {
     }
 
     /// Answers all operations with this tag as cancelled; answers with how many there were.
-    pub fn cancel(&mut self, io: &Io<'_>, tag: u64, output: &mut Output<'_, '_>) -> usize {
+    pub fn cancel(&mut self, io: &Io<'_>, tag: u64, output: &mut Output<'_>) -> usize {
         let found = self.records.find(|record| record.tag == tag);
         let error = Error::new(Status::Cancelled, "the operation was cancelled");
         for slot in &found {
@@ -303,7 +304,7 @@ impl State {
     }
 
     /// Ends operations and attempts to connect whose time is over.
-    fn expire(&mut self, io: &Io<'_>, output: &mut Output<'_, '_>) {
+    fn expire(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
         let now = io.now;
         for place in self.places() {
             if self.lane(place).is_some_and(|lane| lane.due() <= now) {
@@ -330,10 +331,10 @@ impl State {
         &mut self,
         io: &Io<'_>,
         slot: u32,
-        output: &mut Output<'_, '_>,
+        output: &mut Output<'_>,
         why: &mut dyn FnMut(&mut Lane, &Host<'_>, u32) -> Result<Error>,
     ) {
-        let Some(record) = self.records.get_mut(slot) else { return };
+        let Some(record) = self.records.get(slot) else { return };
         let (place, batch, timeout_ms) = (record.place, record.batch, record.timeout_ms);
         self.drive(io, place, output, &mut |lane, host, hands| {
             if hands.records.is_live(slot) {
@@ -359,9 +360,10 @@ impl State {
     }
 }
 
-fn busy(under_way: usize, most: u32, address: &str) -> Error {
+#[cold]
+fn busy(under_way: usize, most: usize, address: &Address) -> Error {
     let words = format!("{under_way} operations are under way to {address}; max_waiting is {most}; fetch first");
-    Error::new(Status::Busy, words).with_bits(crate::error::bits::NOT_SENT)
+    Error::new(Status::Busy, words).with_bits(bits::NOT_SENT)
 }
 
 /// Of descriptors that are not a lane's.
