@@ -6,6 +6,8 @@ use bmemc::net::poller::{Events, Interest, Poller};
 use bmemc::{bits, op_flags, Client, Command, Fetched, Operation, Options, Queue, Status};
 use common::Memcached;
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +31,8 @@ fn everywhere(test: impl Fn(&Queue, &Client, &str)) {
     for server in &servers {
         for protocol in PROTOCOLS {
             let what = format!("{protocol} {}", server.address());
-            test(&Queue::new().unwrap(), &client(server.address(), &[("protocol", protocol)]), &what);
+            let settings = [("protocol", protocol), ("timeout_ms", "20000")];
+            test(&Queue::new().unwrap(), &client(server.address(), &settings), &what);
         }
     }
 }
@@ -564,6 +567,113 @@ fn a_host_is_not_woken_for_nothing() {
     });
 }
 
+/// Polls the queue's descriptor, fetching once for each wake-up, until there is an answer.
+fn wait_for_answer(queue: &Queue, edge: Interest) -> Fetched {
+    let outer = Poller::new().unwrap();
+    outer.add(&queue.fd(), 1, Interest::READ.and(edge)).unwrap();
+    let (mut events, mut answers) = (Events::with_capacity(1), Vec::new());
+    while answers.is_empty() {
+        assert_eq!(outer.wait(&mut events, Some(Duration::from_secs(5))).unwrap(), 1, "a wake-up was lost");
+        queue.fetch(&mut answers, 1, 0).unwrap();
+    }
+    answers.remove(0)
+}
+
+#[test]
+fn a_host_is_woken_for_all_that_ends_an_operation() {
+    for edge in [Interest::EDGE, Interest::NONE] {
+        everywhere_stopped(|queue, client, server, what| {
+            let begun = Instant::now();
+            submit(queue, client, [(1, Operation { timeout_ms: 50, ..Operation::get(b"k") })]);
+            assert_eq!(wait_for_answer(queue, edge).status, Status::Timeout, "{what}");
+            let took = begun.elapsed();
+            assert!(took >= Duration::from_millis(49) && took < Duration::from_millis(50) + LATE, "{what}: {took:?}");
+            submit(queue, client, [(2, Operation::get(b"k"))]);
+            queue.cancel(2);
+            assert_eq!(wait_for_answer(queue, edge).status, Status::Cancelled, "{what}");
+            submit(queue, client, [(3, Operation::get(b"k"))]);
+            client.close();
+            assert_eq!(wait_for_answer(queue, edge).status, Status::Closed, "{what}");
+            let other = self::client(server.address(), &[]);
+            submit(queue, &other, [(4, Operation::get(b""))]);
+            signal(server, "-CONT");
+            assert_eq!(wait_for_answer(queue, edge).status, Status::Argument, "{what}");
+        });
+        let queue = Queue::new().unwrap();
+        for address in ["127.0.0.1:1", "nowhere.invalid:1"] {
+            let nobody = client(address, &[]);
+            submit(&queue, &nobody, [(1, Operation::get(b"k"))]);
+            assert!(matches!(wait_for_answer(&queue, edge).status, Status::Connection | Status::Dns), "{address}");
+        }
+    }
+}
+
+// ---- Servers that misbehave ----
+
+/// A server that answers each line of a connection as `answer(connection, line)` says; `None` hangs up.
+fn scripted(answer: impl Fn(usize, &str) -> Option<&'static str> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let Some(words) = answer(number, &line) else { break };
+                if stream.write_all(words.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_that_hangs_up_on_mn_gets_classic_text() {
+    let address = scripted(|connection, line| match line {
+        "version" => Some("VERSION 1.4\r\n"),
+        "get k" => Some("VALUE k 0 1\r\nK\r\nEND\r\n"),
+        "mn" if connection == 0 => None,
+        other => panic!("{other}"),
+    });
+    let (queue, client) = (Queue::new().unwrap(), client(&address, &[("connections", "1")]));
+    let answers = run(&queue, &client, [(0, Operation::get(b"k"))]);
+    assert_eq!((answers[&0].status, answers[&0].value.as_slice()), (Status::Ok, &b"K"[..]));
+}
+
+#[test]
+fn a_server_that_does_not_greet_costs_the_connect_time_out() {
+    let address = scripted(|_, _| Some(""));
+    let settings = [("connect_timeout_ms", "100"), ("timeout_ms", "5000")];
+    let (queue, client) = (Queue::new().unwrap(), client(&address, &settings));
+    let begun = Instant::now();
+    let answers = run(&queue, &client, (0..3).map(|tag| (tag, Operation::get(b"k"))));
+    assert!(answers.values().all(|a| (a.status, a.bits) == (Status::Timeout, bits::NOT_SENT)), "{answers:?}");
+    assert!(begun.elapsed() < Duration::from_millis(100) + LATE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn replies_that_do_not_belong_break_the_connection() {
+    for (reply, status) in [
+        ("VALUE other 0 1\r\nX\r\nEND\r\n", Status::Protocol),
+        ("VALUE k 0 1\r\nX\r\nEND\r\nEND\r\n", Status::Protocol),
+        ("STORED\r\n", Status::Protocol),
+        ("VALUE k 0 999999999999\r\n", Status::TooLarge),
+    ] {
+        let address = scripted(move |connection, _| if connection == 0 { Some(reply) } else { Some("END\r\n") });
+        let settings = [("protocol", "text"), ("connections", "1")];
+        let (queue, client) = (Queue::new().unwrap(), client(&address, &settings));
+        let first = run(&queue, &client, [(0, Operation::get(b"k"))]).remove(&0).unwrap();
+        if first.status == Status::Ok {
+            assert_eq!(first.value, b"X", "a reply that is right counts, whatever follows it");
+        } else {
+            assert_eq!((first.status, first.bits), (status, bits::SENT | bits::UNKNOWN_OUTCOME), "{reply:?}");
+        }
+        assert_eq!(run(&queue, &client, [(0, Operation::get(b"k"))])[&0].status, Status::NotFound, "{reply:?}");
+    }
+}
+
 #[test]
 fn a_queue_at_rest_is_quiet() {
     let mut server = Memcached::tcp(&[]);
@@ -639,8 +749,8 @@ fn few_system_calls_and_no_thread() {
     let server = Memcached::tcp(&[]);
     let of = |how: &str, from: u64, to: u64| calls(server.address(), how, to) - calls(server.address(), how, from);
     let each = of("fetch", 100, 1100) as f64 / 64_000.0;
-    assert!(each <= 0.05, "{each} system calls an operation with 64 under way");
+    assert!((0.03..=0.05).contains(&each), "{each} system calls an operation with 64 under way");
     // Submit sends, the host waits, fetch receives.
     let each = of("host", 100, 2100) as f64 / 2000.0;
-    assert!(each <= 3.05, "{each} system calls an operation, one at a time");
+    assert!((2.9..=3.05).contains(&each), "{each} system calls an operation, one at a time");
 }

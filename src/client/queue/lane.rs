@@ -245,8 +245,7 @@ impl Lane {
     }
 
     fn connect(&mut self, host: &Host<'_>) -> Result<()> {
-        let time = u64::from(host.shared.settings.connect_timeout_ms) * 1_000_000;
-        let deadline = Deadline::at(host.now + time);
+        let deadline = connect_deadline(host);
         let settings = host.shared.socket_settings();
         let connecting = Connecting::begin(&host.shared.address, &settings, deadline, Some(host.waker))?;
         self.stage = Stage::Connecting { connecting: Box::new(connecting), deadline, registered: 0 };
@@ -269,7 +268,8 @@ impl Lane {
         } else {
             host.poller.add(&socket, host.token, READ).map_err(failed)?;
         }
-        let (handshake, deadline) = (Box::new(host.shared.handshake()), *deadline);
+        let handshake = Box::new(host.shared.handshake());
+        let deadline = extended(*deadline, host);
         self.stage = Stage::Greeting { socket, handshake, deadline };
         Ok(true)
     }
@@ -282,7 +282,10 @@ impl Lane {
                 break outcome;
             }
             match exchange(socket, &handshake.take_request()) {
-                Ok(Some(bytes)) => handshake.receive(&bytes)?,
+                Ok(Some(bytes)) => {
+                    *deadline = extended(*deadline, host);
+                    handshake.receive(&bytes)?;
+                }
                 Ok(None) if deadline.nanoseconds() > host.now => return Ok(false),
                 Ok(None) => handshake.fail(Error::new(Status::Timeout, "no answer in time"))?,
                 Err(error) => handshake.fail(error)?,
@@ -488,6 +491,18 @@ impl Open {
             }
             false => Ok(()),
         }
+    }
+}
+
+fn connect_deadline(host: &Host<'_>) -> Deadline {
+    Deadline::at(host.now + u64::from(host.shared.settings.connect_timeout_ms) * 1_000_000)
+}
+
+/// A deadline that has passed while the server did its part was missed by whoever fetches: it begins anew.
+fn extended(deadline: Deadline, host: &Host<'_>) -> Deadline {
+    match deadline.nanoseconds() <= host.now {
+        true => connect_deadline(host),
+        false => deadline,
     }
 }
 

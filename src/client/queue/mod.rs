@@ -37,6 +37,8 @@ pub struct Queue {
     timer: Timer,
     kick: Arc<Kick>,
     inner: Mutex<Inner>,
+    /// The one who fetches waits for the lock: those who submit in a loop let him have it.
+    wanted: AtomicBool,
     /// Whoever fetches has this.
     turn: Mutex<Events>,
 }
@@ -84,7 +86,8 @@ impl Queue {
         poller.add(&waker, state::KICK, edges)?;
         let kick = Arc::new(Kick { waker: Arc::new(waker), closed: AtomicBool::new(false) });
         let inner = Mutex::new(Inner { state: State::new(), backlog: VecDeque::new() });
-        Ok(Queue { poller, timer, kick, inner, turn: Mutex::new(Events::with_capacity(EVENTS)) })
+        let (wanted, turn) = (AtomicBool::new(false), Mutex::new(Events::with_capacity(EVENTS)));
+        Ok(Queue { poller, timer, kick, inner, wanted, turn })
     }
 
     /// Readable when a fetch has something to do, for hosts that poll, level- or edge-triggered: one fetch for each
@@ -157,7 +160,7 @@ impl Queue {
             return Ok(0);
         }
         let patience = Patience::new(timeout_ms);
-        let mut guard = self.lock();
+        let mut guard = self.lock_to_fetch();
         let (mut room, mut enough) = self.begin(&mut guard, capacity, patience, take);
         let mut more = false;
         while !enough {
@@ -169,7 +172,7 @@ impl Queue {
             let count = self.poller.wait(&mut events, wait);
             let failed = |error| Error::os(Status::Connection, "waiting for the queue's connections", &error);
             more = count.map_err(failed)? == EVENTS;
-            guard = self.lock();
+            guard = self.lock_to_fetch();
             room = self.step(&mut guard, &events, room, take);
             enough = room < capacity || guard.state.live() == 0 || patience.is_over();
         }
@@ -204,6 +207,9 @@ impl Queue {
 
     /// Changes the state while nobody fetches with it; answers that come of that are announced.
     fn change<T>(&self, change: impl FnOnce(&mut State, &Io<'_>, &mut Output<'_>) -> T) -> T {
+        if self.wanted.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
         let mut guard = self.lock();
         let Inner { state, backlog } = &mut *guard;
         let announced = !backlog.is_empty();
@@ -217,6 +223,13 @@ impl Queue {
 
     fn io(&self) -> Io<'_> {
         Io { poller: &self.poller, timer: &self.timer, kick: &self.kick, now: clock::now() }
+    }
+
+    fn lock_to_fetch(&self) -> Guard<'_> {
+        self.wanted.store(true, Ordering::Relaxed);
+        let guard = self.lock();
+        self.wanted.store(false, Ordering::Relaxed);
+        guard
     }
 
     fn lock(&self) -> Guard<'_> {

@@ -8,7 +8,7 @@ use super::Io;
 use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::Event;
-use crate::net::Address;
+use crate::net::{clock, Address};
 use crate::operation::{Answer, Operation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +93,8 @@ impl State {
             Ok(false)
         });
         let accepted = self.accept(io, place, operations, output);
+        // Many operations take a while.
+        let io = &Io { now: clock::now(), ..*io };
         self.drive(io, place, output, &mut |lane, host, hands| lane.proceed(host, hands).map(|()| false));
         self.arm(io);
         accepted
