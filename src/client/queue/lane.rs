@@ -311,6 +311,7 @@ impl Lane {
     /// Takes in what has come, and sends what may be sent then. Answers whether there may be more to read.
     pub fn read(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
         let Stage::Open(open) = &mut self.stage else { return self.proceed(host, hands).map(|()| false) };
+        hands.spare = mem::take(&mut self.spare);
         let read = open.read(host.now, hands);
         self.account(hands);
         let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
@@ -322,8 +323,9 @@ impl Lane {
     fn account(&mut self, hands: &mut Hands<'_, '_>) {
         self.under_way = self.under_way.saturating_sub(mem::take(&mut hands.released));
         self.late = self.late.saturating_sub(mem::take(&mut hands.late));
-        if let Some(batch) = hands.spare.take().filter(|_| self.spare.len() < SPARES) {
-            self.spare.push(batch);
+        if !hands.spare.is_empty() {
+            self.spare = mem::take(&mut hands.spare);
+            self.spare.truncate(SPARES);
         }
         if let Stage::Open(open) = &mut self.stage {
             open.in_flight = open.in_flight.saturating_sub(mem::take(&mut hands.ended));

@@ -163,13 +163,14 @@ pub(super) struct Hands<'a, 'b> {
     pub late: u32,
     /// Batches that were answered.
     pub ended: u32,
-    /// The memory of one of them.
-    pub spare: Option<Box<Batch<()>>>,
+    /// Their memory, with that of others of the connection.
+    #[allow(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
+    pub spare: Vec<Box<Batch<()>>>,
 }
 
 impl<'a, 'b> Hands<'a, 'b> {
     pub fn new(records: &'a mut Records, output: &'a mut Output<'b>) -> Hands<'a, 'b> {
-        Hands { records, output, released: 0, late: 0, ended: 0, spare: None }
+        Hands { records, output, released: 0, late: 0, ended: 0, spare: Vec::new() }
     }
 }
 
@@ -204,7 +205,7 @@ impl Deliver<()> for Hands<'_, '_> {
     fn batch_done(&mut self, mut batch: Box<Batch<()>>) {
         self.ended += 1;
         batch.clear();
-        self.spare = Some(batch);
+        self.spare.push(batch);
     }
 }
 

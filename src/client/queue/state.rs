@@ -24,6 +24,8 @@ pub(super) struct State {
     records: Records,
     /// Lanes that have something to do.
     ready: Vec<Place>,
+    /// Memory for the next list of them.
+    scratch: Vec<Place>,
     /// Lanes that await replies.
     busy: Vec<Place>,
     /// How many lanes wait for something else.
@@ -51,6 +53,7 @@ impl State {
             members: Vec::new(),
             records: Records::default(),
             ready: Vec::new(),
+            scratch: Vec::new(),
             busy: Vec::new(),
             unsettled: 0,
             generation: 0,
@@ -223,12 +226,15 @@ impl State {
         for event in events {
             self.note(&event);
         }
-        for place in std::mem::take(&mut self.ready) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.ready = std::mem::take(&mut self.scratch);
+        for place in ready.drain(..) {
             if let Some(lane) = self.lane(place) {
                 lane.marks.listed = false;
             }
             self.drive(io, place, output, &mut |lane, host, hands| lane.read(host, hands));
         }
+        self.scratch = ready;
         self.finish_step(io, output);
     }
 
