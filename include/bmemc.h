@@ -539,9 +539,8 @@ bmemc_status bmemc_client_servers(const bmemc_client *client,
 // ================================================================================================
 // Chapter 9
 // Queue: operations in, answers out, for event loops, schedulers and whoever keeps many under way
-// at once. Nothing blocks but a fetch that is told to wait, and the library needs no thread. In
-// this version bmemc_queue_new() answers BMEMC_E_UNSUPPORTED; what is written here is what it will
-// do.
+// at once. Nothing blocks but a fetch that is told to wait, and the library needs no thread. A
+// queue opens connections of its own for each client, up to option connections a server.
 // ================================================================================================
 
 // Operations under way, and answers that wait to be fetched. Any number of threads and clients may
@@ -565,7 +564,8 @@ typedef struct {
     uint32_t reserved[4];
 } bmemc_answer;
 
-// Makes a queue. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_UNSUPPORTED now.
+// Makes a queue. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_CONNECTION: the process
+// has no descriptor left; a queue takes three, and one for each connection.
 bmemc_status bmemc_queue_new(bmemc_queue **out, bmemc_error *error);
 
 // Frees a queue, what is under way on it and the answers that were not fetched. No other thread
@@ -574,14 +574,16 @@ void bmemc_queue_free(bmemc_queue *queue);
 
 // A descriptor that is readable when bmemc_queue_fetch() has something to do. Poll it, level- or
 // edge-triggered; one fetch for each wake-up is enough. Do not read it or close it: it is the
-// queue's. -1 for NULL, and where there is none.
+// queue's. -1 for NULL.
 int bmemc_queue_fd(const bmemc_queue *queue);
 
 // Submits operations, without blocking: keys and values are copied before it returns, and sent at
-// once where the connection takes them. `*accepted` says how many were taken, from the first on.
-// Each of these is answered exactly once, by a failure too; the others never. Less than `count`:
-// `error` says why the next one was not taken (BMEMC_E_BUSY: fetch first; BMEMC_E_ARGUMENT: it is
-// wrong in itself), and its status is returned. `ops` may be NULL where `count` is zero.
+// once where the connection takes them; what waits goes out with a later fetch. `*accepted` says
+// how many were taken, from the first on. Each of these is answered exactly once, by a failure too
+// (a key that the protocol cannot carry, say); the others never. Less than `count`: `error` says
+// why the next one was not taken, and its status is returned: BMEMC_E_BUSY (option max_waiting:
+// fetch first), BMEMC_E_CLOSED, or BMEMC_E_ARGUMENT (a field of the bmemc_op is wrong in itself).
+// What one call submits reaches the server in its order. `ops` may be NULL where `count` is zero.
 bmemc_status bmemc_queue_submit(const bmemc_queue *queue,
                                 const bmemc_client *client,
                                 const bmemc_op *ops,
@@ -592,7 +594,8 @@ bmemc_status bmemc_queue_submit(const bmemc_queue *queue,
 // Receives what has come, on the caller's thread, and writes up to `capacity` answers in the order
 // in which they came; `*count` says how many. It waits for the first one for up to `timeout_ms`
 // milliseconds (0: not at all; negative: as long as something is under way), and returns at once
-// with none where nothing is under way. BMEMC_OK says only that `*count` is right.
+// with none where nothing is under way. BMEMC_OK says only that `*count` is right. BMEMC_E_BUSY:
+// another thread is fetching.
 bmemc_status bmemc_queue_fetch(const bmemc_queue *queue,
                                bmemc_answer *answers,
                                size_t capacity,

@@ -2,9 +2,12 @@
 //! operations, hands them to the route and the pool, and knows no protocol.
 
 mod options;
+mod queue;
 mod sinks;
 
 pub use options::{Kind, Options, Server, Spec, TABLE};
+pub(crate) use queue::{place, place_bytes, Take};
+pub use queue::{Fetched, Queue};
 
 pub use crate::protocol::ProtocolChoice;
 
@@ -12,8 +15,9 @@ use crate::answers::{Answers, Item};
 use crate::error::{Error, Result, Status};
 use crate::operation::{Operation, Sink};
 use crate::pool::{Limit, Pool, Settings};
+use queue::Kick;
 use sinks::{One, Picked, Place};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
 /// they are first needed. A clone is another handle of the same client.
@@ -26,6 +30,22 @@ pub struct Client {
 struct Core {
     options: Options,
     pool: Pool,
+    /// Queues that have connections of their own for this client, to be told when it is closed.
+    watchers: Mutex<Vec<Weak<Kick>>>,
+}
+
+impl Core {
+    fn watch(&self, kick: &Arc<Kick>) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|watcher| watcher.strong_count() > 0);
+        watchers.push(Arc::downgrade(kick));
+    }
+
+    fn close(&self) {
+        self.pool.close();
+        let watchers = std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
+        watchers.iter().filter_map(Weak::upgrade).for_each(|kick| kick.client_closed());
+    }
 }
 
 impl Client {
@@ -38,7 +58,7 @@ impl Client {
             return Err(Error::new(Status::Unsupported, "not supported yet: more than one server"));
         }
         let pool = Pool::new(options.servers[0].address.clone(), settings(&options));
-        Ok(Client { core: Arc::new(Core { options, pool }) })
+        Ok(Client { core: Arc::new(Core { options, pool, watchers: Mutex::default() }) })
     }
 
     /// The options that it was made with.
@@ -134,7 +154,7 @@ impl Client {
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
     pub fn close(&self) {
-        self.core.pool.close();
+        self.core.close();
     }
 }
 

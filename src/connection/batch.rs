@@ -102,6 +102,16 @@ impl<O> Batch<O> {
         self.requests.expected.len()
     }
 
+    /// How many bytes it has by now.
+    pub fn size(&self) -> usize {
+        self.out.len()
+    }
+
+    /// How many values were left out of the bytes by now.
+    pub fn spliced(&self) -> usize {
+        self.requests.pieces.len()
+    }
+
     /// The bytes of the requests, to be sent while the batch itself is with the reader.
     pub fn out(&self) -> Arc<Vec<u8>> {
         self.out.clone()

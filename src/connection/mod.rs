@@ -8,8 +8,12 @@ mod batch;
 mod body;
 mod buffer;
 mod flight;
+mod handshake;
 mod reader;
+mod window;
 
 pub use batch::{Batch, Piece};
 pub use flight::Deliver;
+pub use handshake::{Handshake, Outcome};
 pub use reader::{Broken, Reader};
+pub use window::{window, WIDEST};

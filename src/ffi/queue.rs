@@ -1,22 +1,25 @@
 //! Queue: operations in, answers out, for event loops, schedulers and whoever keeps many under way
-//! at once. Nothing blocks but a fetch that is told to wait, and the library needs no thread. In
-//! this version bmemc_queue_new() answers BMEMC_E_UNSUPPORTED; what is written here is what it will
-//! do.
+//! at once. Nothing blocks but a fetch that is told to wait, and the library needs no thread. A
+//! queue opens connections of its own for each client, up to option connections a server.
 
+use super::bytes::bmemc_bytes;
 use super::client::bmemc_client;
-use super::guard::{array, guard, handle, not_yet, null, number, place, quietly, refused};
+use super::guard::{array, guard, handle, null, number, place, quietly, refused};
 use super::operation::bmemc_op;
-use super::results::{bmemc_item, bmemc_value};
+use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
-use crate::error::Result;
+use crate::client::{place as place_value, place_bytes, Queue, Take};
+use crate::error::{bits, Error, Result, Status};
+use crate::operation::{Answer, Value};
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
 
 /// Operations under way, and answers that wait to be fetched. Any number of threads and clients may
 /// submit and cancel; one thread at a time fetches. In the child of a fork() every call on it
 /// answers BMEMC_E_FORKED; it can be freed there.
 pub struct bmemc_queue {
-    _room: u64,
+    queue: Queue,
 }
 
 /// One answer.
@@ -36,15 +39,17 @@ pub struct bmemc_answer {
     pub reserved: [u32; 4],
 }
 
-/// Makes a queue. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_UNSUPPORTED now.
+/// Makes a queue. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_CONNECTION: the process
+/// has no descriptor left; a queue takes three, and one for each connection.
 #[no_mangle]
 pub extern "C" fn bmemc_queue_new(
     out: Option<&mut MaybeUninit<*mut bmemc_queue>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        place(out, "out")?;
-        Err(not_yet("bmemc_queue_new"))
+        let out = place(out, "out")?;
+        *out = Box::into_raw(Box::new(bmemc_queue { queue: Queue::new()? }));
+        Ok(Status::Ok)
     })
 }
 
@@ -57,18 +62,19 @@ pub extern "C" fn bmemc_queue_free(queue: Option<Box<bmemc_queue>>) {
 
 /// A descriptor that is readable when bmemc_queue_fetch() has something to do. Poll it, level- or
 /// edge-triggered; one fetch for each wake-up is enough. Do not read it or close it: it is the
-/// queue's. -1 for NULL, and where there is none.
+/// queue's. -1 for NULL.
 #[no_mangle]
 pub extern "C" fn bmemc_queue_fd(queue: Option<&bmemc_queue>) -> c_int {
-    let _ = queue;
-    -1
+    quietly(-1, || queue.map_or(-1, |queue| queue.queue.fd().as_raw_fd()))
 }
 
 /// Submits operations, without blocking: keys and values are copied before it returns, and sent at
-/// once where the connection takes them. `*accepted` says how many were taken, from the first on.
-/// Each of these is answered exactly once, by a failure too; the others never. Less than `count`:
-/// `error` says why the next one was not taken (BMEMC_E_BUSY: fetch first; BMEMC_E_ARGUMENT: it is
-/// wrong in itself), and its status is returned. `ops` may be NULL where `count` is zero.
+/// once where the connection takes them; what waits goes out with a later fetch. `*accepted` says
+/// how many were taken, from the first on. Each of these is answered exactly once, by a failure too
+/// (a key that the protocol cannot carry, say); the others never. Less than `count`: `error` says
+/// why the next one was not taken, and its status is returned: BMEMC_E_BUSY (option max_waiting:
+/// fetch first), BMEMC_E_CLOSED, or BMEMC_E_ARGUMENT (a field of the bmemc_op is wrong in itself).
+/// What one call submits reaches the server in its order. `ops` may be NULL where `count` is zero.
 #[no_mangle]
 pub extern "C" fn bmemc_queue_submit(
     queue: Option<&bmemc_queue>,
@@ -79,19 +85,23 @@ pub extern "C" fn bmemc_queue_submit(
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        number(accepted, "accepted")?;
-        handle(queue, "queue")?;
-        handle(client, "client")?;
+        let accepted = number(accepted, "accepted")?;
+        let queue = handle(queue, "queue")?;
+        let client = handle(client, "client")?;
         // SAFETY: the function's contract: NULL or `count` operations, which stay as they are during the call.
-        unsafe { array(ops, count, "ops") }?;
-        Err(not_yet("bmemc_queue_submit"))
+        let ops = unsafe { array(ops, count, "ops") }?;
+        let operations = ops.iter().map(|op| Ok((op.tag, op.operation()?)));
+        let (taken, stopped) = queue.queue.submit_checked(&client.client, operations);
+        *accepted = taken;
+        stopped.map(|()| Status::Ok)
     })
 }
 
 /// Receives what has come, on the caller's thread, and writes up to `capacity` answers in the order
 /// in which they came; `*count` says how many. It waits for the first one for up to `timeout_ms`
 /// milliseconds (0: not at all; negative: as long as something is under way), and returns at once
-/// with none where nothing is under way. BMEMC_OK says only that `*count` is right.
+/// with none where nothing is under way. BMEMC_OK says only that `*count` is right. BMEMC_E_BUSY:
+/// another thread is fetching.
 #[no_mangle]
 pub extern "C" fn bmemc_queue_fetch(
     queue: Option<&bmemc_queue>,
@@ -102,11 +112,14 @@ pub extern "C" fn bmemc_queue_fetch(
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        let _ = timeout_ms;
-        number(count, "count")?;
-        handle(queue, "queue")?;
-        check_room(answers, capacity, "answers")?;
-        Err(not_yet("bmemc_queue_fetch"))
+        let count = number(count, "count")?;
+        let queue = handle(queue, "queue")?;
+        let mut room = Room::new(answers, capacity)?;
+        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut |tag: u64, answer: Answer<'_>| {
+            let (item, owner) = item_and_owner(answer);
+            room.put(bmemc_answer { tag, item, owner, offset: usize::MAX, reserved: [0; 4] });
+        })?;
+        Ok(Status::Ok)
     })
 }
 
@@ -127,12 +140,12 @@ pub extern "C" fn bmemc_queue_fetch_into(
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        let _ = timeout_ms;
-        number(count, "count")?;
-        handle(queue, "queue")?;
-        check_room(answers, capacity, "answers")?;
-        check_room(slab, slab_size, "slab")?;
-        Err(not_yet("bmemc_queue_fetch_into"))
+        let count = number(count, "count")?;
+        let queue = handle(queue, "queue")?;
+        let room = Room::new(answers, capacity)?;
+        let mut slab = Slab { room, slab: writable(slab, slab_size)?, used: 0 };
+        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut slab)?;
+        Ok(Status::Ok)
     })
 }
 
@@ -145,11 +158,77 @@ pub extern "C" fn bmemc_queue_cancel(
     tag: u64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let _ = tag;
-        handle(queue, "queue")?;
-        Err(not_yet("bmemc_queue_cancel"))
+    guard(error, || match handle(queue, "queue")?.queue.cancel(tag) {
+        true => Ok(Status::Ok),
+        false => Ok(Status::NotFound),
     })
+}
+
+/// The caller's array of answers, and how far it is filled.
+struct Room {
+    next: *mut bmemc_answer,
+    left: usize,
+}
+
+impl Room {
+    fn new(answers: *mut bmemc_answer, capacity: usize) -> Result<Room> {
+        check_room(answers, capacity, "answers")?;
+        Ok(Room { next: answers, left: capacity })
+    }
+
+    #[inline]
+    fn put(&mut self, answer: bmemc_answer) {
+        if self.left == 0 {
+            return;
+        }
+        self.left -= 1;
+        // SAFETY: the functions' contract: room for `capacity` answers, of which `left` are not written yet; none of it
+        // is read.
+        unsafe {
+            self.next.write(answer);
+            self.next = self.next.add(1);
+        }
+    }
+}
+
+/// Takes answers whose values go into the caller's slab as long as they fit.
+struct Slab<'a> {
+    room: Room,
+    slab: &'a mut [u8],
+    used: usize,
+}
+
+impl Take for Slab<'_> {
+    fn hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+        let Some(place) = place_bytes(value, self.slab, &mut self.used) else {
+            let answer = Answer { flags, cas, value: Value::Borrowed(value), ..Answer::new(Status::Ok) };
+            return self.answer(tag, Answer { bits: bits::SENT, ..answer });
+        };
+        let item = bmemc_item::of_hit(flags, cas, bmemc_bytes { data: std::ptr::null(), len: place.len() });
+        let owner = std::ptr::null_mut();
+        self.room.put(bmemc_answer { tag, item, owner, offset: place.start, reserved: [0; 4] });
+    }
+
+    fn answer(&mut self, tag: u64, mut answer: Answer<'_>) {
+        let place = place_value(&mut answer, self.slab, &mut self.used);
+        let (mut item, owner) = item_and_owner(answer);
+        if let Some(place) = &place {
+            item.value = bmemc_bytes { data: std::ptr::null(), len: place.len() };
+        }
+        let offset = place.map_or(usize::MAX, |place| place.start);
+        self.room.put(bmemc_answer { tag, item, owner, offset, reserved: [0; 4] });
+    }
+}
+
+/// The caller's slab.
+fn writable<'a>(slab: *mut u8, size: usize) -> Result<&'a mut [u8]> {
+    check_room(slab, size, "slab")?;
+    if size == 0 {
+        return Ok(&mut []);
+    }
+    // SAFETY: the function's contract: `size` writable bytes, which nobody else touches during the call; the engine
+    // writes them and reads none.
+    Ok(unsafe { std::slice::from_raw_parts_mut(slab, size) })
 }
 
 /// Whether there can be `capacity` of them at `place`.
@@ -158,7 +237,12 @@ fn check_room<T>(place: *mut T, capacity: usize, name: &str) -> Result<()> {
         return Err(null(name));
     }
     if capacity > isize::MAX as usize / size_of::<T>() {
-        return Err(refused(format!("{name}: no memory holds {capacity} of them")));
+        return Err(too_many(name, capacity));
     }
     Ok(())
+}
+
+#[cold]
+fn too_many(name: &str, capacity: usize) -> Error {
+    refused(format!("{name}: no memory holds {capacity} of them"))
 }

@@ -122,6 +122,56 @@ impl bmemc_item {
     }
 }
 
+impl bmemc_item {
+    /// The item of a hit whose value is there.
+    #[inline]
+    pub(super) fn of_hit(flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
+        bmemc_item {
+            status: Status::Ok.code(),
+            os_error: 0,
+            flags,
+            value_type: 0,
+            server: 0,
+            bits: bits::SENT,
+            cas,
+            number: 0,
+            ttl: 0,
+            key: bmemc_bytes::EMPTY,
+            value,
+            detail: bmemc_bytes::EMPTY,
+            reserved: [0; 6],
+        }
+    }
+}
+
+impl bmemc_value {
+    /// An answer, with `bytes` for its value.
+    fn new(answer: &Answer<'_>, mut bytes: Vec<u8>) -> Box<bmemc_value> {
+        let mut item = bmemc_item::new(answer, bmemc_bytes::EMPTY, bmemc_bytes::EMPTY);
+        let value = bytes.len();
+        bytes.extend_from_slice(answer.key);
+        bytes.extend_from_slice(answer.detail);
+        let (value, rest) = bytes.split_at(value);
+        let (key, detail) = rest.split_at(answer.key.len());
+        (item.value, item.key, item.detail) = (bmemc_bytes::of(value), bmemc_bytes::of(key), bmemc_bytes::of(detail));
+        Box::new(bmemc_value { item, _bytes: bytes })
+    }
+}
+
+/// The item of an answer, and the value that owns its bytes; NULL where it has none.
+pub(super) fn item_and_owner(mut answer: Answer<'_>) -> (bmemc_item, *mut bmemc_value) {
+    let bytes = match std::mem::replace(&mut answer.value, Value::NONE) {
+        Value::Borrowed(value) => value.to_vec(),
+        Value::Owned(value) => value,
+        Value::Placed(_) | Value::Skipped(_) => Vec::new(),
+    };
+    if bytes.is_empty() && answer.key.is_empty() && answer.detail.is_empty() {
+        return (bmemc_item::new(&answer, bmemc_bytes::EMPTY, bmemc_bytes::EMPTY), ptr::null_mut());
+    }
+    let owner = bmemc_value::new(&answer, bytes);
+    (owner.item, Box::into_raw(owner))
+}
+
 const UNANSWERED: &str = "a bug in libbmemc: an operation got no answer";
 
 /// The failure of an operation that the engine forgot.
@@ -153,9 +203,8 @@ impl One {
         Ok((status, self.value.map_or(ptr::null_mut(), Box::into_raw)))
     }
 
-    fn keep(&mut self, answer: Answer<'_>) {
-        let mut item = bmemc_item::new(&answer, bmemc_bytes::EMPTY, bmemc_bytes::EMPTY);
-        let mut bytes = match answer.value {
+    fn keep(&mut self, mut answer: Answer<'_>) {
+        let bytes = match std::mem::replace(&mut answer.value, Value::NONE) {
             Value::Borrowed(value) => value.to_vec(),
             Value::Owned(value) => value,
             Value::Placed(len) => {
@@ -164,13 +213,7 @@ impl One {
             }
             Value::Skipped(_) => Vec::new(),
         };
-        let value = bytes.len();
-        bytes.extend_from_slice(answer.key);
-        bytes.extend_from_slice(answer.detail);
-        let (value, rest) = bytes.split_at(value);
-        let (key, detail) = rest.split_at(answer.key.len());
-        (item.value, item.key, item.detail) = (bmemc_bytes::of(value), bmemc_bytes::of(key), bmemc_bytes::of(detail));
-        self.value = Some(Box::new(bmemc_value { item, _bytes: bytes }));
+        self.value = Some(bmemc_value::new(&answer, bytes));
     }
 }
 

@@ -2,6 +2,7 @@
 //! `sys` holds the `unsafe`. Nothing here knows of memcached.
 
 mod address;
+mod connecting;
 mod deadline;
 pub mod poller;
 mod resolve;
@@ -11,6 +12,7 @@ mod socket;
 pub(crate) mod sys;
 
 pub use address::{Address, DEFAULT_PORT};
+pub use connecting::Connecting;
 pub use deadline::Deadline;
 pub use socket::{Ready, Socket, SocketSettings, Wait};
 pub use sys::signal;

@@ -1,17 +1,14 @@
-//! One connected stream socket, and how it is connected: every address of a name in turn, within a deadline.
+//! One connected stream socket.
 
-use super::sys::{clock, socket as sys};
-use super::{resolve, Address, Deadline};
+use super::connecting::Connecting;
+use super::sys::socket as sys;
+use super::{Address, Deadline};
 use crate::error::{bits, Error, Result, Status};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 pub use sys::{Ready, Wait};
-
-/// The least time that an address gets before the next one of the same name is tried.
-const ADDRESS_MIN: Duration = Duration::from_millis(20);
 
 /// A connected stream socket, closed when dropped.
 #[derive(Debug)]
@@ -30,46 +27,23 @@ pub struct SocketSettings {
 impl Socket {
     /// Connects, trying every address that a name has, until `deadline`.
     pub fn connect(address: &Address, settings: &SocketSettings, deadline: Deadline) -> Result<Socket> {
-        let failed = |error: Error| error.with_bits(bits::NOT_SENT);
-        match address {
-            Address::Unix(path) => loop {
-                match sys::connect_unix(path) {
-                    Ok(fd) => return Socket::finish(fd, address, settings, deadline).map_err(failed),
-                    // The backlog is full; connect() on a Unix socket cannot be waited for.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && !deadline.is_over() => {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    Err(error) => return Err(failed(refused(address, &error))),
-                }
-            },
-            Address::Ip(ip, port) => connect_any(&[SocketAddr::new(*ip, *port)], address, settings, deadline),
-            Address::Name(name, port) => {
-                let addresses = resolve::lookup(name, *port, deadline)?;
-                connect_any(&addresses, address, settings, deadline)
+        let mut connecting = Connecting::begin(address, settings, deadline, None)?;
+        loop {
+            if let Some(socket) = connecting.advance()? {
+                return Ok(socket);
             }
+            let failed = |error| Error::os(Status::Connection, format!("connecting to {address}"), &error);
+            connecting.wait().map_err(|error| failed(error).with_bits(bits::NOT_SENT))?;
         }
     }
 
-    fn finish(fd: OwnedFd, address: &Address, settings: &SocketSettings, deadline: Deadline) -> Result<Socket> {
-        loop {
-            let left = deadline.left();
-            let ready = sys::poll(&fd, Ready { read: false, write: true }, left).map_err(|e| refused(address, &e))?;
-            if ready.write {
-                break;
-            }
-            if left.is_zero() {
-                return Err(Error::new(Status::Timeout, format!("connecting to {address} timed out")));
-            }
+    /// A socket that has just been connected.
+    pub(super) fn set_up(fd: OwnedFd, settings: &SocketSettings, is_unix: bool) -> io::Result<Socket> {
+        if settings.no_delay && !is_unix {
+            sys::set_no_delay(&fd)?;
         }
-        sys::take_error(&fd).map_err(|error| refused(address, &error))?;
-        let tune = || {
-            if settings.no_delay && !matches!(address, Address::Unix(_)) {
-                sys::set_no_delay(&fd)?;
-            }
-            sys::set_blocking(&fd)?;
-            sys::set_receive_timeout(&fd, settings.receive_timeout)
-        };
-        tune().map_err(|error| Error::os(Status::Connection, format!("setting up {address}"), &error))?;
+        sys::set_blocking(&fd)?;
+        sys::set_receive_timeout(&fd, settings.receive_timeout)?;
         Ok(Socket { fd })
     }
 
@@ -101,6 +75,11 @@ impl Socket {
         sys::set_receive_timeout(&self.fd, timeout)
     }
 
+    /// How long a round trip takes at least, in nanoseconds, as the kernel has measured it; zero where it does not measure.
+    pub fn round_trip(&self) -> u64 {
+        sys::round_trip(&self.fd).unwrap_or(0)
+    }
+
     /// Whether nothing waits to be read and the peer has not closed.
     pub fn is_quiet(&self) -> bool {
         sys::is_quiet(&self.fd)
@@ -112,29 +91,8 @@ impl Socket {
     }
 }
 
-fn refused(address: &Address, error: &io::Error) -> Error {
-    Error::os(Status::Connection, format!("connecting to {address}"), error)
-}
-
-/// Tries each address; those still to come leave each other a share of the time.
-fn connect_any(list: &[SocketAddr], to: &Address, settings: &SocketSettings, deadline: Deadline) -> Result<Socket> {
-    let mut last = Error::new(Status::Dns, format!("{to} has no address"));
-    for (tried, ip) in list.iter().enumerate() {
-        if deadline.is_over() {
-            break;
-        }
-        let share = (deadline.left() / (list.len() - tried) as u32).max(ADDRESS_MIN);
-        let until = deadline.earlier(Deadline::at(clock::now() + share.as_nanos() as u64));
-        let shown = Address::Ip(ip.ip(), ip.port());
-        let result = sys::connect_ip(ip)
-            .map_err(|error| refused(&shown, &error))
-            .and_then(|fd| Socket::finish(fd, &shown, settings, until));
-        match result {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = error,
-        }
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
-    let named = matches!(to, Address::Name(..));
-    let words = if named { format!("{to}: {}", last.message()) } else { last.message().to_string() };
-    Err(Error::new(last.status(), words).with_os_error(last.os_error()).with_bits(bits::NOT_SENT))
 }

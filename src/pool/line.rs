@@ -12,9 +12,6 @@ use crate::operation::{Answer, Operation, Sink};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A connection that was idle for longer is looked at before it is used.
-const PEEK_AFTER: u64 = 10_000_000;
-
 /// See the module.
 pub(super) struct Line {
     state: Mutex<State>,
@@ -272,14 +269,9 @@ fn index(sequence: u64) -> usize {
     (sequence % WORDS as u64) as usize
 }
 
-/// Whether a link that nobody uses has been idle for too long, or has something to read that nobody asked for.
+/// Whether a link that nobody uses must not be used again.
 fn is_stale(link: &Link, shared: &Shared, now: u64) -> bool {
-    let idle = now.saturating_sub(link.last_used);
-    if idle < PEEK_AFTER || !link.is_free() {
-        return false;
-    }
-    let limit = u64::from(shared.settings.connections_idle_ms) * 1_000_000;
-    (limit > 0 && idle > limit) || !link.socket.is_quiet()
+    link.is_free() && shared.is_stale(&link.socket, now.saturating_sub(link.last_used))
 }
 
 impl Link {

@@ -3,22 +3,16 @@
 
 use super::call::Call;
 use super::Shared;
-use crate::connection::{Batch, Broken, Reader};
-use crate::error::{bits, Error, Result, Status};
-use crate::net::{clock, Deadline, Socket, SocketSettings, Wait};
-use crate::protocol::{Dialect, ProtocolChoice};
+use crate::connection::{self, Batch, Broken, Handshake, Outcome, Reader};
+use crate::error::{Error, Result, Status};
+use crate::net::{clock, Deadline, Ready, Socket, Wait};
+use crate::protocol::Dialect;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Words that callers sleep on; the batch with number `n` has word `n % WORDS`.
-pub(super) const WORDS: usize = 64;
-
-/// Below this round trip, few batches in flight make larger ones; above the second, waiting for one would cost a round
-/// trip more.
-const SHORT_ROUND_TRIP: u64 = 50_000;
-const LONG_ROUND_TRIP: u64 = 200_000;
+pub(super) const WORDS: usize = 2 * connection::WIDEST as usize;
 
 /// How many emptied batches a link keeps.
 const SPARES: usize = 3;
@@ -81,12 +75,7 @@ impl Link {
 
     /// Whether one more batch may be in flight.
     pub fn is_window_open(&self) -> bool {
-        let window = match self.round_trip {
-            ..SHORT_ROUND_TRIP => 2,
-            SHORT_ROUND_TRIP..LONG_ROUND_TRIP => 4,
-            _ => WORDS as u32 / 2,
-        };
-        self.in_flight < window
+        self.in_flight < connection::window(self.round_trip)
     }
 
     /// Takes in a measured round trip: a shorter one at once, a longer one little by little.
@@ -154,78 +143,62 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
 }
 
 fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect, u64)> {
-    let receive_timeout = Duration::from_millis(shared.settings.timeout_ms.into());
-    let settings = SocketSettings { no_delay: shared.settings.no_delay, receive_timeout };
-    let begun = clock::now();
-    let socket = Socket::connect(&shared.address, &settings, deadline)?;
-    // The kernel's handshake is a round trip; the first measured one replaces it.
-    let round_trip = clock::now() - begun;
-    match (shared.settings.protocol, shared.learned()) {
-        (ProtocolChoice::Text, _) => Ok((socket, Dialect::Text, round_trip)),
-        (ProtocolChoice::Meta, _) => Ok((socket, Dialect::Meta, round_trip)),
-        (ProtocolChoice::Binary, _) => Ok((socket, Dialect::Binary, round_trip)),
-        (ProtocolChoice::Auto, Some(dialect)) => Ok((socket, dialect, round_trip)),
-        (ProtocolChoice::Auto, None) => learn(shared, socket, &settings, deadline, round_trip),
+    let settings = shared.socket_settings();
+    loop {
+        let begun = clock::now();
+        let socket = Socket::connect(&shared.address, &settings, deadline)?;
+        // The kernel's handshake is a round trip; the first measured one replaces it.
+        let round_trip = clock::now() - begun;
+        let mut handshake = shared.handshake();
+        let outcome = greet(&socket, &mut handshake, deadline)?;
+        shared.learn(outcome.dialect);
+        if !outcome.reconnect {
+            return Ok((socket, outcome.dialect, round_trip));
+        }
     }
 }
 
-/// Finds out what the server speaks, on a connection without traffic: `version`, which every server and proxy answers,
-/// then `mn`. One that does not know `mn`, or hangs up on it, gets the classic text protocol.
-fn learn(
-    shared: &Shared,
-    socket: Socket,
-    settings: &SocketSettings,
-    deadline: Deadline,
-    round_trip: u64,
-) -> Result<(Socket, Dialect, u64)> {
-    let version = ask(&socket, b"version\r\n", deadline).map_err(|error| {
-        let hint = "it may speak the binary protocol alone (protocol=binary)";
-        let words = format!("{} did not answer \"version\": {}; {hint}", shared.address, error.message());
-        Error::new(error.status(), words).with_os_error(error.os_error()).with_bits(bits::NOT_SENT)
-    })?;
-    if !version.starts_with(b"VERSION ") {
-        let words = format!("{} answered \"version\" with \"{}\"", shared.address, version.escape_ascii());
-        let status = if version.starts_with(b"ERROR Too many") { Status::ServerError } else { Status::Protocol };
-        return Err(Error::new(status, words).with_bits(bits::NOT_SENT));
+/// Goes through a handshake within `deadline`.
+fn greet(socket: &Socket, handshake: &mut Handshake, deadline: Deadline) -> Result<Outcome> {
+    loop {
+        if let Some(outcome) = handshake.outcome() {
+            return Ok(outcome);
+        }
+        let request = handshake.take_request();
+        match say(socket, &request).and_then(|()| hear(socket, deadline)) {
+            Ok(bytes) => handshake.receive(&bytes)?,
+            Err(error) => handshake.fail(error)?,
+        }
     }
-    let (socket, dialect) = match ask(&socket, b"mn\r\n", deadline) {
-        Ok(line) if line == b"MN" => (socket, Dialect::TextMeta),
-        Ok(line) if line == b"ERROR" => (socket, Dialect::Text),
-        Err(error) if error.status() == Status::Timeout => return Err(error.with_bits(bits::NOT_SENT)),
-        Ok(_) | Err(_) => (Socket::connect(&shared.address, settings, deadline)?, Dialect::Text),
-    };
-    shared.learn(dialect);
-    Ok((socket, dialect, round_trip))
 }
 
-/// The longest line that the handshake reads.
-const MAX_HANDSHAKE_LINE: usize = 512;
+fn lost(error: io::Error) -> Error {
+    Error::os(Status::Connection, "the connection was lost", &error)
+}
 
-/// Sends a line and receives one, within `deadline`.
-fn ask(socket: &Socket, request: &[u8], deadline: Deadline) -> Result<Vec<u8>> {
-    let lost = |error: io::Error| Error::os(Status::Connection, "the connection was lost", &error);
-    if socket.send(request).map_err(lost)? != request.len() {
-        return Err(Error::new(Status::Connection, "the handshake could not be sent"));
+fn say(socket: &Socket, request: &[u8]) -> Result<()> {
+    match request.is_empty() || socket.send(request).map_err(lost)? == request.len() {
+        true => Ok(()),
+        false => Err(Error::new(Status::Connection, "the handshake could not be sent")),
     }
-    let (mut line, mut chunk) = (Vec::new(), [0; MAX_HANDSHAKE_LINE]);
-    while !line.ends_with(b"\n") {
+}
+
+/// Some bytes of the server's, within `deadline`.
+fn hear(socket: &Socket, deadline: Deadline) -> Result<Vec<u8>> {
+    let mut chunk = [0; 512];
+    loop {
         let left = deadline.left();
         if left.is_zero() {
             return Err(Error::new(Status::Timeout, "no answer in time"));
         }
-        let wanted = crate::net::Ready { read: true, write: false };
-        if !socket.poll(wanted, left).map_err(lost)?.read {
+        if !socket.poll(Ready { read: true, write: false }, left).map_err(lost)?.read {
             continue;
         }
         match socket.receive(&mut chunk, &mut [], Wait::No) {
             Ok(0) => return Err(Error::new(Status::Connection, "the server closed the connection")),
-            Ok(came) => line.extend_from_slice(&chunk[..came]),
+            Ok(came) => return Ok(chunk[..came].to_vec()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(lost(error)),
         }
-        if line.len() > MAX_HANDSHAKE_LINE {
-            return Err(Error::new(Status::Protocol, "the server sent a line without end"));
-        }
     }
-    Ok(line.trim_ascii_end().to_vec())
 }

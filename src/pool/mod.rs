@@ -10,13 +10,18 @@ mod link;
 mod single;
 mod turn;
 
+use crate::connection::Handshake;
 use crate::error::{bits, Error, Result, Status};
-use crate::net::{clock, Address, Deadline};
+use crate::net::{clock, Address, Deadline, Socket, SocketSettings};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::{Dialect, ProtocolChoice};
 use crossbeam::utils::CachePadded;
 use line::Line;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A connection that was idle for longer is looked at before it is used.
+const PEEK_AFTER: u64 = 10_000_000;
 
 /// How the connections of a server are to be; the client's options of the same names.
 #[derive(Clone, Debug)]
@@ -49,11 +54,33 @@ impl Shared {
         }
     }
 
-    fn learn(&self, dialect: Dialect) {
-        self.dialect.store(if dialect == Dialect::TextMeta { 2 } else { 1 }, Ordering::Relaxed);
+    /// Remembers what a handshake has found.
+    pub fn learn(&self, dialect: Dialect) {
+        if self.settings.protocol == ProtocolChoice::Auto {
+            self.dialect.store(if dialect == Dialect::TextMeta { 2 } else { 1 }, Ordering::Relaxed);
+        }
     }
 
-    fn check_open(&self) -> Result<()> {
+    /// The handshake of a new connection.
+    pub fn handshake(&self) -> Handshake {
+        Handshake::new(&self.address, self.settings.protocol, self.learned())
+    }
+
+    /// How a new connection's socket is to be.
+    pub fn socket_settings(&self) -> SocketSettings {
+        let receive_timeout = Duration::from_millis(self.settings.timeout_ms.into());
+        SocketSettings { no_delay: self.settings.no_delay, receive_timeout }
+    }
+
+    /// Whether a connection without traffic that was last used `idle` nanoseconds ago must not be used again: it was
+    /// idle for too long, or has something to read that nobody asked for.
+    pub fn is_stale(&self, socket: &Socket, idle: u64) -> bool {
+        let limit = u64::from(self.settings.connections_idle_ms) * 1_000_000;
+        idle >= PEEK_AFTER && ((limit > 0 && idle > limit) || !socket.is_quiet())
+    }
+
+    /// Fails once the client is closed.
+    pub fn check_open(&self) -> Result<()> {
         match self.closed.load(Ordering::Acquire) {
             true => Err(Error::new(Status::Closed, "the client is closed").with_bits(bits::NOT_SENT)),
             false => Ok(()),
@@ -102,6 +129,11 @@ impl Pool {
         let lines = (0..settings.connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
         let shared = Shared { address, settings, closed: AtomicBool::new(false), dialect: AtomicU8::new(0) };
         Pool { shared, lines, waiting: AtomicUsize::new(0) }
+    }
+
+    /// What its connections share; those of queues do too.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Runs operations, each of which `sink` gets one answer for.

@@ -153,6 +153,24 @@ static void null_beside_a_queue(void) {
     ARGUMENT("slab is NULL", bmemc_queue_fetch_into(queue, &answer, 1, NULL, 8, 0, &count, e));
 }
 
+static void queue_arguments_that_are_wrong(void) {
+    size_t count = 7, accepted = 7;
+    bmemc_answer answer;
+    uint8_t slab[8];
+    bmemc_op op = {0};
+    op.key = text("k");
+    ARGUMENT("ops: no memory holds", bmemc_queue_submit(queue, client, &op, SIZE_MAX / 160 + 1, &accepted, e));
+    ARGUMENT("opcode is 0", bmemc_queue_submit(queue, client, &op, 1, &accepted, e));
+    EXPECT(accepted == 0 && error.bits == BMEMC_BIT_NOT_SENT);
+    ARGUMENT("answers: no memory holds", bmemc_queue_fetch(queue, &answer, SIZE_MAX / 8, 0, &count, e));
+    ARGUMENT("slab: no memory holds", bmemc_queue_fetch_into(queue, &answer, 1, slab, SIZE_MAX, 0, &count, e));
+    EXPECT(count == 0);
+    STATUS(BMEMC_OK, bmemc_queue_fetch(queue, NULL, 0, -1, &count, e));
+    STATUS(BMEMC_OK, bmemc_queue_fetch_into(queue, &answer, 1, NULL, 0, -1, &count, e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_queue_cancel(queue, 0, e));
+    EXPECT(bmemc_queue_fd(queue) >= 0);
+}
+
 static void null_events(void) {
     bmemc_counters counters;
     ARGUMENT("client is NULL", bmemc_client_counters(NULL, -1, &counters, e));
@@ -517,8 +535,9 @@ int main(int argc, char **argv) {
     RUN(null_operations);
     RUN(null_servers);
     RUN(null_queue);
-    if (bmemc_queue_new(&queue, e) == BMEMC_OK) RUN(null_beside_a_queue);
-    else SKIP(null_beside_a_queue, error.message);
+    STATUS(BMEMC_OK, bmemc_queue_new(&queue, e));
+    RUN(null_beside_a_queue);
+    RUN(queue_arguments_that_are_wrong);
     bmemc_queue_free(queue);
     RUN(null_events);
     RUN(null_server);

@@ -10,10 +10,17 @@ pub type RawEvent = libc::epoll_event;
 /// An event to be overwritten by [`epoll_wait`].
 pub const NO_EVENT: RawEvent = RawEvent { events: 0, u64: 0 };
 
-/// A new epoll set. `EPOLL_CLOEXEC`; waiting on it blocks as long as the caller says, so it needs no O_NONBLOCK.
+/// A new epoll set. Waiting on it blocks as long as the caller says; O_NONBLOCK is for hosts (Go's netpoller) that take
+/// a descriptor for pollable only if it is set.
 pub fn epoll_create() -> io::Result<OwnedFd> {
     // SAFETY: the call takes no pointer.
-    owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+    let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: the calls take no pointer, and the descriptor is ours.
+    unsafe {
+        let flags = checked(libc::fcntl(epoll.as_raw_fd(), libc::F_GETFL))?;
+        checked(libc::fcntl(epoll.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK))?;
+    }
+    Ok(epoll)
 }
 
 /// Adds (`EPOLL_CTL_ADD`), changes or removes a descriptor.

@@ -130,6 +130,20 @@ pub fn take_error(fd: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// The least round trip of a TCP connection in the last minutes, in nanoseconds.
+pub fn round_trip(fd: &OwnedFd) -> io::Result<u64> {
+    // tcp_info in 32-bit words. libc's ends before tcpi_min_rtt, which kernels have since 4.6; tcpi_rtt is the smoothed one.
+    const RTT: usize = 17;
+    const MIN_RTT: usize = 37;
+    let mut info = [0u32; 64];
+    let mut len = mem::size_of_val(&info) as libc::socklen_t;
+    let pointer = info.as_mut_ptr().cast::<libc::c_void>();
+    // SAFETY: `info` is `len` bytes that the kernel may write.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, pointer, &mut len) })?;
+    let microseconds = if len as usize / 4 > MIN_RTT { info[MIN_RTT] } else { info[RTT] };
+    Ok(u64::from(microseconds) * 1000)
+}
+
 /// Ends both directions: whoever is blocked on the socket wakes up.
 pub fn shutdown(fd: &OwnedFd) {
     // SAFETY: no pointers; a failure says that it is down already.

@@ -1,0 +1,549 @@
+//! Lane: one connection of a queue to a server, driven without ever blocking. It goes through connect and handshake while
+//! operations wait, sends batches as far as the window and the kernel allow, and hands out replies as they come. What it
+//! holds is lost with it: every operation is then answered by a failure.
+
+use super::held::Held;
+use super::output::Hands;
+use super::records::{Records, NEVER};
+use super::sending::Sending;
+use crate::connection::{window, Batch, Broken, Handshake, Reader};
+use crate::error::{bits, Error, Result, Status};
+use crate::net::poller::{Event, Interest, Poller, Waker};
+use crate::net::{Connecting, Deadline, Socket, Wait};
+use crate::operation::{Answer, Operation};
+use crate::pool::Shared;
+use crate::protocol::{has_payload, Dialect};
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+/// Values from here on are not copied into a batch.
+const SPLICE: usize = 8 * 1024;
+/// A batch that has grown to this is closed. (A send takes at most 1024 pieces, and a value of its own is two.)
+const MAX_BATCH_BYTES: usize = 64 * 1024;
+const MAX_BATCH_PIECES: usize = 500;
+/// So many bytes are received from a lane before another one has its turn.
+const FAIR_SHARE: usize = 1024 * 1024;
+/// Replies to operations that timed out may come so many before the connection is given up.
+const MAX_LATE: u32 = 64;
+/// How many emptied batches are kept.
+const SPARES: usize = 3;
+/// Of so many batches, one has the round trip asked for.
+const MEASURE_EACH: u64 = 4096;
+
+const READ: Interest = Interest::READ.and(Interest::EDGE);
+const CONNECT: Interest = Interest::WRITE.and(Interest::EDGE);
+/// Writability is asked for only while a send waits for it: a socket that can be written to would else be ready always,
+/// and whoever polls the queue's descriptor would be woken for nothing after each fetch that did not ask epoll.
+const READ_AND_WRITE: Interest = READ.and(Interest::WRITE);
+
+/// What a lane needs of the queue that it belongs to.
+pub(super) struct Host<'a> {
+    pub poller: &'a Poller,
+    pub waker: &'a Arc<Waker>,
+    pub shared: &'a Shared,
+    pub now: u64,
+    pub token: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Lane {
+    stage: Stage,
+    /// Operations that wait for the connection.
+    waiting: VecDeque<Held>,
+    /// The batch that is being filled, and those that are full; none is sent yet.
+    open: Box<Batch<()>>,
+    full: VecDeque<Box<Batch<()>>>,
+    /// Operations whose replies have not come.
+    under_way: usize,
+    /// Replies that are to come for operations that have timed out.
+    late: u32,
+    /// The number of the last batch that was begun, and of the last one that was sent or is being sent.
+    made: u64,
+    launched: u64,
+    /// Memory for the next batches.
+    #[allow(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
+    spare: Vec<Box<Batch<()>>>,
+    pub marks: Marks,
+}
+
+/// What the queue notes about a lane.
+#[derive(Default)]
+pub(super) struct Marks {
+    /// Of the connection, so that events of an older one are told apart.
+    pub generation: u32,
+    /// It is on the list of those that have something to do.
+    pub listed: bool,
+    pub busy: bool,
+    pub unsettled: bool,
+}
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Closed,
+    Connecting {
+        connecting: Box<Connecting>,
+        deadline: Deadline,
+        /// The number of the socket that is registered.
+        registered: u32,
+    },
+    Greeting {
+        socket: Socket,
+        handshake: Box<Handshake>,
+        deadline: Deadline,
+    },
+    Open(Box<Open>),
+}
+
+/// A connection that is ready for operations.
+struct Open {
+    socket: Socket,
+    reader: Reader<()>,
+    dialect: Dialect,
+    round_trip: u64,
+    in_flight: u32,
+    sending: Option<Sending>,
+    /// The kernel took not all of it, and has not said that it takes more.
+    blocked: bool,
+    /// Writability is asked for.
+    watching: bool,
+    hung_up: bool,
+    last_used: u64,
+    sent_at: u64,
+    received_at: u64,
+}
+
+impl Lane {
+    /// How many operations it has.
+    pub fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    /// Whether there is no connection, nor one on its way.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed)
+    }
+
+    /// Whether replies are to come.
+    pub fn is_busy(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.in_flight > 0)
+    }
+
+    /// Whether it waits for something else than replies.
+    pub fn is_unsettled(&self) -> bool {
+        match &self.stage {
+            Stage::Closed => false,
+            Stage::Connecting { .. } | Stage::Greeting { .. } => true,
+            Stage::Open(open) => open.watching,
+        }
+    }
+
+    /// When it wants to be driven at the latest.
+    pub fn due(&self) -> u64 {
+        match &self.stage {
+            Stage::Connecting { connecting, .. } => connecting.due().nanoseconds(),
+            Stage::Greeting { deadline, .. } => deadline.nanoseconds(),
+            Stage::Closed | Stage::Open(_) => NEVER,
+        }
+    }
+
+    /// Closes a connection without traffic that must not be used again.
+    pub fn refresh(&mut self, host: &Host<'_>) {
+        let stale = match &self.stage {
+            Stage::Open(open) if open.in_flight == 0 && open.sending.is_none() => {
+                host.shared.is_stale(&open.socket, host.now.saturating_sub(open.last_used))
+            }
+            _ => false,
+        };
+        if stale {
+            self.stage = Stage::Closed;
+        }
+    }
+
+    // ---- Taking operations in ----
+
+    /// Takes an operation in, which `slot` of the records is about. On failure it has nothing of it.
+    pub fn push(&mut self, records: &mut Records, slot: u32, operation: &Operation<'_>, shared: &Shared) -> Result<()> {
+        let max = shared.settings.max_value_bytes;
+        if operation.value.len() as u64 > max {
+            let words = format!("the value has {} bytes; max_value_bytes is {max}", operation.value.len());
+            return Err(Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT));
+        }
+        match &self.stage {
+            Stage::Open(open) => {
+                let dialect = open.dialect;
+                self.encode(records, slot, operation, dialect)?;
+                if is_spliced(operation) {
+                    records.keep_value(slot, operation.value.to_vec());
+                }
+            }
+            _ => self.waiting.push_back(Held::new(slot, operation)),
+        }
+        self.under_way += 1;
+        Ok(())
+    }
+
+    /// Adds an operation to the open batch.
+    #[inline]
+    fn encode(&mut self, records: &mut Records, slot: u32, operation: &Operation<'_>, dialect: Dialect) -> Result<()> {
+        if self.open.is_empty() {
+            self.made += 1;
+            self.open.sequence = self.made;
+        }
+        self.open.writer(dialect).push(operation, slot, slot, SPLICE)?;
+        records.set_batch(slot, self.open.sequence);
+        if self.open.size() >= MAX_BATCH_BYTES || self.open.spliced() >= MAX_BATCH_PIECES {
+            let next = self.spare.pop().unwrap_or_default();
+            self.full.push_back(mem::replace(&mut self.open, next));
+        }
+        Ok(())
+    }
+
+    /// Puts what has waited for the connection into batches. What cannot be said is answered at once.
+    fn encode_waiting(&mut self, dialect: Dialect, hands: &mut Hands<'_, '_>) {
+        while let Some(held) = self.waiting.pop_front() {
+            let slot = held.slot;
+            if !hands.records.is_live(slot) {
+                hands.records.release(slot);
+                hands.released += 1;
+                continue;
+            }
+            let operation = held.operation();
+            let encoded = self.encode(hands.records, slot, &operation, dialect);
+            match encoded {
+                Ok(()) if is_spliced(&operation) => hands.records.keep_value(slot, held.into_value()),
+                Ok(()) => {}
+                Err(error) => answer(hands, slot, &error),
+            }
+        }
+    }
+
+    // ---- Driving ----
+
+    /// Goes on as far as it can without waiting: connects, greets, sends.
+    pub fn proceed(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<()> {
+        loop {
+            match &self.stage {
+                Stage::Closed if self.waiting.is_empty() => return Ok(()),
+                Stage::Closed => self.connect(host)?,
+                Stage::Connecting { .. } => {
+                    if !self.advance_connect(host)? {
+                        return Ok(());
+                    }
+                }
+                Stage::Greeting { .. } => {
+                    if !self.greet(host, hands)? {
+                        return Ok(());
+                    }
+                }
+                Stage::Open(_) => return self.flush(host, hands.records),
+            }
+        }
+    }
+
+    fn connect(&mut self, host: &Host<'_>) -> Result<()> {
+        let deadline = connect_deadline(host);
+        let settings = host.shared.socket_settings();
+        let connecting = Connecting::begin(&host.shared.address, &settings, deadline, Some(host.waker))?;
+        self.stage = Stage::Connecting { connecting: Box::new(connecting), deadline, registered: 0 };
+        Ok(())
+    }
+
+    /// Answers whether it is connected.
+    fn advance_connect(&mut self, host: &Host<'_>) -> Result<bool> {
+        let Stage::Connecting { connecting, deadline, registered } = &mut self.stage else { return Ok(false) };
+        let failed = |error| watching_failed(host.shared, &error);
+        let Some(socket) = connecting.advance()? else {
+            if let Some(descriptor) = connecting.descriptor().filter(|_| connecting.sockets() != *registered) {
+                host.poller.add(&descriptor, host.token, CONNECT).map_err(failed)?;
+                *registered = connecting.sockets();
+            }
+            return Ok(false);
+        };
+        if connecting.sockets() == *registered {
+            host.poller.modify(&socket, host.token, READ).map_err(failed)?;
+        } else {
+            host.poller.add(&socket, host.token, READ).map_err(failed)?;
+        }
+        let handshake = Box::new(host.shared.handshake());
+        let deadline = extended(*deadline, host);
+        self.stage = Stage::Greeting { socket, handshake, deadline };
+        Ok(true)
+    }
+
+    /// Answers whether the handshake is done.
+    fn greet(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
+        let Stage::Greeting { socket, handshake, deadline } = &mut self.stage else { return Ok(false) };
+        let outcome = loop {
+            if let Some(outcome) = handshake.outcome() {
+                break outcome;
+            }
+            match exchange(socket, &handshake.take_request()) {
+                Ok(Some(bytes)) => {
+                    *deadline = extended(*deadline, host);
+                    handshake.receive(&bytes)?;
+                }
+                Ok(None) if deadline.nanoseconds() > host.now => return Ok(false),
+                Ok(None) => handshake.fail(Error::new(Status::Timeout, "no answer in time"))?,
+                Err(error) => handshake.fail(error)?,
+            }
+        };
+        host.shared.learn(outcome.dialect);
+        let Stage::Greeting { socket, .. } = mem::take(&mut self.stage) else { return Ok(false) };
+        if !outcome.reconnect {
+            self.stage = Stage::Open(Box::new(Open::new(socket, outcome.dialect, host)));
+            self.encode_waiting(outcome.dialect, hands);
+        }
+        Ok(true)
+    }
+
+    /// Something has happened to the socket.
+    pub fn note(&mut self, event: &Event) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.hung_up |= event.closed();
+            open.blocked &= !event.writable();
+        }
+    }
+
+    /// Takes in what has come, and sends what may be sent then. Answers whether there may be more to read.
+    pub fn read(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
+        let Stage::Open(open) = &mut self.stage else { return self.proceed(host, hands).map(|()| false) };
+        hands.spare = mem::take(&mut self.spare);
+        let read = open.read(host.now, hands);
+        self.account(hands);
+        let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
+        self.flush(host, hands.records)?;
+        Ok(more)
+    }
+
+    /// Takes over what `hands` have counted.
+    fn account(&mut self, hands: &mut Hands<'_, '_>) {
+        self.under_way = self.under_way.saturating_sub(mem::take(&mut hands.released));
+        self.late = self.late.saturating_sub(mem::take(&mut hands.late));
+        if !hands.spare.is_empty() {
+            self.spare = mem::take(&mut hands.spare);
+            self.spare.truncate(SPARES);
+        }
+        if let Stage::Open(open) = &mut self.stage {
+            open.in_flight = open.in_flight.saturating_sub(mem::take(&mut hands.ended));
+            if open.in_flight == 0 {
+                self.late = 0;
+            }
+        }
+    }
+
+    /// Sends batches while the window is open and the kernel takes them.
+    fn flush(&mut self, host: &Host<'_>, records: &mut Records) -> Result<()> {
+        let Stage::Open(open) = &mut self.stage else { return Ok(()) };
+        while !open.blocked {
+            if let Some(sending) = &mut open.sending {
+                let sent = sending.go_on(&open.socket);
+                let words = |error| failure(host.shared, Status::Connection, &format!("sending failed: {error}"));
+                if !sent.map_err(words)? {
+                    return open.watch_writing(host, true);
+                }
+                open.sending = None;
+            }
+            if open.in_flight >= window(open.round_trip) {
+                break;
+            }
+            let batch = match self.full.pop_front() {
+                Some(batch) => batch,
+                None if self.open.is_empty() => break,
+                None => mem::replace(&mut self.open, self.spare.pop().unwrap_or_default()),
+            };
+            self.launched = batch.sequence;
+            open.launch(batch, host.now, records);
+        }
+        open.watch_writing(host, open.blocked)
+    }
+
+    // ---- Giving up ----
+
+    /// An operation that has timed out or was cancelled: what is known of its outcome.
+    pub fn fate(&self, batch: u64) -> u32 {
+        match &self.stage {
+            Stage::Open(open) if batch > 0 => {
+                let being_sent = batch == self.launched && open.sending.is_some();
+                let sent = batch <= self.launched && !being_sent;
+                bits::UNKNOWN_OUTCOME | if sent { bits::SENT } else { 0 }
+            }
+            _ => bits::NOT_SENT,
+        }
+    }
+
+    /// Counts an operation that has timed out. Answers whether the connection is to be given up: nothing has come for as
+    /// long as an operation may take, or too many replies are late.
+    pub fn is_hopeless(&mut self, host: &Host<'_>) -> bool {
+        let Stage::Open(open) = &self.stage else { return false };
+        if open.in_flight == 0 {
+            return false;
+        }
+        self.late += 1;
+        let silence = host.now.saturating_sub(open.received_at.max(open.sent_at));
+        silence / 1_000_000 + 10 >= u64::from(host.shared.settings.timeout_ms) || self.late > MAX_LATE
+    }
+
+    /// Closes the connection: all operations are answered by this failure.
+    pub fn fail(&mut self, error: &Error, hands: &mut Hands<'_, '_>) {
+        let unsent = error.clone().with_bits(bits::NOT_SENT);
+        if let Stage::Open(mut open) = mem::take(&mut self.stage) {
+            open.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
+            self.full.push_back(mem::take(&mut self.open));
+            for mut batch in self.full.drain(..) {
+                batch.assign(());
+                open.reader.push(batch);
+            }
+            open.reader.fail(&unsent, hands);
+        }
+        for held in mem::take(&mut self.waiting) {
+            answer(hands, held.slot, &unsent);
+        }
+        hands.ended = 0;
+        self.late = 0;
+        self.account(hands);
+    }
+}
+
+impl Open {
+    fn new(socket: Socket, dialect: Dialect, host: &Host<'_>) -> Open {
+        let max_value = usize::try_from(host.shared.settings.max_value_bytes).unwrap_or(usize::MAX);
+        Open {
+            round_trip: socket.round_trip(),
+            socket,
+            reader: Reader::new(max_value),
+            dialect,
+            in_flight: 0,
+            sending: None,
+            blocked: false,
+            watching: false,
+            hung_up: false,
+            last_used: host.now,
+            sent_at: host.now,
+            received_at: host.now,
+        }
+    }
+
+    fn launch(&mut self, mut batch: Box<Batch<()>>, now: u64, records: &mut Records) {
+        batch.seal(self.dialect);
+        batch.assign(());
+        if batch.sequence % MEASURE_EACH == 0 {
+            self.round_trip = self.socket.round_trip();
+        }
+        if self.in_flight == 0 {
+            self.sent_at = now;
+        }
+        self.last_used = now;
+        self.in_flight += 1;
+        self.sending = Some(Sending::new(batch.out(), &batch.take_pieces(), records));
+        self.reader.push(batch);
+    }
+
+    /// Asks for an edge when the kernel takes more, or no longer does.
+    fn watch_writing(&mut self, host: &Host<'_>, blocked: bool) -> Result<()> {
+        self.blocked = blocked;
+        if self.watching == blocked {
+            return Ok(());
+        }
+        self.watching = blocked;
+        let watched = host.poller.modify(&self.socket, host.token, if blocked { READ_AND_WRITE } else { READ });
+        watched.map_err(|error| watching_failed(host.shared, &error))
+    }
+
+    /// Receives until nothing is left, nothing is awaited, or it is another one's turn. Answers whether there may be more.
+    fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>) -> std::result::Result<bool, Broken> {
+        let (mut share, mut received) = (FAIR_SHARE, false);
+        while share > 0 && hands.output.room() > 0 {
+            if received && self.reader.is_idle() && !self.hung_up {
+                return self.check_quiet().map(|()| false);
+            }
+            let Open { reader, socket, .. } = self;
+            let mut asked = 0;
+            let came = reader.receive(hands, &mut |first, second, _| {
+                asked = first.len() + second.len();
+                socket.receive(first, second, Wait::No)
+            });
+            match came {
+                Ok(0) => return Err(broken("the server closed the connection".into())),
+                Ok(came) => {
+                    (self.received_at, self.last_used, received) = (now, now, true);
+                    share = share.saturating_sub(came);
+                    self.reader.advance(hands)?;
+                    // Less than there was room for: nothing is left, and what comes now makes a new edge.
+                    if came < asked && !self.hung_up {
+                        return self.check_quiet().map(|()| false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(broken(format!("receiving failed: {error}"))),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Bytes that answer nothing poison the connection.
+    fn check_quiet(&self) -> std::result::Result<(), Broken> {
+        match self.reader.is_idle() && self.reader.has_bytes() {
+            true => {
+                let message = "the server sent bytes that nobody asked for".to_string();
+                Err(Broken { status: Status::Protocol, message })
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+fn connect_deadline(host: &Host<'_>) -> Deadline {
+    Deadline::at(host.now + u64::from(host.shared.settings.connect_timeout_ms) * 1_000_000)
+}
+
+/// A deadline that has passed while the server did its part was missed by whoever fetches: it begins anew.
+fn extended(deadline: Deadline, host: &Host<'_>) -> Deadline {
+    match deadline.nanoseconds() <= host.now {
+        true => connect_deadline(host),
+        false => deadline,
+    }
+}
+
+/// Sends a request of a handshake and receives what is there; `None`: nothing yet.
+fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
+    let lost = |error: io::Error| Error::os(Status::Connection, "the connection was lost", &error);
+    if !request.is_empty() && socket.send(request).map_err(lost)? != request.len() {
+        return Err(Error::new(Status::Connection, "the handshake could not be sent"));
+    }
+    let mut chunk = [0; 512];
+    match socket.receive(&mut chunk, &mut [], Wait::No) {
+        Ok(0) => Err(Error::new(Status::Connection, "the server closed the connection")),
+        Ok(came) => Ok(Some(chunk[..came].to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(lost(error)),
+    }
+}
+
+/// Whether the value of an operation is not copied into its batch.
+fn is_spliced(operation: &Operation<'_>) -> bool {
+    operation.value.len() >= SPLICE && has_payload(operation.command)
+}
+
+/// Answers an operation that the reader does not know of.
+fn answer(hands: &mut Hands<'_, '_>, slot: u32, error: &Error) {
+    hands.released += 1;
+    if let Some(tag) = hands.records.release(slot) {
+        hands.output.give(tag, Answer::failed(error));
+    }
+}
+
+fn broken(message: String) -> Broken {
+    Broken { status: Status::Connection, message }
+}
+
+fn failure(shared: &Shared, status: Status, message: &str) -> Error {
+    Error::new(status, format!("{}: {message}", shared.address))
+}
+
+fn watching_failed(shared: &Shared, error: &io::Error) -> Error {
+    Error::os(Status::Connection, format!("watching the connection to {}", shared.address), error)
+}

@@ -1,0 +1,298 @@
+//! Queue: operations in, answers out, for event loops, schedulers and whoever keeps many under way at once. It is an
+//! engine of its own over the sans-I/O connections: submit sends what the kernel takes, fetch does the rest on its
+//! caller's thread, and nothing blocks but a fetch that is told to wait. A queue has connections of its own; what is
+//! known of a server and its settings it shares with the client's pool.
+
+mod held;
+mod lane;
+mod output;
+mod records;
+mod sending;
+mod state;
+
+pub use output::Fetched;
+pub(crate) use output::Take;
+
+use super::Client;
+use crate::error::{Error, Result, Status};
+use crate::net::clock;
+use crate::net::poller::{Events, Interest, Poller, Timer, Waker};
+use crate::net::Deadline;
+use crate::operation::{Answer, Operation, Value};
+use output::Output;
+use state::State;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+/// Events that are taken in at once.
+const EVENTS: usize = 64;
+
+/// Operations under way, and answers that wait to be fetched. Any number of threads and clients may submit and cancel;
+/// one thread at a time fetches.
+pub struct Queue {
+    poller: Poller,
+    timer: Timer,
+    kick: Arc<Kick>,
+    inner: Mutex<Inner>,
+    /// The one who fetches waits for the lock: those who submit in a loop let him have it.
+    wanted: AtomicBool,
+    /// Whoever fetches has this.
+    turn: Mutex<Events>,
+}
+
+/// What the lock guards.
+struct Inner {
+    state: State,
+    backlog: VecDeque<Fetched>,
+}
+
+/// How others tell a queue that there is something to do.
+pub(super) struct Kick {
+    waker: Arc<Waker>,
+    /// A client was closed.
+    closed: AtomicBool,
+}
+
+impl Kick {
+    /// A client was closed.
+    pub fn client_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// What the state needs for its I/O.
+struct Io<'a> {
+    poller: &'a Poller,
+    timer: &'a Timer,
+    kick: &'a Arc<Kick>,
+    now: u64,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new() -> Result<Queue> {
+        let failed = |error| Error::os(Status::Connection, "making the queue's descriptors", &error);
+        Queue::open().map_err(failed)
+    }
+
+    fn open() -> std::io::Result<Queue> {
+        let (poller, timer, waker) = (Poller::new()?, Timer::new()?, Waker::new()?);
+        let edges = Interest::READ.and(Interest::EDGE);
+        poller.add(&timer, state::TIMER, edges)?;
+        poller.add(&waker, state::KICK, edges)?;
+        let kick = Arc::new(Kick { waker: Arc::new(waker), closed: AtomicBool::new(false) });
+        let inner = Mutex::new(Inner { state: State::new(), backlog: VecDeque::new() });
+        let (wanted, turn) = (AtomicBool::new(false), Mutex::new(Events::with_capacity(EVENTS)));
+        Ok(Queue { poller, timer, kick, inner, wanted, turn })
+    }
+
+    /// Readable when a fetch has something to do, for hosts that poll, level- or edge-triggered: one fetch for each
+    /// wake-up is enough. It is not to be read.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+
+    /// Submits operations, each with a tag that its answer will carry; nothing blocks, and nothing is kept of what they
+    /// refer to. Answers with how many were taken, from the first on: each of these gets exactly one answer, failures
+    /// too. If that are not all, the failure says why the next one was not taken. Operations of one submit reach the
+    /// server in their order.
+    pub fn submit<'a>(
+        &self,
+        client: &Client,
+        operations: impl IntoIterator<Item = (u64, Operation<'a>)>,
+    ) -> (usize, Result<()>) {
+        self.submit_checked(client, operations.into_iter().map(Ok))
+    }
+
+    /// The same, where it may turn out that there is no operation.
+    pub(crate) fn submit_checked<'a>(
+        &self,
+        client: &Client,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+    ) -> (usize, Result<()>) {
+        self.change(|state, io, output| state.submit(io, &client.core, operations, output))
+    }
+
+    /// Cancels all operations with this tag: each is answered once, by `Cancelled` or by the answer that was there
+    /// already. Answers whether there were any.
+    pub fn cancel(&self, tag: u64) -> bool {
+        self.change(|state, io, output| state.cancel(io, tag, output)) > 0
+    }
+
+    /// Appends up to `capacity` answers to `answers`, in the order in which they came, and answers with how many. It
+    /// waits for the first one for up to `timeout_ms` milliseconds (0: not at all; negative: as long as something is under
+    /// way), and returns at once where nothing is. While another thread fetches it fails with `Busy`.
+    pub fn fetch(&self, answers: &mut Vec<Fetched>, capacity: usize, timeout_ms: i32) -> Result<usize> {
+        self.fetch_with(capacity, timeout_ms, &mut |tag: u64, answer: Answer<'_>| {
+            answers.push(Fetched::new(tag, answer))
+        })
+    }
+
+    /// The same, but values go into `slab` as long as they fit.
+    pub fn fetch_into(
+        &self,
+        answers: &mut Vec<Fetched>,
+        capacity: usize,
+        slab: &mut [u8],
+        timeout_ms: i32,
+    ) -> Result<usize> {
+        let mut used = 0;
+        self.fetch_with(capacity, timeout_ms, &mut |tag: u64, mut answer: Answer<'_>| {
+            let placed = place(&mut answer, slab, &mut used);
+            answers.push(Fetched { placed, ..Fetched::new(tag, answer) });
+        })
+    }
+
+    /// The same, with each answer given to `take`, which must not use the queue.
+    pub(crate) fn fetch_with(&self, capacity: usize, timeout_ms: i32, take: &mut dyn Take) -> Result<usize> {
+        let mut events = match self.turn.try_lock() {
+            Ok(events) => events,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(Status::Busy, "another thread fetches from the queue"));
+            }
+        };
+        if capacity == 0 {
+            return Ok(0);
+        }
+        let patience = Patience::new(timeout_ms);
+        let mut guard = self.lock_to_fetch();
+        let (mut room, mut enough) = self.begin(&mut guard, capacity, patience, take);
+        let mut more = false;
+        while !enough {
+            let wait = match room < capacity || guard.state.live() == 0 || guard.state.has_ready() {
+                true => Some(Duration::ZERO),
+                false => patience.left(),
+            };
+            drop(guard);
+            let count = self.poller.wait(&mut events, wait);
+            let failed = |error| Error::os(Status::Connection, "waiting for the queue's connections", &error);
+            more = count.map_err(failed)? == EVENTS;
+            guard = self.lock_to_fetch();
+            room = self.step(&mut guard, &events, room, take);
+            enough = room < capacity || guard.state.live() == 0 || patience.is_over();
+        }
+        // One fetch for a wake-up is enough: what is left announces itself anew.
+        if more || guard.state.has_ready() || !guard.backlog.is_empty() {
+            self.kick.waker.wake();
+        }
+        Ok(capacity - room)
+    }
+
+    /// The beginning of a fetch: what has waited for it and, where that can be done without asking epoll, what has come.
+    /// Answers with the room that is left, and whether that was all.
+    fn begin(&self, guard: &mut Guard<'_>, room: usize, patience: Patience, take: &mut dyn Take) -> (usize, bool) {
+        let Inner { state, backlog } = &mut **guard;
+        let mut output = Output::new(take, room, backlog);
+        // Who is going to wait asks epoll anyway.
+        let alone = patience.is_none() && output.room() == room;
+        let enough = alone && !self.kick.closed.load(Ordering::Acquire) && state.read_alone(&self.io(), &mut output);
+        (output.room(), enough)
+    }
+
+    fn step(&self, guard: &mut Guard<'_>, events: &Events, room: usize, take: &mut dyn Take) -> usize {
+        let Inner { state, backlog } = &mut **guard;
+        let mut output = Output::new(take, room, backlog);
+        let io = self.io();
+        if self.kick.closed.swap(false, Ordering::AcqRel) {
+            state.drop_closed(&io, &mut output);
+        }
+        state.step(&io, events.iter(), &mut output);
+        output.room()
+    }
+
+    /// Changes the state while nobody fetches with it; answers that come of that are announced.
+    fn change<T>(&self, change: impl FnOnce(&mut State, &Io<'_>, &mut Output<'_>) -> T) -> T {
+        if self.wanted.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let mut guard = self.lock();
+        let Inner { state, backlog } = &mut *guard;
+        let announced = !backlog.is_empty();
+        let mut output = Output::waiting(backlog);
+        let result = change(state, &self.io(), &mut output);
+        if !announced && output.has_backlog() {
+            self.kick.waker.wake();
+        }
+        result
+    }
+
+    fn io(&self) -> Io<'_> {
+        Io { poller: &self.poller, timer: &self.timer, kick: &self.kick, now: clock::now() }
+    }
+
+    fn lock_to_fetch(&self) -> Guard<'_> {
+        self.wanted.store(true, Ordering::Relaxed);
+        let guard = self.lock();
+        self.wanted.store(false, Ordering::Relaxed);
+        guard
+    }
+
+    fn lock(&self) -> Guard<'_> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Guard<'a> = MutexGuard<'a, Inner>;
+
+/// How long a fetch waits.
+#[derive(Clone, Copy)]
+enum Patience {
+    None,
+    Until(Deadline),
+    Endless,
+}
+
+impl Patience {
+    fn new(timeout_ms: i32) -> Patience {
+        match u64::try_from(timeout_ms) {
+            Err(_) => Patience::Endless,
+            Ok(0) => Patience::None,
+            Ok(timeout_ms) => Patience::Until(Deadline::after(Duration::from_millis(timeout_ms))),
+        }
+    }
+
+    fn is_none(self) -> bool {
+        matches!(self, Patience::None)
+    }
+
+    fn left(self) -> Option<Duration> {
+        match self {
+            Patience::None => Some(Duration::ZERO),
+            Patience::Until(deadline) => Some(deadline.left()),
+            Patience::Endless => None,
+        }
+    }
+
+    fn is_over(self) -> bool {
+        match self {
+            Patience::None => true,
+            Patience::Until(deadline) => deadline.is_over(),
+            Patience::Endless => false,
+        }
+    }
+}
+
+/// Copies the value of an answer into `slab`, of which `used` bytes are taken, if it fits; answers with where it is.
+pub(crate) fn place(answer: &mut Answer<'_>, slab: &mut [u8], used: &mut usize) -> Option<std::ops::Range<usize>> {
+    let range = match &answer.value {
+        Value::Borrowed(bytes) => place_bytes(bytes, slab, used),
+        Value::Owned(bytes) => place_bytes(bytes, slab, used),
+        Value::Placed(_) | Value::Skipped(_) => None,
+    }?;
+    answer.value = Value::NONE;
+    Some(range)
+}
+
+/// The same for bytes.
+#[inline]
+pub(crate) fn place_bytes(bytes: &[u8], slab: &mut [u8], used: &mut usize) -> Option<std::ops::Range<usize>> {
+    let range = *used..used.checked_add(bytes.len())?;
+    slab.get_mut(range.clone())?.copy_from_slice(bytes);
+    *used = range.end;
+    Some(range)
+}

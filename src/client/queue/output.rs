@@ -1,0 +1,233 @@
+//! Output: where the answers of a queue go. While somebody fetches and has room they are handed out at once, straight from
+//! the receive buffer; else they are copied and wait for the next fetch.
+
+use super::records::Records;
+use crate::connection::{Batch, Deliver};
+use crate::error::{bits, Status};
+use crate::operation::{Answer, Room, Value};
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// An answer that was fetched, with the tag of its operation. The fields are those of [`Answer`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetched {
+    pub tag: u64,
+    pub status: Status,
+    pub os_error: i32,
+    pub flags: u32,
+    pub bits: u32,
+    pub server: u32,
+    pub cas: u64,
+    pub number: u64,
+    pub ttl: i64,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    /// Where in the slab of `fetch_into` the value is; `value` is empty then.
+    pub placed: Option<Range<usize>>,
+    pub detail: Vec<u8>,
+}
+
+impl Fetched {
+    pub(super) fn new(tag: u64, answer: Answer<'_>) -> Fetched {
+        Fetched {
+            tag,
+            status: answer.status,
+            os_error: answer.os_error,
+            flags: answer.flags,
+            bits: answer.bits,
+            server: answer.server,
+            cas: answer.cas,
+            number: answer.number,
+            ttl: answer.ttl,
+            key: answer.key.to_vec(),
+            value: match answer.value {
+                Value::Borrowed(bytes) => bytes.to_vec(),
+                Value::Owned(bytes) => bytes,
+                Value::Placed(_) | Value::Skipped(_) => Vec::new(),
+            },
+            placed: None,
+            detail: answer.detail.to_vec(),
+        }
+    }
+
+    fn hand_out(self, take: &mut dyn Take) {
+        let answer = Answer {
+            status: self.status,
+            os_error: self.os_error,
+            flags: self.flags,
+            bits: self.bits,
+            server: self.server,
+            cas: self.cas,
+            number: self.number,
+            ttl: self.ttl,
+            key: &self.key,
+            value: Value::Owned(self.value),
+            detail: &self.detail,
+        };
+        take.answer(self.tag, answer);
+    }
+}
+
+/// Who takes answers, each with its tag. It is called under the queue's lock: it copies and no more.
+pub(crate) trait Take {
+    /// The answer where it is a hit whose value is at hand: what most answers are.
+    fn hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+        self.answer(tag, hit(flags, cas, value));
+    }
+
+    /// The answer of the operation with this tag.
+    fn answer(&mut self, tag: u64, answer: Answer<'_>);
+}
+
+impl<F: FnMut(u64, Answer<'_>)> Take for F {
+    fn answer(&mut self, tag: u64, answer: Answer<'_>) {
+        self(tag, answer);
+    }
+}
+
+fn hit(flags: u32, cas: u64, value: &[u8]) -> Answer<'_> {
+    Answer { flags, cas, value: Value::Borrowed(value), bits: bits::SENT, ..Answer::new(Status::Ok) }
+}
+
+/// See the module.
+pub(super) struct Output<'a> {
+    take: Option<&'a mut dyn Take>,
+    room: usize,
+    backlog: &'a mut VecDeque<Fetched>,
+}
+
+impl<'a> Output<'a> {
+    /// An output for somebody who fetches and has room for so many answers.
+    pub fn new(take: &'a mut dyn Take, room: usize, backlog: &'a mut VecDeque<Fetched>) -> Output<'a> {
+        let mut output = Output { take: Some(take), room, backlog };
+        output.drain();
+        output
+    }
+
+    /// An output while nobody fetches: all answers wait.
+    pub fn waiting(backlog: &'a mut VecDeque<Fetched>) -> Output<'a> {
+        Output { take: None, room: 0, backlog }
+    }
+
+    /// How many answers there is room for.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Whether answers wait for the next fetch.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Gives an answer out.
+    #[inline]
+    pub fn give(&mut self, tag: u64, answer: Answer<'_>) {
+        match &mut self.take {
+            Some(take) if self.room > 0 => {
+                self.room -= 1;
+                take.answer(tag, answer);
+            }
+            _ => self.backlog.push_back(Fetched::new(tag, answer)),
+        }
+    }
+
+    /// Gives out an answer that is a hit.
+    #[inline]
+    pub fn give_hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+        match &mut self.take {
+            Some(take) if self.room > 0 => {
+                self.room -= 1;
+                take.hit(tag, flags, cas, value);
+            }
+            _ => self.backlog.push_back(Fetched::new(tag, hit(flags, cas, value))),
+        }
+    }
+
+    fn drain(&mut self) {
+        let Some(take) = &mut self.take else { return };
+        while self.room > 0 {
+            let Some(fetched) = self.backlog.pop_front() else { return };
+            fetched.hand_out(*take);
+            self.room -= 1;
+        }
+    }
+}
+
+/// What reads a connection for a queue: gives the answers out, and counts what the connection has to know.
+pub(super) struct Hands<'a, 'b> {
+    pub records: &'a mut Records,
+    pub output: &'a mut Output<'b>,
+    /// Operations whose replies have come.
+    pub released: usize,
+    /// Of these, the ones that nobody waited for any more.
+    pub late: u32,
+    /// Batches that were answered.
+    pub ended: u32,
+    /// Their memory, with that of others of the connection.
+    #[allow(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
+    pub spare: Vec<Box<Batch<()>>>,
+}
+
+impl<'a, 'b> Hands<'a, 'b> {
+    pub fn new(records: &'a mut Records, output: &'a mut Output<'b>) -> Hands<'a, 'b> {
+        Hands { records, output, released: 0, late: 0, ended: 0, spare: Vec::new() }
+    }
+}
+
+impl Deliver<()> for Hands<'_, '_> {
+    fn room(&mut self, _owner: &(), index: u32, _flags: u32, _len: usize) -> Room<'_> {
+        // The room of a fetch is gone when it returns, and the value may take several.
+        if self.records.is_live(index) {
+            Room::Collect
+        } else {
+            Room::Skip
+        }
+    }
+
+    #[inline]
+    fn hit(&mut self, _owner: &(), index: u32, flags: u32, cas: u64, value: &[u8]) {
+        self.released += 1;
+        match self.records.release(index) {
+            Some(tag) => self.output.give_hit(tag, flags, cas, value),
+            None => self.late += 1,
+        }
+    }
+
+    #[inline]
+    fn answer(&mut self, _owner: &(), index: u32, answer: Answer<'_>) {
+        self.released += 1;
+        match self.records.release(index) {
+            Some(tag) => self.output.give(tag, answer),
+            None => self.late += 1,
+        }
+    }
+
+    fn batch_done(&mut self, mut batch: Box<Batch<()>>) {
+        self.ended += 1;
+        batch.clear();
+        self.spare.push(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_waits_in_order() {
+        let mut backlog = VecDeque::new();
+        let mut taken = Vec::new();
+        for room in [2, 0, 1, 9] {
+            let mut take = |tag, answer: Answer<'_>| taken.push((tag, answer.value.len()));
+            let mut output = Output::new(&mut take, room, &mut backlog);
+            if room == 2 {
+                for tag in 1..=5 {
+                    let value = Value::Borrowed(&b"abcde"[..tag as usize]);
+                    output.give(tag, Answer { value, ..Answer::new(Status::Ok) });
+                }
+            }
+            assert_eq!(output.has_backlog(), room != 9);
+        }
+        assert_eq!(taken, [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+    }
+}

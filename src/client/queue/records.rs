@@ -1,0 +1,158 @@
+//! Records: what a queue remembers of each operation until its reply has come. One array, in which free places are used
+//! again, so that nothing is allocated for an operation once the array is large enough.
+
+/// A moment that never comes.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// Which connection of which client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub member: u32,
+    pub lane: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub tag: u64,
+    /// In monotonic nanoseconds; `NEVER` once nobody waits for the answer.
+    pub deadline: u64,
+    pub place: Place,
+    /// The number of its batch; zero: it is in none yet.
+    pub batch: u64,
+    /// Milliseconds that it may take.
+    pub timeout_ms: u32,
+    /// The value to be sent, where it is not copied into the batch.
+    value: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Its place is free, and so is that of the next one.
+    Free { next: Option<u32> },
+    /// It has no answer yet.
+    Live,
+    /// It was answered before its reply came, which is to be dropped.
+    Gone,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    list: Vec<Record>,
+    free: Option<u32>,
+    live: usize,
+}
+
+impl Records {
+    /// How many operations have no answer yet.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Remembers an operation; answers with its number.
+    pub fn add(&mut self, tag: u64, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
+        self.live += 1;
+        if let Some(record) = self.free.and_then(|slot| self.list.get_mut(slot as usize)) {
+            let slot = self.free.unwrap_or_default();
+            if let State::Free { next } = record.state {
+                self.free = next;
+            }
+            (record.tag, record.deadline, record.place) = (tag, deadline, place);
+            (record.batch, record.timeout_ms, record.state) = (0, timeout_ms, State::Live);
+            return slot;
+        }
+        let (batch, value, state) = (0, Vec::new(), State::Live);
+        self.list.push(Record { tag, deadline, place, batch, timeout_ms, value, state });
+        (self.list.len() - 1) as u32
+    }
+
+    /// What is remembered of an operation.
+    pub fn get(&self, slot: u32) -> Option<&Record> {
+        self.list.get(slot as usize)
+    }
+
+    /// The operation is in the batch with this number.
+    #[inline]
+    pub fn set_batch(&mut self, slot: u32, batch: u64) {
+        if let Some(record) = self.list.get_mut(slot as usize) {
+            record.batch = batch;
+        }
+    }
+
+    /// Keeps the value of an operation that is not copied into its batch.
+    pub fn keep_value(&mut self, slot: u32, value: Vec<u8>) {
+        if let Some(record) = self.list.get_mut(slot as usize) {
+            record.value = value;
+        }
+    }
+
+    /// The value of an operation that is not copied into its batch, which is about to be sent.
+    pub fn take_value(&mut self, slot: u32) -> Vec<u8> {
+        self.list.get_mut(slot as usize).map(|record| std::mem::take(&mut record.value)).unwrap_or_default()
+    }
+
+    /// Whether an operation has no answer yet.
+    pub fn is_live(&self, slot: u32) -> bool {
+        self.list.get(slot as usize).is_some_and(|record| record.state == State::Live)
+    }
+
+    /// Forgets an operation, whose reply has come; answers with its tag if it has no answer yet.
+    pub fn release(&mut self, slot: u32) -> Option<u64> {
+        let record = self.list.get_mut(slot as usize)?;
+        let was = std::mem::replace(&mut record.state, State::Free { next: self.free });
+        record.deadline = NEVER;
+        if !record.value.is_empty() {
+            record.value = Vec::new();
+        }
+        self.free = Some(slot);
+        (was == State::Live).then(|| {
+            self.live -= 1;
+            record.tag
+        })
+    }
+
+    /// Nobody waits for the answer any more: the reply is to be dropped when it comes. Answers with the record.
+    pub fn abandon(&mut self, slot: u32) -> Option<&Record> {
+        let record = self.list.get_mut(slot as usize).filter(|record| record.state == State::Live)?;
+        record.state = State::Gone;
+        record.deadline = NEVER;
+        self.live -= 1;
+        Some(record)
+    }
+
+    /// The operations without an answer that `wanted` names.
+    pub fn find(&self, wanted: impl Fn(&Record) -> bool) -> Vec<u32> {
+        let live = |record: &Record| record.state == State::Live && wanted(record);
+        self.list.iter().zip(0u32..).filter(|(record, _)| live(record)).map(|(_, slot)| slot).collect()
+    }
+
+    /// The earliest deadline of all that have no answer.
+    pub fn earliest(&self) -> u64 {
+        self.list.iter().map(|record| record.deadline).min().unwrap_or(NEVER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Place = Place { member: 0, lane: 0 };
+
+    #[test]
+    fn places_are_used_again_and_answers_given_once() {
+        let mut records = Records::default();
+        let slots: Vec<u32> = (0..4).map(|tag| records.add(tag, 100 + tag, 1, HERE)).collect();
+        assert_eq!((records.live(), records.earliest()), (4, 100));
+        assert_eq!(records.release(slots[0]), Some(0));
+        assert_eq!(records.abandon(slots[1]).map(|record| record.tag), Some(1));
+        assert!(records.abandon(slots[1]).is_none() && !records.is_live(slots[1]));
+        assert_eq!((records.live(), records.earliest()), (2, 102));
+        assert_eq!(records.find(|record| record.tag != 2), [slots[3]]);
+        assert_eq!(records.release(slots[1]), None);
+        let again = [records.add(9, 50, 1, HERE), records.add(10, 60, 1, HERE)];
+        assert_eq!(again, [slots[1], slots[0]]);
+        assert_eq!((records.live(), records.earliest()), (4, 50));
+    }
+}

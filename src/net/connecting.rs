@@ -1,0 +1,202 @@
+//! Connecting: a connection on its way, as a state machine that never blocks. Every address that a name has is tried in
+//! turn, within one deadline; those still to come leave each other a share of the time.
+
+use super::poller::Waker;
+use super::resolve::Lookup;
+use super::socket::{Socket, SocketSettings};
+use super::sys::{clock, socket as sys};
+use super::{Address, Deadline, Ready};
+use crate::error::{bits, Error, Result, Status};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The least time that an address gets before the next one of the same name is tried.
+const ADDRESS_MIN: Duration = Duration::from_millis(20);
+/// How long a Unix socket whose backlog is full is left alone.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
+
+/// See the module.
+pub struct Connecting {
+    address: Address,
+    settings: SocketSettings,
+    deadline: Deadline,
+    lookup: Option<Lookup>,
+    /// Where to try, and how many of them were.
+    targets: Vec<Target>,
+    tried: usize,
+    attempt: Option<Attempt>,
+    /// Nothing is to be tried before this.
+    pause: Option<Deadline>,
+    /// How many sockets there have been.
+    sockets: u32,
+    last: Option<Error>,
+}
+
+/// Somewhere a socket can connect to.
+enum Target {
+    Ip(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// One socket on its way.
+struct Attempt {
+    fd: OwnedFd,
+    to: Address,
+    until: Deadline,
+}
+
+impl Connecting {
+    /// Starts on the way to `address`, which ends at `deadline`. A name is looked up meanwhile; `waker` is told when that
+    /// is done.
+    pub fn begin(
+        address: &Address,
+        settings: &SocketSettings,
+        deadline: Deadline,
+        waker: Option<&Arc<Waker>>,
+    ) -> Result<Connecting> {
+        let (mut lookup, mut targets) = (None, Vec::new());
+        match address {
+            Address::Unix(path) => targets.push(Target::Unix(path.clone())),
+            Address::Ip(ip, port) => targets.push(Target::Ip(SocketAddr::new(*ip, *port))),
+            Address::Name(name, port) => lookup = Some(Lookup::begin(name, *port, waker)?),
+        }
+        let (address, settings) = (address.clone(), *settings);
+        let (attempt, pause, last) = (None, None, None);
+        Ok(Connecting { address, settings, deadline, lookup, targets, tried: 0, attempt, pause, sockets: 0, last })
+    }
+
+    /// Goes on as far as it can without waiting; `None`: not connected yet.
+    pub fn advance(&mut self) -> Result<Option<Socket>> {
+        self.proceed().map_err(|error| error.with_bits(bits::NOT_SENT))
+    }
+
+    /// What is being connected now, to be waited for until it can be written to; `None`: nothing is.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.attempt.as_ref().map(|attempt| attempt.fd.as_fd())
+    }
+
+    /// Changes with the descriptor.
+    pub fn sockets(&self) -> u32 {
+        self.sockets
+    }
+
+    /// When to go on at the latest.
+    pub fn due(&self) -> Deadline {
+        let until = self.attempt.as_ref().map(|attempt| attempt.until);
+        until.or(self.pause).map_or(self.deadline, |until| until.earlier(self.deadline))
+    }
+
+    /// Blocks until it may go on.
+    pub fn wait(&self) -> io::Result<()> {
+        let left = self.due().left();
+        match (&self.attempt, &self.lookup) {
+            (Some(attempt), _) => sys::poll(&attempt.fd, Ready { read: false, write: true }, left).map(drop),
+            (None, Some(lookup)) => {
+                lookup.wait(left);
+                Ok(())
+            }
+            (None, None) => {
+                std::thread::sleep(left);
+                Ok(())
+            }
+        }
+    }
+
+    fn proceed(&mut self) -> Result<Option<Socket>> {
+        if let Some(lookup) = &self.lookup {
+            match lookup.found() {
+                Some(found) => self.targets = found?.into_iter().map(Target::Ip).collect(),
+                None if self.deadline.is_over() => return Err(lookup.timed_out()),
+                None => return Ok(None),
+            }
+            self.lookup = None;
+        }
+        loop {
+            if let Some(attempt) = self.attempt.take() {
+                match attempt.is_connected() {
+                    Ok(true) => return attempt.finish(&self.settings).map(Some),
+                    Ok(false) if !attempt.until.is_over() => {
+                        self.attempt = Some(attempt);
+                        return Ok(None);
+                    }
+                    Ok(false) => self.last = Some(timed_out(&attempt.to)),
+                    Err(error) => self.last = Some(refused(&attempt.to, &error)),
+                }
+            }
+            if self.pause.is_some_and(|pause| !pause.is_over()) {
+                return Ok(None);
+            }
+            self.pause = None;
+            self.try_next()?;
+        }
+    }
+
+    /// Starts on the next address.
+    fn try_next(&mut self) -> Result<()> {
+        let over = self.deadline.is_over();
+        let Some(target) = self.targets.get(self.tried).filter(|_| !over) else { return Err(self.failure()) };
+        let left = (self.targets.len() - self.tried) as u32;
+        let (to, started) = match target {
+            Target::Ip(ip) => (Address::Ip(ip.ip(), ip.port()), sys::connect_ip(ip)),
+            Target::Unix(path) => (self.address.clone(), sys::connect_unix(path)),
+        };
+        match started {
+            Ok(fd) => {
+                let share = (self.deadline.left() / left).max(ADDRESS_MIN);
+                let until = self.deadline.earlier(Deadline::at(clock::now() + share.as_nanos() as u64));
+                self.attempt = Some(Attempt { fd, to, until });
+                self.sockets += 1;
+            }
+            // The backlog is full; connect() on a Unix socket cannot be waited for.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.last = Some(refused(&to, &error));
+                self.pause = Some(Deadline::after(BACKLOG_PAUSE));
+                return Ok(());
+            }
+            Err(error) => self.last = Some(refused(&to, &error)),
+        }
+        self.tried += 1;
+        Ok(())
+    }
+
+    fn failure(&mut self) -> Error {
+        let Some(last) = self.last.take() else {
+            return match self.deadline.is_over() {
+                true => timed_out(&self.address),
+                false => Error::new(Status::Dns, format!("{} has no address", self.address)),
+            };
+        };
+        match self.address {
+            Address::Name(..) => Error::new(last.status(), format!("{}: {}", self.address, last.message()))
+                .with_os_error(last.os_error()),
+            _ => last,
+        }
+    }
+}
+
+impl Attempt {
+    fn is_connected(&self) -> io::Result<bool> {
+        let ready = sys::poll(&self.fd, Ready { read: false, write: true }, Duration::ZERO)?;
+        if ready.write {
+            sys::take_error(&self.fd)?;
+        }
+        Ok(ready.write)
+    }
+
+    fn finish(self, settings: &SocketSettings) -> Result<Socket> {
+        let set_up = |error| Error::os(Status::Connection, format!("setting up {}", self.to), &error);
+        Socket::set_up(self.fd, settings, matches!(self.to, Address::Unix(_))).map_err(set_up)
+    }
+}
+
+fn timed_out(address: &Address) -> Error {
+    Error::new(Status::Timeout, format!("connecting to {address} timed out"))
+}
+
+fn refused(address: &Address, error: &io::Error) -> Error {
+    Error::os(Status::Connection, format!("connecting to {address}"), error)
+}
