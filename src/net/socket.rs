@@ -36,7 +36,10 @@ impl Socket {
                 match sys::connect_unix(path) {
                     Ok(fd) => return Socket::finish(fd, address, settings, deadline).map_err(failed),
                     // The backlog is full; connect() on a Unix socket cannot be waited for.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && !deadline.is_over() => {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if deadline.is_over() {
+                            return Err(failed(timed_out(address)));
+                        }
                         std::thread::sleep(Duration::from_millis(1));
                     }
                     Err(error) => return Err(failed(refused(address, &error))),
@@ -58,7 +61,7 @@ impl Socket {
                 break;
             }
             if left.is_zero() {
-                return Err(Error::new(Status::Timeout, format!("connecting to {address} timed out")));
+                return Err(timed_out(address));
             }
         }
         sys::take_error(&fd).map_err(|error| refused(address, &error))?;
@@ -110,6 +113,10 @@ impl Socket {
     pub fn shutdown(&self) {
         sys::shutdown(&self.fd);
     }
+}
+
+fn timed_out(address: &Address) -> Error {
+    Error::new(Status::Timeout, format!("connecting to {address} timed out"))
 }
 
 fn refused(address: &Address, error: &io::Error) -> Error {

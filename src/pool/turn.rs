@@ -139,7 +139,7 @@ impl<'a> Turn<'a> {
         let sequence = state.next_sequence();
         let Some(link) = state.link.as_mut() else { return };
         self.role = link.role.take();
-        self.at_once = true;
+        self.at_once = link.opened_at < self.limit.begun;
         link.writing = true;
         let batch = link.fresh_batch(sequence);
         drop(state);
