@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const THREADS: u64 = 8;
 /// Operations over each of the four protocols.
-const OPERATIONS: u64 = 25_000;
+const OPERATIONS: u64 = 40_000;
 
 /// Steps that do harm, chosen by `random`; the reply is right where nothing is chosen.
 fn harm(random: &mut Random, request: &Request, reply: &[Vec<u8>]) -> Vec<Step> {
@@ -138,7 +138,7 @@ fn call_at_random(client: &Client, seed: u64, operations: u64, what: &str) -> Ou
 
 fn chaos(protocol: &'static str, seed: u64) {
     let _watchdog = Watchdog::start("chaos", Duration::from_secs(300));
-    let (server, replies) = chaotic(seed, 30);
+    let (server, replies) = chaotic(seed, 20);
     let settings = [("protocol", protocol), ("timeout_ms", "60"), ("connect_timeout_ms", "60")];
     let client = client(server.address(), &settings);
     let each = OPERATIONS * scale() / THREADS;
@@ -158,7 +158,8 @@ fn chaos(protocol: &'static str, seed: u64) {
     // `run` has checked that every operation has one answer; here, that none was lost in the counting.
     assert!(hits + misses + done + failed >= OPERATIONS * scale(), "{protocol}");
     assert!(hits > each && misses > each / 8 && failed > 0, "{protocol}: too one-sided to prove anything");
-    assert!(sent > OPERATIONS * scale() / 2, "{protocol}: {sent} replies");
+    // 100,000 over the four protocols.
+    assert!(sent >= 25_000 * scale(), "{protocol}: {sent} replies");
 }
 
 #[test]

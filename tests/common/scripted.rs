@@ -274,6 +274,10 @@ impl Session {
         for step in script(request, &reply(request)) {
             match step {
                 Step::Send(bytes) => {
+                    // Behind the reply that ends a batch, what was held would say that nothing was to be said.
+                    if !request.is_quiet() && request.wire == Wire::Binary {
+                        self.out.append(&mut self.held);
+                    }
                     self.out.extend_from_slice(&bytes);
                     if !bytes.is_empty() {
                         self.out.append(&mut self.held);
