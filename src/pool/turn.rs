@@ -146,7 +146,15 @@ impl<'a> Turn<'a> {
         if sequence % MEASURE_EACH == 0 {
             self.hands.sent_at = Some(clock::now());
         }
-        let led = self.send_all_own(batch).and_then(|()| self.release_writer()).and_then(|()| self.lead());
+        let sent = self.send_all_own(batch);
+        if let Err(Stop::Timeout { torn: false }) = &sent {
+            // Between two batches: the connection may be kept, and others must be able to write.
+            if let Some(link) = self.line.lock().link_of(self.generation) {
+                link.writing = false;
+            }
+            self.line.wake_writer();
+        }
+        let led = sent.and_then(|()| self.release_writer()).and_then(|()| self.lead());
         if let Err(stop) = led {
             self.stop(stop);
         }
