@@ -39,15 +39,20 @@ pub fn flags(key: &[u8]) -> u32 {
     (hash(key) >> 20) as u32
 }
 
+/// The longest value that a key may ask for.
+const LONGEST: usize = 4 << 20;
+
 /// The value of a key: every byte depends on the key.
 pub fn value(key: &[u8]) -> Vec<u8> {
-    let len = key.rsplit(|byte| *byte == b'.').next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+    let len: Option<usize> =
+        key.rsplit(|byte| *byte == b'.').next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+    let len = len.map_or(0, |len| len.min(LONGEST));
     let mut random = Random::new(hash(key));
-    let mut bytes: Vec<u8> = Vec::with_capacity(len.unwrap_or(0) + 8);
-    while bytes.len() < len.unwrap_or(0) {
+    let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
         bytes.extend_from_slice(&random.next().to_le_bytes());
     }
-    bytes.truncate(len.unwrap_or(0));
+    bytes.truncate(len);
     bytes
 }
 
