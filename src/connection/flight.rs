@@ -1,6 +1,6 @@
 //! What is in flight: the batches that were sent, in order, and how far they are answered.
 
-use super::batch::{Batch, Expected};
+use super::batch::{Batch, Expected, Wire};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Command, Room};
 use std::collections::VecDeque;
@@ -23,11 +23,14 @@ pub(super) struct Flight<O> {
     /// The next expected reply in the first batch, and its group.
     next: usize,
     group: usize,
+    /// Operations of the first batch, with their groups, that a later one was answered before: what their silence means
+    /// is not certain until the server has said that it is done.
+    passed: Vec<(usize, usize)>,
 }
 
 impl<O> Flight<O> {
     pub fn new() -> Flight<O> {
-        Flight { batches: VecDeque::new(), next: 0, group: 0 }
+        Flight { batches: VecDeque::new(), next: 0, group: 0, passed: Vec::new() }
     }
 
     pub fn push(&mut self, batch: Box<Batch<O>>) {
@@ -77,12 +80,42 @@ impl<O> Flight<O> {
         }
     }
 
-    /// Answers the next `count` operations with what their silence means: a miss of a read, the success of a write.
+    /// Before the reply to `expected`, so many operations have got none. That is final where the server could not be
+    /// silent; else their replies may still come, if it does not keep the order.
+    pub fn pass(&mut self, expected: &Expected, silent: usize, deliver: &mut impl Deliver<O>) {
+        match expected.quiet || expected.wire == Wire::TextGet {
+            true => self.pass_over(silent, deliver),
+            false => self.answer_silent(silent, deliver),
+        }
+    }
+
+    fn pass_over(&mut self, count: usize, deliver: &mut impl Deliver<O>) {
+        for _ in 0..count {
+            self.passed.push((self.next, self.group));
+            self.pop(deliver);
+        }
+    }
+
+    pub fn has_passed(&self) -> bool {
+        !self.passed.is_empty()
+    }
+
+    /// Answers the operations that were passed over.
+    pub fn settle<'a>(&mut self, answer: impl Fn(Command) -> Answer<'a>, deliver: &mut impl Deliver<O>) {
+        let Some(batch) = self.batches.front() else { return };
+        for (next, group) in self.passed.drain(..) {
+            if let (Some(expected), Some(group)) = (batch.expected().get(next), batch.groups.get(group)) {
+                deliver.answer(&group.owner, expected.index, answer(expected.command));
+            }
+        }
+    }
+
+    /// The server is done with all up to the next `count` operations: those without a reply have what silence means.
     pub fn answer_silent(&mut self, count: usize, deliver: &mut impl Deliver<O>) {
+        self.settle(silence, deliver);
         for _ in 0..count {
             let Some(expected) = self.current() else { return };
-            let status = if expected.command == Command::Get { Status::NotFound } else { Status::Ok };
-            self.answer(Answer { bits: bits::SENT, ..Answer::new(status) }, deliver);
+            self.answer(silence(expected.command), deliver);
             self.pop(deliver);
         }
     }
@@ -97,6 +130,16 @@ impl<O> Flight<O> {
         error: &Error,
         deliver: &mut impl Deliver<O>,
     ) {
+        if let Some(batch) = self.batches.front() {
+            for (next, group) in &self.passed {
+                let (Some(expected), Some(group)) = (batch.expected().get(*next), batch.groups.get(*group)) else {
+                    continue;
+                };
+                if is_own(&group.owner) {
+                    deliver.answer(&group.owner, expected.index, Answer::failed(error));
+                }
+            }
+        }
         let mut cursor = (self.next, self.group);
         for batch in &mut self.batches {
             let (mut next, group) = std::mem::take(&mut cursor);
@@ -141,4 +184,10 @@ impl<O> Flight<O> {
             }
         }
     }
+}
+
+/// What it means that a quiet operation, or a key of a `get`, has no reply: a miss of a read, the success of a write.
+fn silence(command: Command) -> Answer<'static> {
+    let status = if command == Command::Get { Status::NotFound } else { Status::Ok };
+    Answer { bits: bits::SENT, ..Answer::new(status) }
 }

@@ -143,6 +143,7 @@ impl<O> Reader<O> {
     /// Answers all that is in flight with a failure and forgets what was received.
     pub fn fail(&mut self, error: &Error, deliver: &mut impl Deliver<O>) {
         self.body = None;
+        self.flight.settle(|_| Answer::failed(error), deliver);
         let mut answered = std::mem::take(&mut self.awaiting_end);
         while !self.flight.is_empty() {
             if !std::mem::take(&mut answered) {
@@ -172,7 +173,7 @@ impl<O> Reader<O> {
             deliver.hit(owner, expected.index, hit.flags, hit.cas, hit.value);
             taken += hit.len;
             if expected.last {
-                self.awaiting_end = !bytes[taken..].starts_with(END);
+                self.awaiting_end = self.flight.has_passed() || !bytes[taken..].starts_with(END);
                 if !self.awaiting_end {
                     (taken, done) = (taken + END.len(), done + 1);
                 }
@@ -207,7 +208,7 @@ impl<O> Reader<O> {
         }
         let whole = head.len + head.body + head.tail;
         if self.buffer.len() >= whole {
-            self.flight.answer_silent(silent, deliver);
+            self.flight.pass(&expected, silent, deliver);
             let value = &self.buffer.bytes()[head.len..head.len + head.body];
             check_line_end(&self.buffer.bytes()[head.len + head.body..whole])?;
             let answer = answer_of(&head);
@@ -228,7 +229,7 @@ impl<O> Reader<O> {
         if whole <= CAPACITY {
             return Ok(false);
         }
-        self.flight.answer_silent(silent, deliver);
+        self.flight.pass(&expected, silent, deliver);
         let room = room_of(&self.flight, head.flags, head.body, deliver);
         let (mut body, len) = (Body::new(&head, answer_of(&head), room), head.len);
         self.buffer.consume(len);
@@ -273,6 +274,7 @@ impl<O> Reader<O> {
     /// END: the keys of this `get` that had no VALUE are misses.
     fn end_get(&mut self, deliver: &mut impl Deliver<O>) {
         if std::mem::take(&mut self.awaiting_end) {
+            self.flight.answer_silent(0, deliver);
             return self.flight.pop(deliver);
         }
         let left = self.flight.ahead().iter().position(|expected| expected.last).map_or(0, |at| at + 1);
@@ -284,16 +286,18 @@ impl<O> Reader<O> {
     fn fail_get(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
         let Some(head) = text::decode(Command::Get, self.buffer.bytes())? else { return Ok(false) };
         let answered = std::mem::take(&mut self.awaiting_end);
+        let answer = || Answer { detail: head.detail, ..answer_of(&head) };
+        self.flight.settle(|_| answer(), deliver);
         while let Some(expected) = self.flight.current() {
             if !(answered && expected.last) {
-                self.flight.answer(Answer { detail: head.detail, ..answer_of(&head) }, deliver);
+                self.flight.answer(answer(), deliver);
             }
             self.flight.pop(deliver);
             if expected.last {
                 break;
             }
         }
-        let reason = head.close.then(|| closed(&Answer { detail: head.detail, ..answer_of(&head) }));
+        let reason = head.close.then(|| closed(&answer()));
         let len = head.len;
         self.buffer.consume(len);
         reason.map_or(Ok(true), Err)

@@ -45,6 +45,7 @@ impl<'a> Turn<'a> {
     }
 
     fn wait_to_send(&mut self, socket: &Socket) -> Result<(), Stop> {
+        self.at_once = false;
         let left = self.limit.deadline.left();
         if left.is_zero() {
             return Err(Stop::Timeout { torn: true });

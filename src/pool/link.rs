@@ -60,6 +60,8 @@ pub(super) struct Link {
     pub doomed: Option<Broken>,
     /// Smoothed minimum of the round trip, in nanoseconds.
     pub round_trip: u64,
+    /// When it was opened: a call that began before has waited for that.
+    pub opened_at: u64,
     pub last_used: u64,
     /// When a batch was last sent while none was in flight.
     pub sent_at: u64,
@@ -136,6 +138,7 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         opaque: 0,
         doomed: None,
         round_trip,
+        opened_at: now,
         last_used: now,
         sent_at: now,
         gone: 0,

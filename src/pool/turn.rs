@@ -141,7 +141,7 @@ impl<'a> Turn<'a> {
     fn alone(&mut self, mut state: Guard<'a>) {
         let Some(link) = state.link.as_mut() else { return };
         self.role = link.role.take();
-        self.at_once = true;
+        self.at_once = link.opened_at < self.limit.begun;
         link.writing = true;
         self.go_on_alone(state);
     }
@@ -155,7 +155,15 @@ impl<'a> Turn<'a> {
         if self.opaque % MEASURE_EACH == 0 {
             self.hands.sent_at = Some(clock::now());
         }
-        let led = self.send_all_own(batch).and_then(|()| self.release_writer()).and_then(|()| self.lead());
+        let sent = self.send_all_own(batch);
+        if let Err(Stop::Timeout { torn: false }) = &sent {
+            // Between two batches: the connection may be kept, and others must be able to write.
+            if let Some(link) = self.line.lock().link_of(self.generation) {
+                link.writing = false;
+            }
+            self.line.wake_writer();
+        }
+        let led = sent.and_then(|()| self.release_writer()).and_then(|()| self.lead());
         if let Err(stop) = led {
             self.stop(stop);
         }

@@ -1,7 +1,7 @@
 //! The binary protocol: 24 bytes of header, then extras, key and value. Every reply brings its request's opaque and
 //! opcode back, errors of quiet requests too.
 
-use super::{error_line, exptime, line, unsupported, Decoded, Head, Violation, What, MAX_KEY};
+use super::{error_line, exptime, has_payload, line, unsupported, Decoded, Head, Violation, What, MAX_KEY};
 use crate::error::{Result, Status};
 use crate::operation::{Command, Operation};
 
@@ -143,6 +143,9 @@ pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
         if extras_len != 4 {
             return Err(Violation::quoting("a hit without flags", &bytes[..HEADER]));
         }
+        if key_len != 0 {
+            return Err(Violation::quoting("a hit with a key that was not asked for", head.key));
+        }
         head.flags = u32_at(bytes, HEADER);
     }
     Ok(Some(head))
@@ -167,10 +170,13 @@ fn status_of(command: Command, code: u16) -> Status {
         code::NOT_FOUND if command == Command::Replace => Status::NotStored,
         code::NOT_FOUND => Status::NotFound,
         code::EXISTS if command == Command::Add => Status::NotStored,
+        // What cannot be said of the command is a failure, and no refusal or miss.
+        code::EXISTS if command == Command::Get => Status::Protocol,
         code::EXISTS => Status::Exists,
         code::TOO_LARGE => Status::TooLarge,
         code::INVALID | code::NOT_NUMERIC => Status::ClientError,
-        code::NOT_STORED => Status::NotStored,
+        code::NOT_STORED if has_payload(command) => Status::NotStored,
+        code::NOT_STORED => Status::Protocol,
         code::AUTH_ERROR | code::AUTH_CONTINUE => Status::Auth,
         code::UNKNOWN_COMMAND => Status::UnknownCommand,
         _ => Status::ServerError,

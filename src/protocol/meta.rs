@@ -94,7 +94,9 @@ pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
     let code = words.next().unwrap_or_default();
     let payload = has_payload(command);
     let status = match code {
-        b"HD" | b"VA" => Status::Ok,
+        // A read always asks for the value, a write never does.
+        b"VA" if command == Command::Get => Status::Ok,
+        b"HD" if command != Command::Get => Status::Ok,
         b"EN" if command == Command::Get => Status::NotFound,
         b"NF" if command != Command::Get => Status::NotFound,
         b"NS" if payload => Status::NotStored,
@@ -169,7 +171,16 @@ mod tests {
         for (command, text, status) in cases {
             assert_eq!(decode(command, text.as_bytes()).unwrap().unwrap().status, status, "{text}");
         }
-        for bad in ["VA x\r\n", "VA\r\n", "EN O99999999999\r\n", "VALUE k 0 1\r\n", "NS\r\n", "\r\n", "VA 1 fx\r\n"] {
+        for bad in [
+            "VA x\r\n",
+            "VA\r\n",
+            "EN O99999999999\r\n",
+            "VALUE k 0 1\r\n",
+            "NS\r\n",
+            "\r\n",
+            "VA 1 fx\r\n",
+            "HD O7\r\n",
+        ] {
             assert!(decode(Command::Get, bad.as_bytes()).is_err(), "{bad}");
         }
     }

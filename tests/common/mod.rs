@@ -1,5 +1,11 @@
 //! Real memcached servers for tests: each on a port or socket of its own, ended with its handle.
 
+// No test program uses all of it.
+#![allow(dead_code)]
+
+pub mod oracle;
+pub mod scripted;
+
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -47,7 +53,6 @@ impl Memcached {
     }
 
     /// The process, to send signals to.
-    #[allow(dead_code)]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }
