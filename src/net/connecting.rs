@@ -153,7 +153,7 @@ impl Connecting {
             }
             // The backlog is full; connect() on a Unix socket cannot be waited for.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.last = Some(refused(&to, &error));
+                self.last = Some(timed_out(&to));
                 self.pause = Some(Deadline::after(BACKLOG_PAUSE));
                 return Ok(());
             }

@@ -61,7 +61,7 @@ fn decode_plain(command: Command, bytes: &[u8]) -> Option<Head<'_>> {
     let (code, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut head = Head::new(0, What::Answer, Status::Ok);
     match code {
-        b"HD" => {}
+        b"HD" if command != Command::Get => {}
         b"NF" if command == Command::Delete => head.status = Status::NotFound,
         b"VA" if command == Command::Get => {
             let (body, after) = leading_number(rest.strip_prefix(b" ")?)?;
