@@ -8,6 +8,7 @@ use common::oracle::{client, scale, value, Sleeper, Watchdog, PROTOCOLS};
 use common::Memcached;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 const GRACE: Duration = Duration::from_millis(50);
@@ -400,7 +401,15 @@ fn a_server_with_too_many_connections_says_so() {
     for _ in 0..40 {
         fillers.push(std::net::TcpStream::connect(server.address()).unwrap());
     }
-    std::thread::sleep(Duration::from_millis(100));
+    // It takes them in one by one; it is full once it turns a newcomer away.
+    let turned_away = || {
+        let mut words = String::new();
+        let newcomer = std::net::TcpStream::connect(server.address()).unwrap();
+        newcomer.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let _ = { newcomer }.read_to_string(&mut words);
+        words.contains("Too many")
+    };
+    assert!((0..100).any(|_| turned_away()));
     for protocol in PROTOCOLS {
         let client = client(server.address(), &[("protocol", protocol), ("timeout_ms", "500")]);
         let error = client.get(b"k").map(|item| item.is_some()).unwrap_err();

@@ -454,9 +454,16 @@ fn no_more_than_max_waiting_are_taken() {
 fn one_thread_at_a_time_fetches() {
     everywhere_stopped(|queue, client, server, what| {
         submit(queue, client, [(1, Operation::get(b"k"))]);
+        let begun = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(|| assert_eq!(fetch_all(queue).len(), 1, "{what}"));
-            std::thread::sleep(Duration::from_millis(30));
+            scope.spawn(|| {
+                begun.store(true, Ordering::Release);
+                assert_eq!(fetch_all(queue).len(), 1, "{what}");
+            });
+            while !begun.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(200));
             assert_eq!(queue.fetch(&mut Vec::new(), 1, 0).unwrap_err().status(), Status::Busy, "{what}");
             signal(server, "-CONT");
         });
