@@ -509,8 +509,7 @@ bmemc_status bmemc_execute(const bmemc_client *client,
 // ================================================================================================
 
 // Drops every connection; the next call opens new ones. Operations under way may fail with
-// BMEMC_E_CONNECTION.
-// BMEMC_E_UNSUPPORTED now.
+// BMEMC_E_CONNECTION. Connections of queues are kept.
 bmemc_status bmemc_disconnect_all(const bmemc_client *client, bmemc_error *error);
 
 // Adds a server to a client in use; parameters as bmemc_options_add_server(). Keys move to it as

@@ -153,9 +153,12 @@ impl Line {
         result
     }
 
-    /// Gives up the connection; whoever waits on it gets `why`.
+    /// Gives up the connection; whoever waits on it gets `why`. One that is being opened is let be.
     pub fn disconnect(&self, why: &Error) {
         let mut state = self.lock();
+        // Who waits for another to connect looks again, as the client may be closed.
+        self.connect_word.fetch_add(1, Ordering::Release);
+        futex::wake(&self.connect_word, i32::MAX);
         let Some(link) = state.link.as_mut() else { return };
         let broken = Broken { status: why.status(), message: why.message().to_string() };
         let role = link.role.take();
@@ -171,6 +174,7 @@ impl Line {
         let mut hands = Hands::new(&mut nobody);
         link.fail(&mut role, &broken, None, &mut hands);
         self.wake_finished(&mut hands);
+        self.wake_writer();
     }
 
     /// Says that a caller is about to sleep for batch `sequence`.
@@ -269,9 +273,10 @@ fn index(sequence: u64) -> usize {
     (sequence % WORDS as u64) as usize
 }
 
-/// Whether a link that nobody uses must not be used again.
+/// Whether a link that nobody uses must not be used again. (Doomed: the last answer came before its reader saw that.)
 fn is_stale(link: &Link, shared: &Shared, now: u64) -> bool {
-    link.is_free() && shared.is_stale(&link.socket, now.saturating_sub(link.last_used))
+    let idle = now.saturating_sub(link.last_used);
+    link.is_free() && (link.doomed.is_some() || shared.is_stale(&link.socket, idle))
 }
 
 impl Link {
