@@ -573,7 +573,7 @@ void bmemc_queue_free(bmemc_queue *queue);
 
 // A descriptor that is readable when bmemc_queue_fetch() has something to do. Poll it, level- or
 // edge-triggered; one fetch for each wake-up is enough. Do not read it or close it: it is the
-// queue's. -1 for NULL.
+// queue's. -1 for NULL, and in the child of a fork().
 int bmemc_queue_fd(const bmemc_queue *queue);
 
 // Submits operations, without blocking: keys and values are copied before it returns, and sent at

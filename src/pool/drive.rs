@@ -320,7 +320,7 @@ impl<'a> Turn<'a> {
             return;
         };
         let broken = link.doomed.take().unwrap_or(broken);
-        let Some(mut link) = state.link.take() else { return };
+        let Some(mut link) = self.line.take_link(&mut state) else { return };
         drop(state);
         link.socket.shutdown();
         link.fail(&mut role, &broken, Some(self.shared), &mut self.hands);

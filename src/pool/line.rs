@@ -7,8 +7,10 @@ use super::turn::Turn;
 use super::{Limit, Shared};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
+use crate::net::fork::Inheritable;
 use crate::net::{clock, futex, Deadline};
 use crate::operation::{Answer, Operation, Sink};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +30,8 @@ pub(super) struct Line {
     reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
+    /// The descriptor of the link.
+    descriptor: Inheritable,
 }
 
 /// What the lock guards.
@@ -66,6 +70,7 @@ impl Line {
             writers: AtomicU32::new(0),
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
+            descriptor: Inheritable::new(),
         }
     }
 
@@ -96,7 +101,7 @@ impl Line {
                 if !is_stale(link, shared, limit.begun) {
                     return Ok(state);
                 }
-                state.link = None;
+                drop(self.take_link(&mut state));
             }
             // An attempt that began before this call and fails speaks for this call too.
             if let (Some((failed, error)), Some(seen)) = (&state.failure, attempt_seen) {
@@ -139,6 +144,7 @@ impl Line {
         let result = opened.and_then(|link| shared.check_open().map(|()| link));
         let result = match result {
             Ok(link) => {
+                self.descriptor.set(link.socket.as_fd());
                 state.link = Some(Box::new(link));
                 Ok(state)
             }
@@ -151,6 +157,17 @@ impl Line {
         };
         futex::wake(&self.connect_word, i32::MAX);
         result
+    }
+
+    /// Takes the link out; it is closed once nobody uses its socket any more.
+    pub fn take_link(&self, state: &mut State) -> Option<Box<Link>> {
+        self.descriptor.clear();
+        state.link.take()
+    }
+
+    /// In the child of a fork: closes its copy of the parent's descriptor.
+    pub fn close_copy(&self) {
+        self.descriptor.close_copy();
     }
 
     /// Gives up the connection; whoever waits on it gets `why`. One that is being opened is let be.
@@ -168,7 +185,7 @@ impl Line {
             link.doomed.get_or_insert(broken);
             return;
         };
-        let Some(mut link) = state.link.take() else { return };
+        let Some(mut link) = self.take_link(&mut state) else { return };
         drop(state);
         let mut nobody = Nobody;
         let mut hands = Hands::new(&mut nobody);
