@@ -509,8 +509,7 @@ bmemc_status bmemc_execute(const bmemc_client *client,
 // ================================================================================================
 
 // Drops every connection; the next call opens new ones. Operations under way may fail with
-// BMEMC_E_CONNECTION.
-// BMEMC_E_UNSUPPORTED now.
+// BMEMC_E_CONNECTION. Connections of queues are kept.
 bmemc_status bmemc_disconnect_all(const bmemc_client *client, bmemc_error *error);
 
 // Adds a server to a client in use; parameters as bmemc_options_add_server(). Keys move to it as
@@ -574,7 +573,7 @@ void bmemc_queue_free(bmemc_queue *queue);
 
 // A descriptor that is readable when bmemc_queue_fetch() has something to do. Poll it, level- or
 // edge-triggered; one fetch for each wake-up is enough. Do not read it or close it: it is the
-// queue's. -1 for NULL.
+// queue's. -1 for NULL, and in the child of a fork().
 int bmemc_queue_fd(const bmemc_queue *queue);
 
 // Submits operations, without blocking: keys and values are copied before it returns, and sent at

@@ -123,7 +123,7 @@ fn nothing_asked_nothing_answered() {
         assert_eq!(queue.fetch(&mut Vec::new(), 10, timeout_ms).unwrap(), 0);
     }
     assert_eq!(submit(&queue, &client, []), 0);
-    assert!(!queue.cancel(1));
+    assert!(!queue.cancel(1).unwrap());
     submit(&queue, &client, [(1, Operation::get(b"k"))]);
     assert_eq!(queue.fetch(&mut Vec::new(), 0, -1).unwrap(), 0, "no room");
     assert_eq!(fetch_all(&queue).len(), 1);
@@ -300,7 +300,8 @@ fn cancelled_operations_are_answered_at_once_and_their_replies_dropped() {
     everywhere_stopped(|queue, client, server, what| {
         let operations = [(5, Operation::get(b"k")), (6, Operation::get(b"other")), (5, Operation::get(b"missing"))];
         submit(queue, client, operations);
-        assert!(queue.cancel(5) && !queue.cancel(5) && !queue.cancel(4), "{what}");
+        let cancel = |tag| queue.cancel(tag).unwrap();
+        assert!(cancel(5) && !cancel(5) && !cancel(4), "{what}");
         let mut answers = Vec::new();
         assert_eq!(queue.fetch(&mut answers, 9, 0).unwrap(), 2, "{what}");
         assert!(answers.iter().all(|answer| (answer.tag, answer.status) == (5, Status::Cancelled)), "{what}");
@@ -321,7 +322,7 @@ fn a_wait_ends_with_a_cancel_of_another_thread() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 std::thread::sleep(Duration::from_millis(30));
-                assert!(queue.cancel(1), "{what}");
+                assert!(queue.cancel(1).unwrap(), "{what}");
             });
             let mut answers = Vec::new();
             assert_eq!(queue.fetch(&mut answers, 9, -1).unwrap(), 1, "{what}");
@@ -596,7 +597,7 @@ fn a_host_is_woken_for_all_that_ends_an_operation() {
             let took = begun.elapsed();
             assert!(took >= Duration::from_millis(49) && took < Duration::from_millis(50) + LATE, "{what}: {took:?}");
             submit(queue, client, [(2, Operation::get(b"k"))]);
-            queue.cancel(2);
+            queue.cancel(2).unwrap();
             assert_eq!(wait_for_answer(queue, edge).status, Status::Cancelled, "{what}");
             submit(queue, client, [(3, Operation::get(b"k"))]);
             client.close();

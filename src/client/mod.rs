@@ -13,11 +13,12 @@ pub use crate::protocol::ProtocolChoice;
 
 use crate::answers::{Answers, Item};
 use crate::error::{Error, Result, Status};
+use crate::net::fork::PerProcess;
 use crate::operation::{Operation, Sink};
 use crate::pool::{Limit, Pool, Settings};
 use queue::Kick;
 use sinks::{One, Picked, Place};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
 /// they are first needed. A clone is another handle of the same client.
@@ -31,19 +32,23 @@ struct Core {
     options: Options,
     pool: Pool,
     /// Queues that have connections of their own for this client, to be told when it is closed.
-    watchers: Mutex<Vec<Weak<Kick>>>,
+    watchers: PerProcess<Mutex<Vec<Weak<Kick>>>>,
 }
 
 impl Core {
+    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Kick>>> {
+        self.watchers.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn watch(&self, kick: &Arc<Kick>) {
-        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = self.watchers();
         watchers.retain(|watcher| watcher.strong_count() > 0);
         watchers.push(Arc::downgrade(kick));
     }
 
     fn close(&self) {
         self.pool.close();
-        let watchers = std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
+        let watchers = std::mem::take(&mut *self.watchers());
         watchers.iter().filter_map(Weak::upgrade).for_each(|kick| kick.client_closed());
     }
 }
@@ -58,7 +63,7 @@ impl Client {
             return Err(Error::new(Status::Unsupported, "not supported yet: more than one server"));
         }
         let pool = Pool::new(options.servers[0].address.clone(), settings(&options));
-        Ok(Client { core: Arc::new(Core { options, pool, watchers: Mutex::default() }) })
+        Ok(Client { core: Arc::new(Core { options, pool, watchers: PerProcess::new() }) })
     }
 
     /// The options that it was made with.

@@ -62,10 +62,11 @@ pub extern "C" fn bmemc_queue_free(queue: Option<Box<bmemc_queue>>) {
 
 /// A descriptor that is readable when bmemc_queue_fetch() has something to do. Poll it, level- or
 /// edge-triggered; one fetch for each wake-up is enough. Do not read it or close it: it is the
-/// queue's. -1 for NULL.
+/// queue's. -1 for NULL, and in the child of a fork().
 #[no_mangle]
 pub extern "C" fn bmemc_queue_fd(queue: Option<&bmemc_queue>) -> c_int {
-    quietly(-1, || queue.map_or(-1, |queue| queue.queue.fd().as_raw_fd()))
+    let queue = queue.map(|queue| &queue.queue).filter(|queue| queue.is_of_this_process());
+    quietly(-1, || queue.map_or(-1, |queue| queue.fd().as_raw_fd()))
 }
 
 /// Submits operations, without blocking: keys and values are copied before it returns, and sent at
@@ -158,7 +159,7 @@ pub extern "C" fn bmemc_queue_cancel(
     tag: u64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || match handle(queue, "queue")?.queue.cancel(tag) {
+    guard(error, || match handle(queue, "queue")?.queue.cancel(tag)? {
         true => Ok(Status::Ok),
         false => Ok(Status::NotFound),
     })

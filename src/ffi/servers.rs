@@ -11,16 +11,15 @@ use crate::operation::{Answer, Sink, Value};
 use std::mem::MaybeUninit;
 
 /// Drops every connection; the next call opens new ones. Operations under way may fail with
-/// BMEMC_E_CONNECTION.
-/// BMEMC_E_UNSUPPORTED now.
+/// BMEMC_E_CONNECTION. Connections of queues are kept.
 #[no_mangle]
 pub extern "C" fn bmemc_disconnect_all(
     client: Option<&bmemc_client>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        handle(client, "client")?;
-        Err(not_yet("bmemc_disconnect_all"))
+        handle(client, "client")?.client.disconnect_all();
+        Ok(Status::Ok)
     })
 }
 

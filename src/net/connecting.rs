@@ -90,9 +90,9 @@ impl Connecting {
         until.or(self.pause).map_or(self.deadline, |until| until.earlier(self.deadline))
     }
 
-    /// Blocks until it may go on.
-    pub fn wait(&self) -> io::Result<()> {
-        let left = self.due().left();
+    /// Blocks until it may go on, or for `most`.
+    pub fn wait(&self, most: Duration) -> io::Result<()> {
+        let left = self.due().left().min(most);
         match (&self.attempt, &self.lookup) {
             (Some(attempt), _) => sys::poll(&attempt.fd, Ready { read: false, write: true }, left).map(drop),
             (None, Some(lookup)) => {

@@ -14,6 +14,7 @@ pub(crate) mod sys;
 pub use address::{Address, DEFAULT_PORT};
 pub use connecting::Connecting;
 pub use deadline::Deadline;
+pub(crate) use socket::LOOK;
 pub use socket::{Ready, Socket, SocketSettings, Wait};
 pub use sys::signal;
-pub(crate) use sys::{clock, futex};
+pub(crate) use sys::{clock, fork, futex};

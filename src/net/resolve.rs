@@ -2,8 +2,8 @@
 //! short-lived thread; callers of one name share a lookup, and few run at once. Literal addresses never come here.
 
 use super::poller::Waker;
+use super::sys::fork::PerProcess;
 use crate::error::{bits, Error, Result, Status};
-use once_cell::sync::Lazy;
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,11 @@ struct State {
 /// Lookups by name and port.
 type Lookups = HashMap<(String, u16), Arc<Shared>>;
 
-static UNDER_WAY: Lazy<Mutex<Lookups>> = Lazy::new(Mutex::default);
+static UNDER_WAY: PerProcess<Mutex<Lookups>> = PerProcess::new();
+
+fn under_way() -> MutexGuard<'static, Lookups> {
+    lock(UNDER_WAY.get(|_| Mutex::default()))
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,7 +79,7 @@ fn failed(name: &str, why: &str) -> Error {
 }
 
 fn join_or_start(name: &str, port: u16) -> std::result::Result<Arc<Shared>, String> {
-    let mut under_way = lock(&UNDER_WAY);
+    let mut under_way = under_way();
     let key = (name.to_string(), port);
     if let Some(shared) = under_way.get(&key) {
         return Ok(shared.clone());
@@ -101,7 +105,7 @@ fn join_or_start(name: &str, port: u16) -> std::result::Result<Arc<Shared>, Stri
 
 fn finish(shared: &Shared, key: &(String, u16), found: Found) {
     // Nobody joins it from here on, so every waker is told.
-    lock(&UNDER_WAY).remove(key);
+    under_way().remove(key);
     let mut state = lock(&shared.state);
     state.found = Some(found);
     let wakers = std::mem::take(&mut state.wakers);

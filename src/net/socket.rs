@@ -10,6 +10,9 @@ use std::time::Duration;
 
 pub use sys::{Ready, Wait};
 
+/// How often who waits for a connection looks whether it is still wanted.
+pub const LOOK: Duration = Duration::from_millis(20);
+
 /// A connected stream socket, closed when dropped.
 #[derive(Debug)]
 pub struct Socket {
@@ -25,15 +28,22 @@ pub struct SocketSettings {
 }
 
 impl Socket {
-    /// Connects, trying every address that a name has, until `deadline`.
-    pub fn connect(address: &Address, settings: &SocketSettings, deadline: Deadline) -> Result<Socket> {
+    /// Connects, trying every address that a name has, until `deadline`, or until `go_on`, which is asked now and then,
+    /// fails.
+    pub fn connect(
+        address: &Address,
+        settings: &SocketSettings,
+        deadline: Deadline,
+        go_on: impl Fn() -> Result<()>,
+    ) -> Result<Socket> {
         let mut connecting = Connecting::begin(address, settings, deadline, None)?;
         loop {
             if let Some(socket) = connecting.advance()? {
                 return Ok(socket);
             }
+            go_on()?;
             let failed = |error| Error::os(Status::Connection, format!("connecting to {address}"), &error);
-            connecting.wait().map_err(|error| failed(error).with_bits(bits::NOT_SENT))?;
+            connecting.wait(LOOK).map_err(|error| failed(error).with_bits(bits::NOT_SENT))?;
         }
     }
 

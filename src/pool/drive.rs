@@ -264,6 +264,11 @@ impl<'a> Turn<'a> {
 
     /// Ends a turn that cannot go on.
     pub(super) fn stop(&mut self, stop: Stop) {
+        // Whatever it looks like to those who wait, the reason is that.
+        if let Err(error) = self.shared.check_open() {
+            let message = error.message().to_string();
+            return self.break_link(Broken { status: error.status(), message });
+        }
         match stop {
             Stop::Timeout { torn } => self.time_out(torn),
             Stop::Broken(broken) => self.break_link(broken),
@@ -308,14 +313,14 @@ impl<'a> Turn<'a> {
         let error = Error::new(broken.status, format!("{}: {}", self.shared.address, broken.message));
         self.failure.get_or_insert(error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME));
         let mut state = self.line.lock();
-        let Some(link) = state.link_of(self.generation) else { return };
+        let Some(link) = state.link_of(self.generation) else { return self.line.wake_writer() };
         let Some(mut role) = self.role.take().or_else(|| link.role.take()) else {
             link.doomed.get_or_insert(broken);
             link.socket.shutdown();
             return;
         };
         let broken = link.doomed.take().unwrap_or(broken);
-        let Some(mut link) = state.link.take() else { return };
+        let Some(mut link) = self.line.take_link(&mut state) else { return };
         drop(state);
         link.socket.shutdown();
         link.fail(&mut role, &broken, Some(self.shared), &mut self.hands);

@@ -7,8 +7,10 @@ use super::turn::Turn;
 use super::{Limit, Shared};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
+use crate::net::fork::Inheritable;
 use crate::net::{clock, futex, Deadline};
 use crate::operation::{Answer, Operation, Sink};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +30,8 @@ pub(super) struct Line {
     reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
+    /// The descriptor of the link.
+    descriptor: Inheritable,
 }
 
 /// What the lock guards.
@@ -66,6 +70,7 @@ impl Line {
             writers: AtomicU32::new(0),
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
+            descriptor: Inheritable::new(),
         }
     }
 
@@ -96,7 +101,7 @@ impl Line {
                 if !is_stale(link, shared, limit.begun) {
                     return Ok(state);
                 }
-                state.link = None;
+                drop(self.take_link(&mut state));
             }
             // An attempt that began before this call and fails speaks for this call too.
             if let (Some((failed, error)), Some(seen)) = (&state.failure, attempt_seen) {
@@ -139,6 +144,7 @@ impl Line {
         let result = opened.and_then(|link| shared.check_open().map(|()| link));
         let result = match result {
             Ok(link) => {
+                self.descriptor.set(link.socket.as_fd());
                 state.link = Some(Box::new(link));
                 Ok(state)
             }
@@ -153,9 +159,23 @@ impl Line {
         result
     }
 
-    /// Gives up the connection; whoever waits on it gets `why`.
+    /// Takes the link out; it is closed once nobody uses its socket any more.
+    pub fn take_link(&self, state: &mut State) -> Option<Box<Link>> {
+        self.descriptor.clear();
+        state.link.take()
+    }
+
+    /// In the child of a fork: closes its copy of the parent's descriptor.
+    pub fn close_copy(&self) {
+        self.descriptor.close_copy();
+    }
+
+    /// Gives up the connection; whoever waits on it gets `why`. One that is being opened is let be.
     pub fn disconnect(&self, why: &Error) {
         let mut state = self.lock();
+        // Who waits for another to connect looks again, as the client may be closed.
+        self.connect_word.fetch_add(1, Ordering::Release);
+        futex::wake(&self.connect_word, i32::MAX);
         let Some(link) = state.link.as_mut() else { return };
         let broken = Broken { status: why.status(), message: why.message().to_string() };
         let role = link.role.take();
@@ -165,12 +185,13 @@ impl Line {
             link.doomed.get_or_insert(broken);
             return;
         };
-        let Some(mut link) = state.link.take() else { return };
+        let Some(mut link) = self.take_link(&mut state) else { return };
         drop(state);
         let mut nobody = Nobody;
         let mut hands = Hands::new(&mut nobody);
         link.fail(&mut role, &broken, None, &mut hands);
         self.wake_finished(&mut hands);
+        self.wake_writer();
     }
 
     /// Says that a caller is about to sleep for batch `sequence`.
@@ -269,9 +290,10 @@ fn index(sequence: u64) -> usize {
     (sequence % WORDS as u64) as usize
 }
 
-/// Whether a link that nobody uses must not be used again.
+/// Whether a link that nobody uses must not be used again. (Doomed: the last answer came before its reader saw that.)
 fn is_stale(link: &Link, shared: &Shared, now: u64) -> bool {
-    link.is_free() && shared.is_stale(&link.socket, now.saturating_sub(link.last_used))
+    let idle = now.saturating_sub(link.last_used);
+    link.is_free() && (link.doomed.is_some() || shared.is_stale(&link.socket, idle))
 }
 
 impl Link {

@@ -5,7 +5,7 @@ use super::call::Call;
 use super::Shared;
 use crate::connection::{self, Batch, Broken, Handshake, Outcome, Reader};
 use crate::error::{Error, Result, Status};
-use crate::net::{clock, Deadline, Ready, Socket, Wait};
+use crate::net::{clock, Deadline, Ready, Socket, Wait, LOOK};
 use crate::protocol::Dialect;
 use std::collections::VecDeque;
 use std::io;
@@ -149,11 +149,11 @@ fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect, u64)
     let settings = shared.socket_settings();
     loop {
         let begun = clock::now();
-        let socket = Socket::connect(&shared.address, &settings, deadline)?;
+        let socket = Socket::connect(&shared.address, &settings, deadline, || shared.check_open())?;
         // The kernel's handshake is a round trip; the first measured one replaces it.
         let round_trip = clock::now() - begun;
         let mut handshake = shared.handshake();
-        let outcome = greet(&socket, &mut handshake, deadline)?;
+        let outcome = greet(&socket, &mut handshake, shared, deadline)?;
         shared.learn(outcome.dialect);
         if !outcome.reconnect {
             return Ok((socket, outcome.dialect, round_trip));
@@ -162,14 +162,15 @@ fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect, u64)
 }
 
 /// Goes through a handshake within `deadline`.
-fn greet(socket: &Socket, handshake: &mut Handshake, deadline: Deadline) -> Result<Outcome> {
+fn greet(socket: &Socket, handshake: &mut Handshake, shared: &Shared, deadline: Deadline) -> Result<Outcome> {
     loop {
         if let Some(outcome) = handshake.outcome() {
             return Ok(outcome);
         }
         let request = handshake.take_request();
-        match say(socket, &request).and_then(|()| hear(socket, deadline)) {
+        match say(socket, &request).and_then(|()| hear(socket, shared, deadline)) {
             Ok(bytes) => handshake.receive(&bytes)?,
+            Err(error) if error.status() == Status::Closed => return Err(error),
             Err(error) => handshake.fail(error)?,
         }
     }
@@ -187,14 +188,15 @@ fn say(socket: &Socket, request: &[u8]) -> Result<()> {
 }
 
 /// Some bytes of the server's, within `deadline`.
-fn hear(socket: &Socket, deadline: Deadline) -> Result<Vec<u8>> {
+fn hear(socket: &Socket, shared: &Shared, deadline: Deadline) -> Result<Vec<u8>> {
     let mut chunk = [0; 512];
     loop {
         let left = deadline.left();
         if left.is_zero() {
             return Err(Error::new(Status::Timeout, "no answer in time"));
         }
-        if !socket.poll(Ready { read: true, write: false }, left).map_err(lost)?.read {
+        shared.check_open()?;
+        if !socket.poll(Ready { read: true, write: false }, left.min(LOOK)).map_err(lost)?.read {
             continue;
         }
         match socket.receive(&mut chunk, &mut [], Wait::No) {

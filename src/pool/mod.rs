@@ -12,6 +12,7 @@ mod turn;
 
 use crate::connection::Handshake;
 use crate::error::{bits, Error, Result, Status};
+use crate::net::fork::PerProcess;
 use crate::net::{clock, Address, Deadline, Socket, SocketSettings};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::{Dialect, ProtocolChoice};
@@ -119,6 +120,11 @@ impl Limit {
 /// One server and its connections.
 pub(crate) struct Pool {
     shared: Shared,
+    home: PerProcess<Home>,
+}
+
+/// What a fork leaves in an unknown state, and each process therefore has for itself.
+struct Home {
     lines: Box<[CachePadded<Line>]>,
     waiting: AtomicUsize,
 }
@@ -126,9 +132,19 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool for the server at `address`; no connection is opened yet.
     pub fn new(address: Address, settings: Settings) -> Pool {
-        let lines = (0..settings.connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
         let shared = Shared { address, settings, closed: AtomicBool::new(false), dialect: AtomicU8::new(0) };
-        Pool { shared, lines, waiting: AtomicUsize::new(0) }
+        Pool { shared, home: PerProcess::new() }
+    }
+
+    /// The connections of this process. A child's are its own; of its parent's it closes its copies, which says nothing
+    /// to the server.
+    #[inline]
+    fn home(&self) -> &Home {
+        self.home.get(|parents| {
+            let inherited = parents.map(|home| home.lines.iter()).into_iter().flatten();
+            inherited.for_each(|line| line.close_copy());
+            Home::new(self.shared.settings.connections)
+        })
     }
 
     /// What its connections share; those of queues do too.
@@ -141,23 +157,16 @@ impl Pool {
         if operations.is_empty() {
             return;
         }
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let home = self.home();
+        let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
         let max_waiting = self.shared.settings.max_waiting as usize;
         if waiting >= max_waiting {
             let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
             fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
         } else {
-            self.choose().run(&self.shared, operations, sink, limit);
+            home.choose().run(&self.shared, operations, sink, limit);
         }
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// An idle connection where there is one; else callers stick to one each, by their thread.
-    fn choose(&self) -> &Line {
-        if let Some(line) = self.lines.iter().find(|line| line.is_idle()) {
-            return line;
-        }
-        &self.lines[thread_number() % self.lines.len()]
+        home.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Ends all connections; whoever waits gets `Closed`.
@@ -168,9 +177,31 @@ impl Pool {
 
     /// Drops all connections; the next call opens new ones.
     pub fn disconnect(&self, why: &Error) {
-        for line in &self.lines {
+        for line in &self.home().lines {
             line.disconnect(why);
         }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // A child that has not used it yet still has copies of its parent's descriptors to close.
+        self.home();
+    }
+}
+
+impl Home {
+    fn new(connections: u32) -> Home {
+        let lines = (0..connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
+        Home { lines, waiting: AtomicUsize::new(0) }
+    }
+
+    /// An idle connection where there is one; else callers stick to one each, by their thread.
+    fn choose(&self) -> &Line {
+        if let Some(line) = self.lines.iter().find(|line| line.is_idle()) {
+            return line;
+        }
+        &self.lines[thread_number() % self.lines.len()]
     }
 }
 

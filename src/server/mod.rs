@@ -28,6 +28,7 @@ mod text;
 pub use config::{Config, Protocol};
 
 use crate::error::Result;
+use crate::net::fork::OfProcess;
 use crate::net::sys::thread::spawn_without_signals;
 use clock::Clock;
 use event_loop::{EventLoop, Remote};
@@ -40,7 +41,7 @@ pub struct Server {
     address: String,
     remote: Arc<Remote>,
     clock: Arc<Clock>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<OfProcess<JoinHandle<()>>>,
 }
 
 impl Server {
@@ -52,7 +53,7 @@ impl Server {
         let (address, remote) = (bound.address(), bound.remote());
         let thread = spawn_without_signals("bmemc-server", move || bound.run());
         let thread = thread.map_err(|error| event_loop::failed("cannot start the server's thread", &error))?;
-        Ok(Server { address, remote, clock, thread: Some(thread) })
+        Ok(Server { address, remote, clock, thread: Some(OfProcess::new(thread)) })
     }
 
     /// Where it listens, as a server string for a client: `127.0.0.1:34567`, `[::1]:34567` or `/path`.
@@ -66,15 +67,16 @@ impl Server {
         self.clock.advance(time.as_secs());
     }
 
-    /// Whether it still serves; the `shutdown` command ends it too.
+    /// Whether it still serves; the `shutdown` command ends it too. Never in the child of a fork.
     pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.thread.as_ref().and_then(OfProcess::get).is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Closes every connection and waits for the thread to end. Calling it again does nothing.
+    /// Closes every connection and waits for the thread to end. Calling it again does nothing, nor does calling it in the
+    /// child of a fork: the thread and the connections are the parent's.
     pub fn stop(&mut self) {
-        self.remote.stop();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take().and_then(OfProcess::into_inner) {
+            self.remote.stop();
             // The thread's panic has been reported on stderr already, and there is nothing left to stop.
             let _ = thread.join();
         }

@@ -293,6 +293,23 @@ static void values_outlive_their_client(void) {
     bmemc_value_free(out);
 }
 
+static void connections_are_dropped_and_opened_again(void) {
+    STATUS(BMEMC_OK, bmemc_set(client, key("dropped"), text("value"), 0, 60, e));
+    for (int i = 0; i < 3; i++) {
+        STATUS(BMEMC_OK, bmemc_disconnect_all(client, e));
+        expect_value(key("dropped"), text("value"), 0);
+    }
+}
+
+static void a_closed_client_answers_closed(void) {
+    bmemc_client *brief = client_of(address, NULL, NULL);
+    STATUS(BMEMC_OK, bmemc_set(brief, key("closed"), text("value"), 0, 60, e));
+    bmemc_client_close(brief);
+    bmemc_client_close(brief);
+    REFUSED(BMEMC_E_CLOSED, "closed", bmemc_set(brief, key("closed"), text("value"), 0, 60, e));
+    bmemc_client_free(brief);
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return fprintf(stderr, "usage: basic SERVER PROTOCOL\n"), 2;
     bmemc_server *server = server_of(argv[1]);
@@ -316,6 +333,8 @@ int main(int argc, char **argv) {
     RUN(servers_are_listed);
     RUN(one_client_many_threads);
     RUN(values_outlive_their_client);
+    RUN(connections_are_dropped_and_opened_again);
+    RUN(a_closed_client_answers_closed);
     bmemc_client_free(client);
     bmemc_server_free(server);
     return finish();

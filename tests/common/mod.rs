@@ -31,6 +31,7 @@ impl Memcached {
     }
 
     /// One that listens on a Unix socket.
+    #[allow(dead_code)]
     pub fn unix(extra: &[&str]) -> Memcached {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

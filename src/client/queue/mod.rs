@@ -14,8 +14,9 @@ pub use output::Fetched;
 pub(crate) use output::Take;
 
 use super::Client;
-use crate::error::{Error, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use crate::net::clock;
+use crate::net::fork::OfProcess;
 use crate::net::poller::{Events, Interest, Poller, Timer, Waker};
 use crate::net::Deadline;
 use crate::operation::{Answer, Operation, Value};
@@ -36,7 +37,7 @@ pub struct Queue {
     poller: Poller,
     timer: Timer,
     kick: Arc<Kick>,
-    inner: Mutex<Inner>,
+    inner: OfProcess<Mutex<Inner>>,
     /// The one who fetches waits for the lock: those who submit in a loop let him have it.
     wanted: AtomicBool,
     /// Whoever fetches has this.
@@ -85,7 +86,7 @@ impl Queue {
         poller.add(&timer, state::TIMER, edges)?;
         poller.add(&waker, state::KICK, edges)?;
         let kick = Arc::new(Kick { waker: Arc::new(waker), closed: AtomicBool::new(false) });
-        let inner = Mutex::new(Inner { state: State::new(), backlog: VecDeque::new() });
+        let inner = OfProcess::new(Mutex::new(Inner { state: State::new(), backlog: VecDeque::new() }));
         let (wanted, turn) = (AtomicBool::new(false), Mutex::new(Events::with_capacity(EVENTS)));
         Ok(Queue { poller, timer, kick, inner, wanted, turn })
     }
@@ -94,6 +95,12 @@ impl Queue {
     /// wake-up is enough. It is not to be read.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
+    }
+
+    /// Whether it was made in this process, and not in one that this is the child of: there all that is done with it fails
+    /// with `Forked`, and it may be dropped.
+    pub fn is_of_this_process(&self) -> bool {
+        self.inner.get().is_some()
     }
 
     /// Submits operations, each with a tag that its answer will carry; nothing blocks, and nothing is kept of what they
@@ -114,13 +121,17 @@ impl Queue {
         client: &Client,
         operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
     ) -> (usize, Result<()>) {
-        self.change(|state, io, output| state.submit(io, &client.core, operations, output))
+        match self.inner() {
+            Ok(inner) => self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output)),
+            Err(error) => (0, Err(error.with_bits(bits::NOT_SENT))),
+        }
     }
 
     /// Cancels all operations with this tag: each is answered once, by `Cancelled` or by the answer that was there
     /// already. Answers whether there were any.
-    pub fn cancel(&self, tag: u64) -> bool {
-        self.change(|state, io, output| state.cancel(io, tag, output)) > 0
+    pub fn cancel(&self, tag: u64) -> Result<bool> {
+        let inner = self.inner()?;
+        Ok(self.change(inner, |state, io, output| state.cancel(io, tag, output)) > 0)
     }
 
     /// Appends up to `capacity` answers to `answers`, in the order in which they came, and answers with how many. It
@@ -149,6 +160,7 @@ impl Queue {
 
     /// The same, with each answer given to `take`, which must not use the queue.
     pub(crate) fn fetch_with(&self, capacity: usize, timeout_ms: i32, take: &mut dyn Take) -> Result<usize> {
+        let inner = self.inner()?;
         let mut events = match self.turn.try_lock() {
             Ok(events) => events,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -160,7 +172,7 @@ impl Queue {
             return Ok(0);
         }
         let patience = Patience::new(timeout_ms);
-        let mut guard = self.lock_to_fetch();
+        let mut guard = self.lock_to_fetch(inner);
         let (mut room, mut enough) = self.begin(&mut guard, capacity, patience, take);
         let mut more = false;
         while !enough {
@@ -172,7 +184,7 @@ impl Queue {
             let count = self.poller.wait(&mut events, wait);
             let failed = |error| Error::os(Status::Connection, "waiting for the queue's connections", &error);
             more = count.map_err(failed)? == EVENTS;
-            guard = self.lock_to_fetch();
+            guard = self.lock_to_fetch(inner);
             room = self.step(&mut guard, &events, room, take);
             enough = room < capacity || guard.state.live() == 0 || patience.is_over();
         }
@@ -206,11 +218,11 @@ impl Queue {
     }
 
     /// Changes the state while nobody fetches with it; answers that come of that are announced.
-    fn change<T>(&self, change: impl FnOnce(&mut State, &Io<'_>, &mut Output<'_>) -> T) -> T {
+    fn change<T>(&self, inner: &Mutex<Inner>, change: impl FnOnce(&mut State, &Io<'_>, &mut Output<'_>) -> T) -> T {
         if self.wanted.load(Ordering::Relaxed) {
             std::thread::yield_now();
         }
-        let mut guard = self.lock();
+        let mut guard = lock(inner);
         let Inner { state, backlog } = &mut *guard;
         let announced = !backlog.is_empty();
         let mut output = Output::waiting(backlog);
@@ -225,16 +237,21 @@ impl Queue {
         Io { poller: &self.poller, timer: &self.timer, kick: &self.kick, now: clock::now() }
     }
 
-    fn lock_to_fetch(&self) -> Guard<'_> {
+    fn lock_to_fetch<'a>(&self, inner: &'a Mutex<Inner>) -> Guard<'a> {
         self.wanted.store(true, Ordering::Relaxed);
-        let guard = self.lock();
+        let guard = lock(inner);
         self.wanted.store(false, Ordering::Relaxed);
         guard
     }
 
-    fn lock(&self) -> Guard<'_> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is behind the lock, which a child of the process must not touch.
+    fn inner(&self) -> Result<&Mutex<Inner>> {
+        self.inner.get().ok_or_else(|| Error::new(Status::Forked, "the queue was made before a fork, in the parent"))
     }
+}
+
+fn lock(inner: &Mutex<Inner>) -> Guard<'_> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Guard<'a> = MutexGuard<'a, Inner>;

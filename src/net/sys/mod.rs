@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod epoll;
+pub mod fork;
 pub mod futex;
 pub mod signal;
 pub mod socket;
