@@ -104,6 +104,9 @@ static inline bmemc_client *client_of(const char *server, const char *name, cons
     bmemc_client *client = NULL;
     bmemc_options *options = bmemc_options_new();
     if (*protocol) STATUS(BMEMC_OK, bmemc_options_set(options, text("protocol"), text(protocol), e));
+    // A busy machine, or valgrind, is not what is tested.
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("timeout_ms"), text("30000"), e));
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("connect_timeout_ms"), text("30000"), e));
     if (name) STATUS(BMEMC_OK, bmemc_options_set(options, text(name), text(value), e));
     STATUS(BMEMC_OK, bmemc_options_add_server(options, text(server), text(""), 1, e));
     STATUS(BMEMC_OK, bmemc_client_new(options, &client, e));
