@@ -186,9 +186,6 @@ impl<'a> Turn<'a> {
                 self.hands.bytes_received += came as u64;
                 // The clock is not read for a call whose first reading brings its answer.
                 *received_at = if mem::take(&mut self.at_once) { self.limit.begun } else { clock::now_coarse() };
-                if let Some(sent_at) = self.hands.sent_at.take() {
-                    self.hands.round_trip = Some(clock::now() - sent_at);
-                }
                 self.advance().map(|()| true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -214,9 +211,6 @@ impl<'a> Turn<'a> {
             link.begin_flight(self.limit.begun);
         }
         link.end_flight(mem::take(&mut hands.ended));
-        if let Some(round_trip) = hands.round_trip.take() {
-            link.measured(round_trip);
-        }
         if let Some(batch) = hands.spare.take() {
             link.keep_batch(batch);
         }

@@ -21,9 +21,6 @@ pub(super) struct Hands<'a> {
     pub begun: u32,
     pub bytes_sent: u64,
     pub bytes_received: u64,
-    /// When what is in flight was sent, if its round trip is to be measured; then the round trip.
-    pub sent_at: Option<u64>,
-    pub round_trip: Option<u64>,
     /// The memory of a finished batch.
     pub spare: Option<Box<Batch<Owner>>>,
 }
@@ -37,8 +34,6 @@ impl<'a> Hands<'a> {
             ended: 0,
             answered: 0,
             begun: 0,
-            sent_at: None,
-            round_trip: None,
             bytes_sent: 0,
             bytes_received: 0,
             spare: None,

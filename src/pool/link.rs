@@ -58,7 +58,7 @@ pub(super) struct Link {
     pub opaque: u32,
     /// Why whoever reads is to give the link up.
     pub doomed: Option<Broken>,
-    /// Smoothed minimum of the round trip, in nanoseconds.
+    /// The shortest round trip that the kernel has seen, in nanoseconds: a busy host does not make it longer.
     pub round_trip: u64,
     /// When it was opened: a call that began before has waited for that.
     pub opened_at: u64,
@@ -78,11 +78,6 @@ impl Link {
     /// Whether one more batch may be in flight.
     pub fn is_window_open(&self) -> bool {
         self.in_flight < connection::window(self.round_trip)
-    }
-
-    /// Takes in a measured round trip: a shorter one at once, a longer one little by little.
-    pub fn measured(&mut self, round_trip: u64) {
-        self.round_trip = round_trip.min(self.round_trip + self.round_trip / 8);
     }
 
     /// An empty batch with this number.
@@ -118,7 +113,8 @@ impl Link {
 
 /// Opens a link within `deadline`.
 pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: Deadline) -> Result<Link> {
-    let (socket, dialect, round_trip) = connect(shared, deadline)?;
+    let (socket, dialect) = connect(shared, deadline)?;
+    let round_trip = socket.round_trip();
     let socket = Arc::new(socket);
     let reader = Reader::new(usize::try_from(shared.settings.max_value_bytes).unwrap_or(usize::MAX));
     let now = clock::now_coarse();
@@ -145,18 +141,15 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
     })
 }
 
-fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect, u64)> {
+fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
     let settings = shared.socket_settings();
     loop {
-        let begun = clock::now();
         let socket = Socket::connect(&shared.address, &settings, deadline, || shared.check_open())?;
-        // The kernel's handshake is a round trip; the first measured one replaces it.
-        let round_trip = clock::now() - begun;
         let mut handshake = shared.handshake();
         let outcome = greet(&socket, &mut handshake, shared, deadline)?;
         shared.learn(outcome.dialect);
         if !outcome.reconnect {
-            return Ok((socket, outcome.dialect, round_trip));
+            return Ok((socket, outcome.dialect));
         }
     }
 }

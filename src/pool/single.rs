@@ -3,7 +3,7 @@
 //! happens — others come, the reply is not all there, or is no plain hit — the call goes on as any other does.
 
 use super::link::{Owner, Role};
-use super::turn::{Guard, Stop, Turn, MEASURE_EACH};
+use super::turn::{Guard, Stop, Turn};
 use crate::connection::Broken;
 use crate::error::Status;
 use crate::net::Wait;
@@ -16,7 +16,7 @@ impl<'a> Turn<'a> {
         let [operation] = self.operations else { return None };
         let plain = operation.command == Command::Get && operation.op_flags & op_flags::WANT_CAS == 0;
         let text = matches!(self.dialect, Dialect::Text | Dialect::TextMeta);
-        let short = plain && text && self.limit.usual && self.opaque % MEASURE_EACH != 0;
+        let short = plain && text && self.limit.usual;
         (short && check_key(self.dialect, operation.key).is_ok()).then_some(operation.key)
     }
 

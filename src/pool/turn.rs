@@ -9,7 +9,6 @@ use super::link::{Owner, Role};
 use super::{fail_all, Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
-use crate::net::clock;
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
 use std::io;
@@ -23,8 +22,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_AHEAD: usize = 8;
 /// Values from here on are sent from the caller's memory.
 const SPLICE: usize = 8 * 1024;
-/// Of so many operations that are sent alone, one has its round trip measured.
-pub(super) const MEASURE_EACH: u32 = 64;
+/// After so many operations the kernel is asked for the round trip.
+const ASK_EACH: u32 = 4096;
 /// From here on a call does not join the batch of others.
 const LARGE_CALL_BYTES: usize = 64 * 1024;
 /// Why a caller cannot go on.
@@ -65,7 +64,7 @@ pub(super) struct Turn<'a> {
     pub(super) generation: u64,
     pub(super) dialect: Dialect,
     /// Opaque of the first operation.
-    pub(super) opaque: u32,
+    opaque: u32,
     /// Where the answers come if this caller is not the one that began the reading.
     pub(super) call: Option<Arc<Call>>,
     /// The failure of what has no answer in the end.
@@ -107,6 +106,9 @@ impl<'a> Turn<'a> {
         self.dialect = link.dialect;
         self.opaque = link.opaque;
         link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
+        if self.opaque / ASK_EACH != link.opaque / ASK_EACH {
+            link.round_trip = link.socket.round_trip();
+        }
         if link.is_free() {
             match self.single_key() {
                 Some(key) => self.single(state, key),
@@ -152,9 +154,6 @@ impl<'a> Turn<'a> {
         let Some(link) = state.link.as_mut() else { return };
         let batch = link.fresh_batch(sequence);
         drop(state);
-        if self.opaque % MEASURE_EACH == 0 {
-            self.hands.sent_at = Some(clock::now());
-        }
         let sent = self.send_all_own(batch);
         if let Err(Stop::Timeout { torn: false }) = &sent {
             // Between two batches: the connection may be kept, and others must be able to write.
