@@ -100,7 +100,7 @@ impl Memcached {
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let seed = std::process::id().wrapping_mul(7919).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-    let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos() / 1000);
+    let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_micros());
     (0..1000)
         .map(|attempt: u32| {
             12_000 + (seed.wrapping_mul(31).wrapping_add(time).wrapping_add(attempt * 17) % 20_000) as u16
