@@ -6,9 +6,9 @@ mod common;
 use bmemc::{Answer, Answers, Client, Operation, Sink, Status, Value};
 use common::oracle::{client, scale, value, Sleeper, Watchdog, PROTOCOLS};
 use common::Memcached;
+use std::io::Read;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 const GRACE: Duration = Duration::from_millis(50);
