@@ -4,7 +4,7 @@
 mod common;
 
 use bmemc::{Client, Operation, Status};
-use common::oracle::{assert_right, client, get, run, Sleeper, Watchdog, PROTOCOLS};
+use common::oracle::{assert_right, client, run, Sleeper, Watchdog, PROTOCOLS};
 use common::scripted::{right, Request, Scripted, Step, Verb};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -38,12 +38,28 @@ impl<'a> Late<'a> {
         outcome.only()
     }
 
-    /// Fails if any call was too late.
-    fn check(&self) {
+    /// Whether every call was in time.
+    fn is_in_time(&self) -> bool {
         let (worst, call) = &*self.worst.lock().unwrap();
         let allowed = GRACE + self.sleeper.lateness();
         println!("{}: at most {worst:?} late ({call}), {allowed:?} allowed", self.what);
-        assert!(*worst <= allowed, "{}: {call} was {worst:?} late, allowed are {allowed:?}", self.what);
+        *worst <= allowed
+    }
+}
+
+/// How late sleepers are on a machine that is not overloaded.
+const CALM: Duration = Duration::from_millis(10);
+
+/// Runs a test and fails if a call was late. Where the machine was overloaded meanwhile, so that those who only slept
+/// were late too, it is measured again.
+fn measured(what: &str, test: impl Fn(&Late<'_>)) {
+    for attempt in 1.. {
+        let late = Late::new(what);
+        test(&late);
+        if late.is_in_time() {
+            return;
+        }
+        assert!(attempt < 4 && late.sleeper.lateness() > CALM, "{what}: late, see above");
     }
 }
 
@@ -66,6 +82,11 @@ fn each_deadline(late: &Late<'_>, server: &Scripted, protocol: &str, operation: 
     }
 }
 
+/// A call that is to succeed, however busy the machine is.
+fn patient(operation: Operation<'_>) -> Operation<'_> {
+    Operation { timeout_ms: 5000, ..operation }
+}
+
 /// Each protocol at the same time.
 fn everywhere(test: impl Fn(&str) + Sync) {
     std::thread::scope(|scope| {
@@ -78,72 +99,75 @@ fn everywhere(test: impl Fn(&str) + Sync) {
 
 #[test]
 fn a_server_that_never_answers() {
-    let late = Late::new("never");
-    everywhere(|protocol| {
-        let server = Scripted::tcp(|request, reply| match is_handshake(request) {
-            true => right(request, reply),
-            false => vec![Step::Mute],
+    measured("never", |late| {
+        everywhere(|protocol| {
+            let server = Scripted::tcp(|request, reply| match is_handshake(request) {
+                true => right(request, reply),
+                false => vec![Step::Mute],
+            });
+            each_deadline(late, &server, protocol, Operation::get(b"hit.a.100"));
+            each_deadline(late, &server, protocol, Operation::set(b"hit.a.100", b"v", 0));
         });
-        each_deadline(&late, &server, protocol, Operation::get(b"hit.a.100"));
-        each_deadline(&late, &server, protocol, Operation::set(b"hit.a.100", b"v", 0));
     });
-    late.check();
 }
 
 #[test]
 fn a_server_that_answers_byte_by_byte() {
-    let late = Late::new("byte by byte");
-    everywhere(|protocol| {
-        let server = Scripted::tcp(|request, reply| match is_handshake(request) {
-            true => right(request, reply),
-            false => vec![Step::Dribble(reply.concat(), Duration::from_millis(15))],
+    measured("byte by byte", |late| {
+        everywhere(|protocol| {
+            let server = Scripted::tcp(|request, reply| match is_handshake(request) {
+                true => right(request, reply),
+                false => vec![Step::Dribble(reply.concat(), Duration::from_millis(15))],
+            });
+            each_deadline(late, &server, protocol, Operation::get(b"hit.a.2000"));
+            each_deadline(late, &server, protocol, Operation::get(b"hit.a.60000"));
         });
-        each_deadline(&late, &server, protocol, Operation::get(b"hit.a.2000"));
-        each_deadline(&late, &server, protocol, Operation::get(b"hit.a.60000"));
     });
-    late.check();
 }
 
 #[test]
 fn a_server_that_stops_within_a_long_value() {
-    let late = Late::new("half a value");
-    everywhere(|protocol| {
-        let server = Scripted::tcp(|request, reply| match is_handshake(request) {
-            true => right(request, reply),
-            false => vec![Step::Send(reply.concat()[..30_000].to_vec()), Step::Mute],
+    measured("half a value", |late| {
+        everywhere(|protocol| {
+            let server = Scripted::tcp(|request, reply| match is_handshake(request) {
+                true => right(request, reply),
+                false => vec![Step::Send(reply.concat()[..30_000].to_vec()), Step::Mute],
+            });
+            each_deadline(late, &server, protocol, Operation::get(b"hit.a.60000"));
         });
-        each_deadline(&late, &server, protocol, Operation::get(b"hit.a.60000"));
     });
-    late.check();
 }
 
 /// Connecting takes its time, then the first reply never comes: both count.
 #[test]
 fn a_handshake_that_is_slow_or_never_ends() {
-    let late = Late::new("handshake");
-    std::thread::scope(|scope| {
-        let late = &late;
-        scope.spawn(move || {
-            let never = Scripted::tcp(|_, _| vec![Step::Mute]);
-            each_deadline(late, &never, "auto", Operation::get(b"hit.a.100"));
-        });
-        scope.spawn(move || {
-            let dribbles = Scripted::tcp(|_, reply| vec![Step::Dribble(reply.concat(), Duration::from_millis(40))]);
-            each_deadline(late, &dribbles, "auto", Operation::get(b"hit.a.100"));
-        });
-        scope.spawn(move || {
-            let slow = Scripted::tcp(|request, reply| match request.verb {
-                Verb::Version => vec![Step::Sleep(Duration::from_millis(250)), Step::Send(reply.concat())],
-                Verb::Noop => right(request, reply),
-                _ => vec![Step::Mute],
+    measured("handshake", |late| {
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let never = Scripted::tcp(|_, _| vec![Step::Mute]);
+                each_deadline(late, &never, "auto", Operation::get(b"hit.a.100"));
             });
-            for operation in [Operation::get(b"hit.a.100"), Operation::set(b"hit.a.100", b"v", 0)] {
-                let client = timeout_client(slow.address(), "auto", 400);
-                assert_eq!(late.call(&client, operation, 400), Some(Status::Timeout));
-            }
+            scope.spawn(move || {
+                let dribbles = Scripted::tcp(|_, reply| vec![Step::Dribble(reply.concat(), Duration::from_millis(40))]);
+                each_deadline(late, &dribbles, "auto", Operation::get(b"hit.a.100"));
+            });
+            scope.spawn(move || {
+                let slow = Scripted::tcp(|request, reply| match request.verb {
+                    Verb::Version => vec![Step::Sleep(Duration::from_millis(250)), Step::Send(reply.concat())],
+                    Verb::Noop => right(request, reply),
+                    _ if request.connection % 2 == 0 => vec![Step::Mute],
+                    _ => right(request, reply),
+                });
+                for operation in [Operation::get(b"hit.a.100"), Operation::set(b"hit.a.100", b"v", 0)] {
+                    let client = timeout_client(slow.address(), "auto", 400);
+                    assert_eq!(late.call(&client, operation, 400), Some(Status::Timeout));
+                    // A connection on which nothing ever came but the handshake is not waited for again.
+                    let next = run(&client, &[patient(Operation::get(b"hit.a.100"))]);
+                    assert_eq!(next.hits, 1, "{next:?}");
+                }
+            });
         });
     });
-    late.check();
 }
 
 /// A listener that has no room for one more connection.
@@ -168,117 +192,121 @@ fn black_hole() -> BlackHole {
 
 #[test]
 fn a_connect_that_never_ends() {
-    let late = Late::new("connect");
-    let hole = black_hole();
-    std::thread::scope(|scope| {
-        for (usual, own, connect) in [(200, 200, "60000"), (1000, 100, "60000"), (5000, 5000, "150")] {
-            let settings = [("timeout_ms", usual.to_string()), ("connect_timeout_ms", connect.to_string())];
-            let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let client = client(&hole.address, &settings);
-            let late = &late;
-            scope.spawn(move || {
-                // Several wait for the one that connects; some have less time than it.
-                std::thread::scope(|scope| {
-                    for less in [0, 0, 30, 60, 90] {
-                        let client = &client;
-                        scope.spawn(move || {
-                            let begun = Instant::now();
-                            let status = late.call(client, Operation::get(b"hit.a.1"), own - less);
-                            assert_eq!(status, Some(Status::Timeout));
-                            // connect_timeout_ms ends it earlier.
-                            let most = if connect == "150" { 400 } else { u64::from(own) };
-                            let allowed = Duration::from_millis(most) + GRACE + late.sleeper.lateness();
-                            assert!(begun.elapsed() <= allowed, "{:?}", begun.elapsed());
-                        });
-                    }
+    measured("connect", |late| {
+        let hole = black_hole();
+        std::thread::scope(|scope| {
+            for (usual, own, connect) in [(200, 200, "60000"), (1000, 100, "60000"), (5000, 5000, "150")] {
+                let settings = [("timeout_ms", usual.to_string()), ("connect_timeout_ms", connect.to_string())];
+                let settings: Vec<(&str, &str)> =
+                    settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let client = client(&hole.address, &settings);
+                scope.spawn(move || {
+                    // Several wait for the one that connects; some have less time than it.
+                    std::thread::scope(|scope| {
+                        for less in [0, 0, 30, 60, 90] {
+                            let client = &client;
+                            scope.spawn(move || {
+                                let begun = Instant::now();
+                                let status = late.call(client, Operation::get(b"hit.a.1"), own - less);
+                                assert_eq!(status, Some(Status::Timeout));
+                                // connect_timeout_ms ends it earlier.
+                                let most = if connect == "150" { 400 } else { u64::from(own) };
+                                let allowed = Duration::from_millis(most) + GRACE + late.sleeper.lateness();
+                                assert!(begun.elapsed() <= allowed, "{:?}", begun.elapsed());
+                            });
+                        }
+                    });
                 });
-            });
-        }
+            }
+        });
     });
-    late.check();
 }
 
 #[test]
 fn a_unix_socket_whose_queue_is_full() {
-    let late = Late::new("unix connect");
-    let path = std::env::temp_dir().join(format!("bmemc-full-{}.sock", std::process::id()));
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    // SAFETY: no pointers; it shortens the queue of a socket that listens already.
-    unsafe { libc::listen(listener.as_raw_fd(), 0) };
-    let filler = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    let client = timeout_client(&path.display().to_string(), "text", 150);
-    let status = late.call(&client, Operation::get(b"hit.a.1"), 150);
-    assert_eq!(status, Some(Status::Timeout));
-    drop(filler);
-    std::fs::remove_file(&path).unwrap();
-    late.check();
+    measured("unix connect", |late| {
+        let path = std::env::temp_dir().join(format!("bmemc-full-{}.sock", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        // SAFETY: no pointers; it shortens the queue of a socket that listens already.
+        unsafe { libc::listen(listener.as_raw_fd(), 0) };
+        let filler = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let client = timeout_client(&path.display().to_string(), "text", 150);
+        let status = late.call(&client, Operation::get(b"hit.a.1"), 150);
+        assert_eq!(status, Some(Status::Timeout));
+        drop(filler);
+        std::fs::remove_file(&path).unwrap();
+    });
 }
 
 /// 8 MB to a server that does not read; then the client is used again.
 #[test]
 fn a_request_that_cannot_be_sent() {
-    let late = Late::new("full buffers");
-    let _watchdog = Watchdog::start("full buffers", Duration::from_secs(60));
-    everywhere(|protocol| {
-        let server = Scripted::tcp(|request, reply| match request.connection == 0 && !is_handshake(request) {
-            true => vec![Step::Freeze],
-            false => right(request, reply),
-        });
-        let client = client(server.address(), &[("protocol", protocol), ("timeout_ms", "200"), ("connections", "1")]);
-        // The first request makes the server stop reading; the second is the one that is half sent.
-        assert_eq!(late.call(&client, Operation::get(b"hit.stop.1"), 30), Some(Status::Timeout));
-        let value = vec![b'x'; 8 << 20];
-        std::thread::scope(|scope| {
-            let (late, client, value) = (&late, &client, &value);
-            scope.spawn(move || {
-                let status = late.call(client, Operation::set(b"hit.big.1", value, 0), 200);
-                assert_eq!(status, Some(Status::Timeout), "{protocol}");
+    measured("full buffers", |late| {
+        let _watchdog = Watchdog::start("full buffers", Duration::from_secs(60));
+        everywhere(|protocol| {
+            let server = Scripted::tcp(|request, reply| match request.connection == 0 && !is_handshake(request) {
+                true => vec![Step::Freeze],
+                false => right(request, reply),
             });
-            // Others find the connection busy: they wait no longer than they want.
-            for timeout in [40, 80, 120] {
+            let client =
+                client(server.address(), &[("protocol", protocol), ("timeout_ms", "200"), ("connections", "1")]);
+            // The first request makes the server stop reading; the second is the one that is half sent.
+            assert_eq!(late.call(&client, Operation::get(b"hit.stop.1"), 30), Some(Status::Timeout));
+            let value = vec![b'x'; 8 << 20];
+            std::thread::scope(|scope| {
+                let (late, client, value) = (late, &client, &value);
                 scope.spawn(move || {
-                    std::thread::sleep(Duration::from_millis(20));
-                    late.call(client, Operation::get(b"hit.small.10"), timeout);
-                    late.call(client, Operation::set(b"hit.big.2", value, 0), timeout);
+                    let status = late.call(client, Operation::set(b"hit.big.1", value, 0), 200);
+                    assert_eq!(status, Some(Status::Timeout), "{protocol}");
                 });
+                // Others find the connection busy: they wait no longer than they want.
+                for timeout in [40, 80, 120] {
+                    scope.spawn(move || {
+                        std::thread::sleep(Duration::from_millis(20));
+                        late.call(client, Operation::get(b"hit.small.10"), timeout);
+                        late.call(client, Operation::set(b"hit.big.2", value, 0), timeout);
+                    });
+                }
+            });
+            // What was half sent is never gone on with.
+            for _ in 0..3 {
+                let next = run(&client, &[patient(Operation::get(b"hit.next.100"))]);
+                assert_eq!((next.hits, next.failed()), (1, 0), "{protocol}: {next:?}");
             }
+            let again = run(&client, &[patient(Operation::set(b"hit.big.1", &value, 0))]);
+            assert_eq!(again.done, 1, "{protocol}: {again:?}");
         });
-        // What was half sent is never gone on with.
-        for _ in 0..3 {
-            let next = get(&client, "hit.next.100");
-            assert_eq!((next.hits, next.failed()), (1, 0), "{protocol}: {next:?}");
-        }
-        assert_eq!(run(&client, &[Operation::set(b"hit.big.1", &value, 0)]).done, 1, "{protocol}");
     });
-    late.check();
 }
 
 /// Many threads on one connection that is stuck: those with less time than the one who reads, and those with more.
 #[test]
 fn threads_on_a_stuck_connection() {
-    let late = Late::new("stuck");
-    let _watchdog = Watchdog::start("stuck", Duration::from_secs(60));
-    everywhere(|protocol| {
-        let server = Scripted::tcp(|request, reply| match request.key().starts_with("hit.stuck") {
-            true => vec![Step::Mute],
-            false => right(request, reply),
-        });
-        let client = client(server.address(), &[("protocol", protocol), ("timeout_ms", "300"), ("connections", "1")]);
-        for _ in 0..3 {
-            std::thread::scope(|scope| {
-                for thread in 0..12u32 {
-                    let (late, client) = (&late, &client);
-                    scope.spawn(move || {
-                        // The first leads, with the longest time or the shortest.
-                        let timeout = [300, 20, 60, 100, 140, 299, 301, 150, 150, 150, 40, 250][thread as usize];
-                        std::thread::sleep(Duration::from_millis(if thread == 0 { 0 } else { 3 }));
-                        let status = late.call(client, Operation::get(b"hit.stuck.5"), timeout);
-                        assert_eq!(status, Some(Status::Timeout), "{protocol} {timeout}");
-                    });
-                }
+    measured("stuck", |late| {
+        let _watchdog = Watchdog::start("stuck", Duration::from_secs(60));
+        everywhere(|protocol| {
+            let server = Scripted::tcp(|request, reply| match request.key().starts_with("hit.stuck") {
+                true => vec![Step::Mute],
+                false => right(request, reply),
             });
-            assert_eq!(get(&client, "hit.fine.50").hits, 1, "{protocol}");
-        }
+            let client =
+                client(server.address(), &[("protocol", protocol), ("timeout_ms", "300"), ("connections", "1")]);
+            for _ in 0..3 {
+                std::thread::scope(|scope| {
+                    for thread in 0..12u32 {
+                        let (late, client) = (late, &client);
+                        scope.spawn(move || {
+                            // The first leads, with the longest time or the shortest.
+                            let timeout = [300, 20, 60, 100, 140, 299, 301, 150, 150, 150, 40, 250][thread as usize];
+                            std::thread::sleep(Duration::from_millis(if thread == 0 { 0 } else { 3 }));
+                            let status = late.call(client, Operation::get(b"hit.stuck.5"), timeout);
+                            assert_eq!(status, Some(Status::Timeout), "{protocol} {timeout}");
+                        });
+                    }
+                });
+                let next = run(&client, &[patient(Operation::get(b"hit.fine.50"))]);
+                assert_eq!(next.hits, 1, "{protocol}: {next:?}");
+            }
+        });
     });
-    late.check();
 }

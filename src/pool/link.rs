@@ -32,7 +32,7 @@ pub(super) enum Owner {
 pub(super) struct Role {
     pub reader: Reader<Owner>,
     pub socket: Arc<Socket>,
-    /// When bytes came last.
+    /// When bytes came last; the handshake's do not count.
     pub received_at: u64,
     /// Where a request that goes alone is written (`single`).
     pub request: Vec<u8>,
@@ -120,7 +120,7 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
     let now = clock::now_coarse();
     let mut open = Box::<Batch<Owner>>::default();
     open.sequence = sequence;
-    let role = Role { reader, socket: socket.clone(), received_at: now, request: Vec::new() };
+    let role = Role { reader, socket: socket.clone(), received_at: 0, request: Vec::new() };
     Ok(Link {
         socket,
         role: Some(Box::new(role)),

@@ -25,7 +25,7 @@ pub struct Memcached {
 impl Memcached {
     /// One that listens on a loopback port of the system's choosing.
     pub fn tcp(extra: &[&str]) -> Memcached {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let port = free_port().to_string();
         let arguments = [&["-l", "127.0.0.1", "-p", &port], extra].concat();
         Memcached::launch(format!("127.0.0.1:{port}"), &arguments, None)
     }
@@ -94,6 +94,19 @@ impl Memcached {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// A port below those that the system gives to others: a server that is restarted finds it free again.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let seed = std::process::id().wrapping_mul(7919).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_micros());
+    (0..1000)
+        .map(|attempt: u32| {
+            12_000 + (seed.wrapping_mul(31).wrapping_add(time).wrapping_add(attempt * 17) % 20_000) as u16
+        })
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("no free port")
 }
 
 impl Drop for Memcached {

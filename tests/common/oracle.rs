@@ -172,7 +172,7 @@ pub fn assert_right(outcome: &Outcome, what: &str) {
     assert!(outcome.wrong.is_empty(), "{what}: {:#?}", outcome.wrong);
 }
 
-/// A thread that does nothing but sleep: how late it wakes says how late anybody would.
+/// Threads that do nothing but sleep: how late they wake says how late anybody would.
 pub struct Sleeper {
     stop: Arc<AtomicBool>,
     latest: Arc<AtomicU64>,
@@ -181,18 +181,21 @@ pub struct Sleeper {
 impl Sleeper {
     pub fn start() -> Sleeper {
         let sleeper = Sleeper { stop: Arc::default(), latest: Arc::default() };
-        let (stop, latest) = (sleeper.stop.clone(), sleeper.latest.clone());
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let (begun, nap) = (Instant::now(), Duration::from_millis(5));
-                std::thread::sleep(nap);
-                latest.fetch_max((begun.elapsed() - nap).as_micros() as u64, Ordering::Relaxed);
-            }
-        });
+        // As many as a test has callers: the latest of many is later than one.
+        for number in 0..8 {
+            let (stop, latest) = (sleeper.stop.clone(), sleeper.latest.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let (begun, nap) = (Instant::now(), Duration::from_millis(20 + number));
+                    std::thread::sleep(nap);
+                    latest.fetch_max((begun.elapsed() - nap).as_micros() as u64, Ordering::Relaxed);
+                }
+            });
+        }
         sleeper
     }
 
-    /// How late it has been at worst.
+    /// How late the latest has been.
     pub fn lateness(&self) -> Duration {
         Duration::from_micros(self.latest.load(Ordering::Relaxed))
     }
