@@ -5,7 +5,7 @@ use super::call::Call;
 use super::Shared;
 use crate::connection::{self, Batch, Broken, Handshake, Outcome, Reader};
 use crate::error::{Error, Result, Status};
-use crate::net::{clock, Deadline, Ready, Socket, Wait, LOOK};
+use crate::net::{clock, tally, Deadline, Ready, Socket, Wait, LOOK};
 use crate::protocol::Dialect;
 use std::collections::VecDeque;
 use std::io;
@@ -153,11 +153,13 @@ fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect, u64)
         // The kernel's handshake is a round trip; the first measured one replaces it.
         let round_trip = clock::now() - begun;
         let mut handshake = shared.handshake();
-        let outcome = greet(&socket, &mut handshake, shared, deadline)?;
+        // An error, or another try: the close of this socket.
+        let outcome = greet(&socket, &mut handshake, shared, deadline).inspect_err(|_| tally::add(1))?;
         shared.learn(outcome.dialect);
         if !outcome.reconnect {
             return Ok((socket, outcome.dialect, round_trip));
         }
+        tally::add(1);
     }
 }
 
@@ -181,6 +183,7 @@ fn lost(error: io::Error) -> Error {
 }
 
 fn say(socket: &Socket, request: &[u8]) -> Result<()> {
+    tally::add(u64::from(!request.is_empty()));
     match request.is_empty() || socket.send(request).map_err(lost)? == request.len() {
         true => Ok(()),
         false => Err(Error::new(Status::Connection, "the handshake could not be sent")),
@@ -199,6 +202,7 @@ fn hear(socket: &Socket, shared: &Shared, deadline: Deadline) -> Result<Vec<u8>>
         if !socket.poll(Ready { read: true, write: false }, left.min(LOOK)).map_err(lost)?.read {
             continue;
         }
+        tally::add(1);
         match socket.receive(&mut chunk, &mut [], Wait::No) {
             Ok(0) => return Err(Error::new(Status::Connection, "the server closed the connection")),
             Ok(came) => return Ok(chunk[..came].to_vec()),
