@@ -646,18 +646,19 @@ typedef enum {
 // What a client has done since it was made. They only grow; read together they may be a few
 // operations apart.
 typedef struct {
-    // Operations that were answered, by failures too.
+    // Operations that were begun, whatever became of them.
     uint64_t operations;
-    // Reads that found a value.
+    // Reads that the server answered with a value, even if too late for their callers.
     uint64_t hits;
-    // Reads that found none.
+    // Reads that the server answered with none.
     uint64_t misses;
     // Operations that failed, time-outs among them.
     uint64_t failures;
-    // Operations that passed their deadline.
+    // Operations that failed with BMEMC_E_TIMEOUT.
     uint64_t timeouts;
-    // Failures of operations with BMEMC_FLAG_NO_REPLY.
+    // Failures of operations with BMEMC_FLAG_NO_REPLY. Zero in this version, which has none.
     uint64_t quiet_failures;
+    // Bytes of requests, and of replies. What opening a connection takes is not in them.
     uint64_t bytes_sent;
     uint64_t bytes_received;
     // Groups of operations that were sent together.
@@ -666,7 +667,8 @@ typedef struct {
     uint64_t connects;
     // Connections that were closed, for whatever reason.
     uint64_t disconnects;
-    // System calls that were made for all this.
+    // System calls that were made for all this: on connections, from socket() to close(), and of
+    // callers that wait for each other. Not in it: name lookups, and a queue's waiting.
     uint64_t system_calls;
     // Zero.
     uint64_t reserved[20];
@@ -696,8 +698,9 @@ typedef struct {
 typedef void (*bmemc_event_callback)(const bmemc_event *event, void *context);
 
 // Writes what a client has done, with server `server` (as in `bmemc_item.server`) or, with -1,
-// with all of them. Any thread.
-// BMEMC_E_UNSUPPORTED now.
+// with all of them; what its queues have done is in it. Any thread. In the child of a fork() the
+// counters begin at zero.
+// BMEMC_E_ARGUMENT: the client has no such server.
 bmemc_status bmemc_client_counters(const bmemc_client *client,
                                    int32_t server,
                                    bmemc_counters *out,

@@ -12,9 +12,10 @@ pub use queue::{Fetched, Queue};
 pub use crate::protocol::ProtocolChoice;
 
 use crate::answers::{Answers, Item};
-use crate::error::{Error, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
 use crate::operation::{Operation, Sink};
+pub use crate::pool::Counters;
 use crate::pool::{Limit, Pool, Settings};
 use queue::Kick;
 use sinks::{One, Picked, Place};
@@ -150,6 +151,18 @@ impl Client {
     pub fn version(&self) -> Result<String> {
         let (_, item) = self.one(&Operation::version())?;
         Ok(String::from_utf8_lossy(&item.value).into_owned())
+    }
+
+    /// What the client has done with the server of this index, in the order of the options, or with all of them.
+    pub fn counters(&self, server: Option<usize>) -> Result<Counters> {
+        let count = self.core.options.servers.len();
+        match server {
+            Some(index) if index >= count => {
+                let words = format!("server {index}: the client has {count}, counted from 0");
+                Err(Error::argument(words).with_bits(bits::NOT_SENT))
+            }
+            _ => Ok(self.core.pool.counters()),
+        }
     }
 
     /// Drops all connections; the next call opens new ones. Who waits for an answer gets `Connection`.

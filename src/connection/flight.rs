@@ -13,8 +13,18 @@ pub trait Deliver<O> {
     fn hit(&mut self, owner: &O, index: u32, flags: u32, cas: u64, value: &[u8]);
     /// The answer of an operation of `owner`'s.
     fn answer(&mut self, owner: &O, index: u32, answer: Answer<'_>);
+    /// The server has answered a read; called before `answer`, and not for a `hit`.
+    fn read(&mut self, found: bool);
     /// Every answer of the batch was handed out.
     fn batch_done(&mut self, batch: Box<Batch<O>>);
+}
+
+/// Delivers what the server has answered.
+fn hand_out<O>(owner: &O, expected: &Expected, answer: Answer<'_>, deliver: &mut impl Deliver<O>) {
+    if matches!(expected.command, Command::Get | Command::GetAndTouch) && !answer.status.is_failure() {
+        deliver.read(answer.status == Status::Ok);
+    }
+    deliver.answer(owner, expected.index, answer);
 }
 
 /// See the module.
@@ -76,7 +86,7 @@ impl<O> Flight<O> {
     /// Hands out the answer of the operation that comes next, which still counts as to come.
     pub fn answer(&self, answer: Answer<'_>, deliver: &mut impl Deliver<O>) {
         if let (Some(expected), Some(owner)) = (self.current(), self.owner()) {
-            deliver.answer(owner, expected.index, answer);
+            hand_out(owner, &expected, answer, deliver);
         }
     }
 
@@ -105,7 +115,7 @@ impl<O> Flight<O> {
         let Some(batch) = self.batches.front() else { return };
         for (next, group) in self.passed.drain(..) {
             if let (Some(expected), Some(group)) = (batch.expected().get(next), batch.groups.get(group)) {
-                deliver.answer(&group.owner, expected.index, answer(expected.command));
+                hand_out(&group.owner, expected, answer(expected.command), deliver);
             }
         }
     }

@@ -6,25 +6,29 @@ use super::client::bmemc_client;
 use super::guard::{guard, handle, not_yet, null};
 use super::options::bmemc_options;
 use super::status::{bmemc_error, bmemc_status};
+use crate::client::Counters;
+use crate::error::Status;
 use std::mem::MaybeUninit;
 use std::os::raw::c_void;
 
 /// What a client has done since it was made. They only grow; read together they may be a few
 /// operations apart.
 #[repr(C)]
+#[derive(Default)]
 pub struct bmemc_counters {
-    /// Operations that were answered, by failures too.
+    /// Operations that were begun, whatever became of them.
     pub operations: u64,
-    /// Reads that found a value.
+    /// Reads that the server answered with a value, even if too late for their callers.
     pub hits: u64,
-    /// Reads that found none.
+    /// Reads that the server answered with none.
     pub misses: u64,
     /// Operations that failed, time-outs among them.
     pub failures: u64,
-    /// Operations that passed their deadline.
+    /// Operations that failed with BMEMC_E_TIMEOUT.
     pub timeouts: u64,
-    /// Failures of operations with BMEMC_FLAG_NO_REPLY.
+    /// Failures of operations with BMEMC_FLAG_NO_REPLY. Zero in this version, which has none.
     pub quiet_failures: u64,
+    /// Bytes of requests, and of replies. What opening a connection takes is not in them.
     pub bytes_sent: u64,
     pub bytes_received: u64,
     /// Groups of operations that were sent together.
@@ -33,10 +37,31 @@ pub struct bmemc_counters {
     pub connects: u64,
     /// Connections that were closed, for whatever reason.
     pub disconnects: u64,
-    /// System calls that were made for all this.
+    /// System calls that were made for all this: on connections, from socket() to close(), and of
+    /// callers that wait for each other. Not in it: name lookups, and a queue's waiting.
     pub system_calls: u64,
     /// Zero.
     pub reserved: [u64; 20],
+}
+
+impl From<Counters> for bmemc_counters {
+    fn from(from: Counters) -> bmemc_counters {
+        bmemc_counters {
+            operations: from.operations,
+            hits: from.hits,
+            misses: from.misses,
+            failures: from.failures,
+            timeouts: from.timeouts,
+            quiet_failures: from.quiet_failures,
+            bytes_sent: from.bytes_sent,
+            bytes_received: from.bytes_received,
+            batches: from.batches,
+            connects: from.connects,
+            disconnects: from.disconnects,
+            system_calls: from.system_calls,
+            reserved: [0; 20],
+        }
+    }
 }
 
 /// Kinds of events; more may come.
@@ -83,8 +108,9 @@ pub struct bmemc_event {
 pub type bmemc_event_callback = Option<unsafe extern "C" fn(event: *const bmemc_event, context: *mut c_void)>;
 
 /// Writes what a client has done, with server `server` (as in `bmemc_item.server`) or, with -1,
-/// with all of them. Any thread.
-/// BMEMC_E_UNSUPPORTED now.
+/// with all of them; what its queues have done is in it. Any thread. In the child of a fork() the
+/// counters begin at zero.
+/// BMEMC_E_ARGUMENT: the client has no such server.
 #[no_mangle]
 pub extern "C" fn bmemc_client_counters(
     client: Option<&bmemc_client>,
@@ -93,10 +119,14 @@ pub extern "C" fn bmemc_client_counters(
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        let _ = server;
-        out.ok_or_else(|| null("out"))?;
-        handle(client, "client")?;
-        Err(not_yet("bmemc_client_counters"))
+        let out = out.ok_or_else(|| null("out"))?;
+        out.write(bmemc_counters::default());
+        let server = match server {
+            -1 => None,
+            _ => Some(usize::try_from(server).unwrap_or(usize::MAX)),
+        };
+        out.write(handle(client, "client")?.client.counters(server)?.into());
+        Ok(Status::Ok)
     })
 }
 

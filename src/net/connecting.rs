@@ -4,7 +4,7 @@
 use super::poller::Waker;
 use super::resolve::Lookup;
 use super::socket::{Socket, SocketSettings};
-use super::sys::{clock, socket as sys};
+use super::sys::{clock, socket as sys, tally};
 use super::{Address, Deadline, Ready};
 use crate::error::{bits, Error, Result, Status};
 use std::io;
@@ -126,6 +126,8 @@ impl Connecting {
                     Ok(false) => self.last = Some(timed_out(&attempt.to)),
                     Err(error) => self.last = Some(refused(&attempt.to, &error)),
                 }
+                // The close of its socket.
+                tally::add(1);
             }
             if self.pause.is_some_and(|pause| !pause.is_over()) {
                 return Ok(None);

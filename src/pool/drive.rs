@@ -27,6 +27,7 @@ impl<'a> Turn<'a> {
         let operations = self.operations;
         let total = out.len() + pieces.iter().map(|piece| value_of(operations, piece).len()).sum::<usize>();
         while sent < total {
+            self.hands.counted.system_calls += 1;
             let result = match pieces.is_empty() {
                 true => socket.send(&out[sent..]),
                 false => socket.send_vectored(&gather(operations, out, pieces, sent)),
@@ -40,7 +41,7 @@ impl<'a> Turn<'a> {
                 Err(error) => return Err(Stop::lost("sending failed", &error)),
             }
         }
-        self.hands.bytes_sent += total as u64;
+        self.hands.counted.bytes_sent += total as u64;
         Ok(())
     }
 
@@ -51,6 +52,7 @@ impl<'a> Turn<'a> {
             return Err(Stop::Timeout { torn: true });
         }
         let failed = |error: io::Error| Stop::lost("waiting to send failed", &error);
+        self.hands.counted.system_calls += 1;
         if self.role.is_some() {
             let ready = socket.poll(Ready { read: true, write: true }, left).map_err(failed)?;
             return if ready.read { self.receive(Wait::No).map(drop) } else { Ok(()) };
@@ -75,6 +77,7 @@ impl<'a> Turn<'a> {
         batch.seal(dialect);
         let (out, pieces) = (batch.out(), batch.take_pieces());
         link.begin_flight(now);
+        self.hands.counted.batches += 1;
         match &mut self.role {
             Some(role) => role.reader.push(batch),
             None => link.sealed.push_back(batch),
@@ -98,6 +101,7 @@ impl<'a> Turn<'a> {
             let next = link.fresh_batch(sequence);
             let batch = mem::replace(&mut link.open, next);
             state = self.launch(state, batch)?;
+            self.count(&mut state);
             if let Some(link) = state.link_of(self.generation) {
                 link.writing = false;
                 // Those whose operations these are sleep, and nobody may be reading.
@@ -158,6 +162,7 @@ impl<'a> Turn<'a> {
                 return Err(Stop::Timeout { torn: false });
             };
             let wanted = Ready { read: true, write: false };
+            self.hands.counted.system_calls += 1;
             let ready = role.socket.poll(wanted, left).map_err(|error| Stop::lost("waiting failed", &error))?;
             if ready.read {
                 return self.receive(Wait::No).map(drop);
@@ -173,6 +178,7 @@ impl<'a> Turn<'a> {
     fn receive(&mut self, wait: Wait) -> Result<bool, Stop> {
         let Some(role) = &mut self.role else { return Ok(false) };
         let Role { reader, socket, received_at, .. } = &mut **role;
+        self.hands.counted.system_calls += 1;
         let came = reader.receive(&mut self.hands, &mut |first, second, exact| {
             let wait = if wait == Wait::All && !exact { Wait::Some } else { wait };
             socket.receive(first, second, wait)
@@ -183,7 +189,7 @@ impl<'a> Turn<'a> {
                 message: "the server closed the connection".into(),
             })),
             Ok(came) => {
-                self.hands.bytes_received += came as u64;
+                self.hands.counted.bytes_received += came as u64;
                 // The clock is not read for a call whose first reading brings its answer.
                 *received_at = if mem::take(&mut self.at_once) { self.limit.begun } else { clock::now_coarse() };
                 self.advance().map(|()| true)
@@ -221,6 +227,11 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Adds up what this caller has counted.
+    pub(super) fn count(&mut self, state: &mut Guard<'a>) {
+        state.counters.add(&mem::take(&mut self.hands.counted));
+    }
+
     /// Lets go of the right to read, and wakes one who needs it.
     pub(super) fn hand_back(&mut self) -> Result<(), Stop> {
         let mut state = self.line.lock();
@@ -233,6 +244,7 @@ impl<'a> Turn<'a> {
             self.account(&mut state);
         }
         state = self.flush(state)?;
+        self.count(&mut state);
         let Some(role) = self.role.take() else { return Ok(()) };
         if let Some(link) = state.link_of(self.generation) {
             if role.reader.is_idle() && role.reader.has_bytes() && link.in_flight == 0 {
@@ -311,10 +323,12 @@ impl<'a> Turn<'a> {
         let Some(mut role) = self.role.take().or_else(|| link.role.take()) else {
             link.doomed.get_or_insert(broken);
             link.socket.shutdown();
+            state.counters.system_calls += 1;
             return;
         };
         let broken = link.doomed.take().unwrap_or(broken);
         let Some(mut link) = self.line.take_link(&mut state) else { return };
+        state.counters.system_calls += 1;
         drop(state);
         link.socket.shutdown();
         link.fail(&mut role, &broken, Some(self.shared), &mut self.hands);

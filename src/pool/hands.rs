@@ -2,8 +2,10 @@
 //! calls; and what it has to account for when it next holds the lock.
 
 use super::call::Call;
+use super::counters::Counters;
 use super::link::Owner;
 use crate::connection::{Batch, Deliver};
+use crate::error::Error;
 use crate::operation::{Answer, Room, Sink};
 
 /// See the module.
@@ -15,12 +17,10 @@ pub(super) struct Hands<'a> {
     pub finished: Vec<u64>,
     /// How many batches were finished since the last accounting.
     pub ended: u32,
-    /// Operations that were answered since the last accounting.
-    pub answered: u64,
     /// Batches of this caller's that were sent since the last accounting.
     pub begun: u32,
-    pub bytes_sent: u64,
-    pub bytes_received: u64,
+    /// What was done since the last accounting.
+    pub counted: Counters,
     /// The memory of a finished batch.
     pub spare: Option<Box<Batch<Owner>>>,
 }
@@ -32,12 +32,30 @@ impl<'a> Hands<'a> {
             own_batches: 0,
             finished: Vec::new(),
             ended: 0,
-            answered: 0,
             begun: 0,
-            bytes_sent: 0,
-            bytes_received: 0,
+            counted: Counters::default(),
             spare: None,
         }
+    }
+}
+
+impl Hands<'_> {
+    /// Answers an operation of this caller's own.
+    pub fn give(&mut self, index: usize, answer: Answer<'_>) {
+        self.counted.answered(answer.status);
+        self.sink.answer(index, answer);
+    }
+
+    /// Answers operations of this caller's own with a failure.
+    pub fn give_all(&mut self, indices: std::ops::Range<usize>, error: &Error) {
+        indices.for_each(|index| self.give(index, Answer::failed(error)));
+    }
+}
+
+/// What comes by way of a call is counted when it is handed over.
+impl Sink for Hands<'_> {
+    fn answer(&mut self, index: usize, answer: Answer<'_>) {
+        self.give(index, answer);
     }
 }
 
@@ -52,6 +70,7 @@ impl Deliver<Owner> for Hands<'_> {
     }
 
     fn hit(&mut self, owner: &Owner, index: u32, flags: u32, cas: u64, value: &[u8]) {
+        self.counted.hits += 1;
         match owner {
             Owner::Own => self.sink.hit(index as usize, flags, cas, value),
             Owner::Shared(call) => call.hit(index, flags, cas, value),
@@ -61,15 +80,18 @@ impl Deliver<Owner> for Hands<'_> {
 
     fn answer(&mut self, owner: &Owner, index: u32, answer: Answer<'_>) {
         match owner {
-            Owner::Own => self.sink.answer(index as usize, answer),
+            Owner::Own => self.give(index as usize, answer),
             Owner::Shared(call) => Call::answer(call, index, answer),
             Owner::Gone => {}
         }
     }
 
+    fn read(&mut self, found: bool) {
+        self.counted.read(found);
+    }
+
     fn batch_done(&mut self, mut batch: Box<Batch<Owner>>) {
         self.ended += 1;
-        self.answered += batch.len() as u64;
         if batch.owners().any(|owner| matches!(owner, Owner::Own)) {
             self.own_batches = self.own_batches.saturating_sub(1);
         }

@@ -1,6 +1,7 @@
 //! Line: one place for a connection in the pool, and the lock, the words and the counters that its callers share. The
 //! lock is held for a few instructions at a time, never over a system call that waits.
 
+use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
 use super::turn::Turn;
@@ -8,10 +9,10 @@ use super::{Limit, Shared};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
-use crate::net::{clock, futex, Deadline};
+use crate::net::{clock, futex, tally, Deadline};
 use crate::operation::{Answer, Operation, Sink};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// See the module.
@@ -30,6 +31,8 @@ pub(super) struct Line {
     reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
+    /// System calls of callers that sleep, or wake others.
+    futex_calls: AtomicU64,
     /// The descriptor of the link.
     descriptor: Inheritable,
 }
@@ -43,6 +46,7 @@ pub(super) struct State {
     failure: Option<(u64, Error)>,
     generations: u64,
     sequence: u64,
+    pub counters: Counters,
 }
 
 impl State {
@@ -70,6 +74,7 @@ impl Line {
             writers: AtomicU32::new(0),
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
+            futex_calls: AtomicU64::new(0),
             descriptor: Inheritable::new(),
         }
     }
@@ -97,8 +102,9 @@ impl Line {
             shared.check_open()?;
             let word = self.connect_word.load(Ordering::Acquire);
             let mut state = self.lock();
-            if let Some(link) = &state.link {
-                if !is_stale(link, shared, limit.begun) {
+            let State { link, counters, .. } = &mut *state;
+            if let Some(link) = link {
+                if !is_stale(link, counters, shared, limit.begun) {
                     return Ok(state);
                 }
                 drop(self.take_link(&mut state));
@@ -121,7 +127,7 @@ impl Line {
             if limit.deadline.is_over() {
                 return Err(limit.error(&shared.address).with_bits(bits::NOT_SENT));
             }
-            futex::wait(&self.connect_word, word, limit.deadline.nanoseconds());
+            self.wait(&self.connect_word, word, limit.deadline.nanoseconds());
         }
     }
 
@@ -136,10 +142,13 @@ impl Line {
         let (generation, sequence) = (state.generations, state.next_sequence());
         drop(state);
         let whole = Deadline::at(clock::now() + u64::from(shared.settings.connect_timeout_ms) * 1_000_000);
+        let calls = tally::made();
         let opened = link::open(shared, generation, sequence, limit.deadline.earlier(whole));
         let mut state = self.lock();
         state.connecting = false;
         state.attempts += 1;
+        state.counters.system_calls += tally::made() - calls;
+        state.counters.connects += u64::from(opened.is_ok());
         self.connect_word.fetch_add(1, Ordering::Release);
         let result = opened.and_then(|link| shared.check_open().map(|()| link));
         let result = match result {
@@ -155,14 +164,40 @@ impl Line {
                 Err(error)
             }
         };
-        futex::wake(&self.connect_word, i32::MAX);
+        self.wake(&self.connect_word, i32::MAX);
         result
+    }
+
+    /// Adds what somebody has counted.
+    pub fn count(&self, counted: &Counters) {
+        self.lock().counters.add(counted);
+    }
+
+    /// What was done on this line.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.lock().counters;
+        counters.system_calls += self.futex_calls.load(Ordering::Relaxed);
+        counters
+    }
+
+    fn wait(&self, word: &AtomicU32, seen: u32, deadline: u64) {
+        self.futex_calls.fetch_add(1, Ordering::Relaxed);
+        futex::wait(word, seen, deadline);
+    }
+
+    fn wake(&self, word: &AtomicU32, count: i32) {
+        self.futex_calls.fetch_add(1, Ordering::Relaxed);
+        futex::wake(word, count);
     }
 
     /// Takes the link out; it is closed once nobody uses its socket any more.
     pub fn take_link(&self, state: &mut State) -> Option<Box<Link>> {
         self.descriptor.clear();
-        state.link.take()
+        let link = state.link.take()?;
+        state.counters.disconnects += 1;
+        // Its socket is closed when the link is dropped.
+        state.counters.system_calls += 1;
+        Some(link)
     }
 
     /// In the child of a fork: closes its copy of the parent's descriptor.
@@ -173,13 +208,17 @@ impl Line {
     /// Gives up the connection; whoever waits on it gets `why`. One that is being opened is let be.
     pub fn disconnect(&self, why: &Error) {
         let mut state = self.lock();
-        // Who waits for another to connect looks again, as the client may be closed.
-        self.connect_word.fetch_add(1, Ordering::Release);
-        futex::wake(&self.connect_word, i32::MAX);
+        if state.connecting {
+            // Who waits for that looks again, as the client may be closed.
+            self.connect_word.fetch_add(1, Ordering::Release);
+            self.wake(&self.connect_word, i32::MAX);
+        }
         let Some(link) = state.link.as_mut() else { return };
         let broken = Broken { status: why.status(), message: why.message().to_string() };
         let role = link.role.take();
         link.socket.shutdown();
+        state.counters.system_calls += 1;
+        let Some(link) = state.link.as_mut() else { return };
         let Some(mut role) = role else {
             // Whoever reads wakes up, finds this and does the rest.
             link.doomed.get_or_insert(broken);
@@ -228,7 +267,7 @@ impl Line {
 
     /// Sleeps until something happens to batch `sequence`, or the deadline.
     pub fn sleep(&self, sequence: u64, seen: u32, deadline: Deadline) {
-        futex::wait(&self.words[index(sequence)], seen, deadline.nanoseconds());
+        self.wait(&self.words[index(sequence)], seen, deadline.nanoseconds());
     }
 
     /// Wakes everybody who waits for a batch that `hands` has finished.
@@ -237,7 +276,7 @@ impl Line {
             let at = index(sequence);
             self.words[at].fetch_add(1, Ordering::Release);
             if self.live[at].load(Ordering::Relaxed) > 0 {
-                futex::wake(&self.words[at], i32::MAX);
+                self.wake(&self.words[at], i32::MAX);
             }
         }
     }
@@ -249,13 +288,13 @@ impl Line {
         let order = (first..WORDS).chain(0..first);
         if let Some(at) = order.into_iter().find(|at| self.live[*at].load(Ordering::SeqCst) > 0) {
             self.words[at].fetch_add(1, Ordering::Release);
-            futex::wake(&self.words[at], 1);
+            self.wake(&self.words[at], 1);
         }
     }
 
     /// Sleeps until the writer is done; `seen` is from [`Line::write_word`], read under the lock.
     pub fn wait_for_writer(&self, seen: u32, deadline: Deadline) {
-        futex::wait(&self.write_word, seen, deadline.nanoseconds());
+        self.wait(&self.write_word, seen, deadline.nanoseconds());
     }
 
     /// Says that one more caller waits to write.
@@ -281,7 +320,7 @@ impl Line {
     pub fn wake_writer(&self) {
         if self.has_writers() {
             self.write_word.fetch_add(1, Ordering::Release);
-            futex::wake(&self.write_word, i32::MAX);
+            self.wake(&self.write_word, i32::MAX);
         }
     }
 }
@@ -291,9 +330,9 @@ fn index(sequence: u64) -> usize {
 }
 
 /// Whether a link that nobody uses must not be used again. (Doomed: the last answer came before its reader saw that.)
-fn is_stale(link: &Link, shared: &Shared, now: u64) -> bool {
+fn is_stale(link: &Link, counters: &mut Counters, shared: &Shared, now: u64) -> bool {
     let idle = now.saturating_sub(link.last_used);
-    link.is_free() && (link.doomed.is_some() || shared.is_stale(&link.socket, idle))
+    link.is_free() && (link.doomed.is_some() || shared.is_stale(&link.socket, idle, counters))
 }
 
 impl Link {

@@ -5,7 +5,7 @@ use super::call::Call;
 use super::Shared;
 use crate::connection::{self, Batch, Broken, Handshake, Outcome, Reader};
 use crate::error::{Error, Result, Status};
-use crate::net::{clock, Deadline, Ready, Socket, Wait, LOOK};
+use crate::net::{clock, tally, Deadline, Ready, Socket, Wait, LOOK};
 use crate::protocol::Dialect;
 use std::collections::VecDeque;
 use std::io;
@@ -146,11 +146,13 @@ fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
     loop {
         let socket = Socket::connect(&shared.address, &settings, deadline, || shared.check_open())?;
         let mut handshake = shared.handshake();
-        let outcome = greet(&socket, &mut handshake, shared, deadline)?;
+        // An error, or another try: the close of this socket.
+        let outcome = greet(&socket, &mut handshake, shared, deadline).inspect_err(|_| tally::add(1))?;
         shared.learn(outcome.dialect);
         if !outcome.reconnect {
             return Ok((socket, outcome.dialect));
         }
+        tally::add(1);
     }
 }
 
@@ -174,6 +176,7 @@ fn lost(error: io::Error) -> Error {
 }
 
 fn say(socket: &Socket, request: &[u8]) -> Result<()> {
+    tally::add(u64::from(!request.is_empty()));
     match request.is_empty() || socket.send(request).map_err(lost)? == request.len() {
         true => Ok(()),
         false => Err(Error::new(Status::Connection, "the handshake could not be sent")),
@@ -192,6 +195,7 @@ fn hear(socket: &Socket, shared: &Shared, deadline: Deadline) -> Result<Vec<u8>>
         if !socket.poll(Ready { read: true, write: false }, left.min(LOOK)).map_err(lost)?.read {
             continue;
         }
+        tally::add(1);
         match socket.receive(&mut chunk, &mut [], Wait::No) {
             Ok(0) => return Err(Error::new(Status::Connection, "the server closed the connection")),
             Ok(came) => return Ok(chunk[..came].to_vec()),

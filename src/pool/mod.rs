@@ -3,12 +3,15 @@
 //! reads takes them along (leader/follower). Connections are opened when they are first needed.
 
 mod call;
+mod counters;
 mod drive;
 mod hands;
 mod line;
 mod link;
 mod single;
 mod turn;
+
+pub use counters::Counters;
 
 use crate::connection::Handshake;
 use crate::error::{bits, Error, Result, Status};
@@ -19,6 +22,7 @@ use crate::protocol::{Dialect, ProtocolChoice};
 use crossbeam::utils::CachePadded;
 use line::Line;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A connection that was idle for longer is looked at before it is used.
@@ -75,9 +79,13 @@ impl Shared {
 
     /// Whether a connection without traffic that was last used `idle` nanoseconds ago must not be used again: it was
     /// idle for too long, or has something to read that nobody asked for.
-    pub fn is_stale(&self, socket: &Socket, idle: u64) -> bool {
+    pub fn is_stale(&self, socket: &Socket, idle: u64, counters: &mut Counters) -> bool {
         let limit = u64::from(self.settings.connections_idle_ms) * 1_000_000;
-        idle >= PEEK_AFTER && ((limit > 0 && idle > limit) || !socket.is_quiet())
+        let mut is_quiet = || {
+            counters.system_calls += 1;
+            socket.is_quiet()
+        };
+        idle >= PEEK_AFTER && ((limit > 0 && idle > limit) || !is_quiet())
     }
 
     /// Fails once the client is closed.
@@ -127,6 +135,8 @@ pub(crate) struct Pool {
 struct Home {
     lines: Box<[CachePadded<Line>]>,
     waiting: AtomicUsize,
+    /// What was counted by queues, and where no line was used.
+    elsewhere: Mutex<Counters>,
 }
 
 impl Pool {
@@ -163,10 +173,25 @@ impl Pool {
         if waiting >= max_waiting {
             let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
             fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+            let count = operations.len() as u64;
+            self.count(&Counters { operations: count, failures: count, ..Counters::default() });
         } else {
             home.choose().run(&self.shared, operations, sink, limit);
         }
         home.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Adds what was counted without a line.
+    pub fn count(&self, counted: &Counters) {
+        self.home().elsewhere.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
+    }
+
+    /// What was done with this server.
+    pub fn counters(&self) -> Counters {
+        let home = self.home();
+        let mut sum = *home.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        home.lines.iter().for_each(|line| sum.add(&line.counters()));
+        sum
     }
 
     /// Ends all connections; whoever waits gets `Closed`.
@@ -193,7 +218,7 @@ impl Drop for Pool {
 impl Home {
     fn new(connections: u32) -> Home {
         let lines = (0..connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
-        Home { lines, waiting: AtomicUsize::new(0) }
+        Home { lines, waiting: AtomicUsize::new(0), elsewhere: Mutex::default() }
     }
 
     /// An idle connection where there is one; else callers stick to one each, by their thread.

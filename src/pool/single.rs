@@ -44,15 +44,18 @@ impl<'a> Turn<'a> {
         link.writing = false;
         link.begin_flight(self.limit.begun);
         drop(state);
+        self.hands.counted.system_calls += 1;
         let came = role.reader.receive_some(|buffer| role.socket.receive(buffer, &mut [], Wait::Some));
         self.at_once = false;
         let Ok(came) = came else { return self.go_on_sent(role, false) };
         role.received_at = self.limit.begun;
-        self.hands.bytes_received += came as u64;
+        self.hands.counted.bytes_received += came as u64;
         let sink = &mut *self.hands.sink;
         if !role.reader.take_hit(key, |hit| sink.hit(0, hit.flags, hit.cas, hit.value)) {
             return self.go_on_sent(role, false);
         }
+        self.hands.counted.hits += 1;
+        self.hands.counted.batches += 1;
         self.next = 1;
         self.put_back(role);
     }
@@ -63,9 +66,10 @@ impl<'a> Turn<'a> {
         text::begin_get(request, false);
         text::push_key(request, key);
         text::end_line(request);
+        self.hands.counted.system_calls += 1;
         match role.socket.send(request) {
             Ok(sent) if sent == request.len() => {
-                self.hands.bytes_sent += sent as u64;
+                self.hands.counted.bytes_sent += sent as u64;
                 Sent::All
             }
             // What is wrong shows when it is tried again.
@@ -77,6 +81,7 @@ impl<'a> Turn<'a> {
     /// Gives the role back, the one reply that was awaited having come.
     fn put_back(&mut self, role: Box<Role>) {
         let mut state = self.line.lock();
+        self.count(&mut state);
         let Some(link) = state.link_of(self.generation) else { return };
         link.end_flight(1);
         if link.in_flight == 0 && link.open.is_empty() && !role.reader.has_bytes() {
@@ -108,6 +113,7 @@ impl<'a> Turn<'a> {
         batch.assign(Owner::Own);
         batch.seal(self.dialect);
         self.hands.own_batches += 1;
+        self.hands.counted.batches += 1;
         if let Some(role) = &mut self.role {
             role.reader.push(batch);
         }

@@ -6,12 +6,13 @@ use super::call::Call;
 use super::hands::Hands;
 use super::line::{Line, State};
 use super::link::{Owner, Role};
-use super::{fail_all, Limit, Shared};
+use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, MutexGuard};
 
 /// One batch takes so many operations and bytes of one caller's; the rest goes in further ones. (A send takes at most
@@ -99,8 +100,13 @@ impl<'a> Turn<'a> {
     pub fn run(&mut self) {
         let mut state = match self.line.ready(self.shared, self.limit) {
             Ok(state) => state,
-            Err(error) => return fail_all(self.operations, self.hands.sink, &error),
+            Err(error) => {
+                self.hands.counted.operations = self.operations.len() as u64;
+                self.hands.give_all(0..self.operations.len(), &error);
+                return self.line.count(&self.hands.counted);
+            }
         };
+        state.counters.operations += self.operations.len() as u64;
         let Some(link) = state.link.as_mut() else { return };
         self.generation = link.generation;
         self.dialect = link.dialect;
@@ -124,12 +130,20 @@ impl<'a> Turn<'a> {
 
     /// Answers what has no answer yet.
     fn finish(&mut self) {
-        let error = || self.failure.clone().unwrap_or_else(|| Error::new(Status::Bug, "an operation got no answer"));
-        if let Some(call) = self.call.take() {
-            return call.finish(self.hands.sink, error);
+        let left = self.next..self.operations.len();
+        if self.call.is_some() || !left.is_empty() {
+            self.answer_rest(left);
         }
-        for index in self.next..self.operations.len() {
-            self.hands.sink.answer(index, Answer::failed(&error().with_bits(bits::NOT_SENT)));
+        if self.hands.counted.has_any() {
+            self.line.count(&self.hands.counted);
+        }
+    }
+
+    fn answer_rest(&mut self, left: Range<usize>) {
+        let error = self.failure.take().unwrap_or_else(|| Error::new(Status::Bug, "an operation got no answer"));
+        match self.call.take() {
+            Some(call) => call.finish(&mut self.hands, || error.clone()),
+            None => self.hands.give_all(left, &error.with_bits(bits::NOT_SENT)),
         }
     }
 
@@ -194,6 +208,7 @@ impl<'a> Turn<'a> {
         role.reader.push(batch);
         self.hands.own_batches += 1;
         self.hands.begun += 1;
+        self.hands.counted.batches += 1;
         let socket = role.socket.clone();
         self.send(&socket, &out, &pieces)
     }
@@ -237,7 +252,7 @@ impl<'a> Turn<'a> {
     fn refuse(&mut self, index: u32, error: &Error) {
         match &self.call {
             Some(call) => call.answer(index, Answer::failed(error)),
-            None => self.hands.sink.answer(index as usize, Answer::failed(error)),
+            None => self.hands.give(index as usize, Answer::failed(error)),
         }
     }
 

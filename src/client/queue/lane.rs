@@ -9,9 +9,9 @@ use super::sending::Sending;
 use crate::connection::{window, Batch, Broken, Handshake, Reader};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event, Interest, Poller, Waker};
-use crate::net::{Connecting, Deadline, Socket, Wait};
+use crate::net::{tally, Connecting, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation};
-use crate::pool::Shared;
+use crate::pool::{Counters, Shared};
 use crate::protocol::{has_payload, Dialect};
 use std::collections::VecDeque;
 use std::io;
@@ -66,6 +66,8 @@ pub(super) struct Lane {
     /// Memory for the next batches.
     #[allow(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
     spare: Vec<Box<Batch<()>>>,
+    /// What was done and is not added up yet.
+    pub counted: Counters,
     pub marks: Marks,
 }
 
@@ -154,12 +156,13 @@ impl Lane {
     pub fn refresh(&mut self, host: &Host<'_>) {
         let stale = match &self.stage {
             Stage::Open(open) if open.in_flight == 0 && open.sending.is_none() => {
-                host.shared.is_stale(&open.socket, host.now.saturating_sub(open.last_used))
+                host.shared.is_stale(&open.socket, host.now.saturating_sub(open.last_used), &mut self.counted)
             }
             _ => false,
         };
         if stale {
             self.stage = Stage::Closed;
+            self.count_disconnect();
         }
     }
 
@@ -294,6 +297,7 @@ impl Lane {
         host.shared.learn(outcome.dialect);
         let Stage::Greeting { socket, .. } = mem::take(&mut self.stage) else { return Ok(false) };
         if !outcome.reconnect {
+            self.counted.connects += 1;
             self.stage = Stage::Open(Box::new(Open::new(socket, outcome.dialect, host)));
             self.encode_waiting(outcome.dialect, hands);
         }
@@ -340,7 +344,7 @@ impl Lane {
         let Stage::Open(open) = &mut self.stage else { return Ok(()) };
         while !open.blocked {
             if let Some(sending) = &mut open.sending {
-                let sent = sending.go_on(&open.socket);
+                let sent = sending.go_on(&open.socket, &mut self.counted);
                 let words = |error| failure(host.shared, Status::Connection, &format!("sending failed: {error}"));
                 if !sent.map_err(words)? {
                     return open.watch_writing(host, true);
@@ -356,6 +360,7 @@ impl Lane {
                 None => mem::replace(&mut self.open, self.spare.pop().unwrap_or_default()),
             };
             self.launched = batch.sequence;
+            self.counted.batches += 1;
             open.launch(batch, host.now, records);
         }
         open.watch_writing(host, open.blocked)
@@ -387,10 +392,16 @@ impl Lane {
         silence / 1_000_000 + 10 >= u64::from(host.shared.settings.timeout_ms) || self.late > MAX_LATE
     }
 
+    fn count_disconnect(&mut self) {
+        self.counted.disconnects += 1;
+        self.counted.system_calls += 1;
+    }
+
     /// Closes the connection: all operations are answered by this failure.
     pub fn fail(&mut self, error: &Error, hands: &mut Hands<'_, '_>) {
         let unsent = error.clone().with_bits(bits::NOT_SENT);
         if let Stage::Open(mut open) = mem::take(&mut self.stage) {
+            self.count_disconnect();
             open.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
             self.full.push_back(mem::take(&mut self.open));
             for mut batch in self.full.drain(..) {
@@ -462,6 +473,7 @@ impl Open {
             }
             let Open { reader, socket, .. } = self;
             let mut asked = 0;
+            hands.counted.system_calls += 1;
             let came = reader.receive(hands, &mut |first, second, _| {
                 asked = first.len() + second.len();
                 socket.receive(first, second, Wait::No)
@@ -469,6 +481,7 @@ impl Open {
             match came {
                 Ok(0) => return Err(broken("the server closed the connection".into())),
                 Ok(came) => {
+                    hands.counted.bytes_received += came as u64;
                     (self.received_at, self.last_used, received) = (now, now, true);
                     share = share.saturating_sub(came);
                     self.reader.advance(hands)?;
@@ -510,6 +523,7 @@ fn extended(deadline: Deadline, host: &Host<'_>) -> Deadline {
 
 /// Sends a request of a handshake and receives what is there; `None`: nothing yet.
 fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
+    tally::add(1 + u64::from(!request.is_empty()));
     let lost = |error: io::Error| Error::os(Status::Connection, "the connection was lost", &error);
     if !request.is_empty() && socket.send(request).map_err(lost)? != request.len() {
         return Err(Error::new(Status::Connection, "the handshake could not be sent"));
@@ -532,7 +546,7 @@ fn is_spliced(operation: &Operation<'_>) -> bool {
 fn answer(hands: &mut Hands<'_, '_>, slot: u32, error: &Error) {
     hands.released += 1;
     if let Some(tag) = hands.records.release(slot) {
-        hands.output.give(tag, Answer::failed(error));
+        hands.give(tag, Answer::failed(error));
     }
 }
 

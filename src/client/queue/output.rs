@@ -5,6 +5,7 @@ use super::records::Records;
 use crate::connection::{Batch, Deliver};
 use crate::error::{bits, Status};
 use crate::operation::{Answer, Room, Value};
+use crate::pool::Counters;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -161,6 +162,8 @@ pub(super) struct Hands<'a, 'b> {
     pub released: usize,
     /// Of these, the ones that nobody waited for any more.
     pub late: u32,
+    /// What was done.
+    pub counted: Counters,
     /// Batches that were answered.
     pub ended: u32,
     /// Their memory, with that of others of the connection.
@@ -170,7 +173,15 @@ pub(super) struct Hands<'a, 'b> {
 
 impl<'a, 'b> Hands<'a, 'b> {
     pub fn new(records: &'a mut Records, output: &'a mut Output<'b>) -> Hands<'a, 'b> {
-        Hands { records, output, released: 0, late: 0, ended: 0, spare: Vec::new() }
+        Hands { records, output, released: 0, late: 0, counted: Counters::default(), ended: 0, spare: Vec::new() }
+    }
+}
+
+impl Hands<'_, '_> {
+    /// Gives an answer out.
+    pub fn give(&mut self, tag: u64, answer: Answer<'_>) {
+        self.counted.answered(answer.status);
+        self.output.give(tag, answer);
     }
 }
 
@@ -187,6 +198,7 @@ impl Deliver<()> for Hands<'_, '_> {
     #[inline]
     fn hit(&mut self, _owner: &(), index: u32, flags: u32, cas: u64, value: &[u8]) {
         self.released += 1;
+        self.counted.hits += 1;
         match self.records.release(index) {
             Some(tag) => self.output.give_hit(tag, flags, cas, value),
             None => self.late += 1,
@@ -197,9 +209,13 @@ impl Deliver<()> for Hands<'_, '_> {
     fn answer(&mut self, _owner: &(), index: u32, answer: Answer<'_>) {
         self.released += 1;
         match self.records.release(index) {
-            Some(tag) => self.output.give(tag, answer),
+            Some(tag) => self.give(tag, answer),
             None => self.late += 1,
         }
+    }
+
+    fn read(&mut self, found: bool) {
+        self.counted.read(found);
     }
 
     fn batch_done(&mut self, mut batch: Box<Batch<()>>) {

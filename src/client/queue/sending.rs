@@ -4,6 +4,7 @@
 use super::records::Records;
 use crate::connection::Piece;
 use crate::net::Socket;
+use crate::pool::Counters;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -26,15 +27,19 @@ impl Sending {
     }
 
     /// Sends until all is sent (true) or the kernel takes no more (false).
-    pub fn go_on(&mut self, socket: &Socket) -> io::Result<bool> {
+    pub fn go_on(&mut self, socket: &Socket, counted: &mut Counters) -> io::Result<bool> {
         while self.sent < self.total {
+            counted.system_calls += 1;
             let taken = match self.parts.is_empty() {
                 true => socket.send(self.out.get(self.sent..).unwrap_or_default()),
                 false => socket.send_vectored(&self.left()),
             };
             match taken {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => self.sent += taken,
+                Ok(taken) => {
+                    self.sent += taken;
+                    counted.bytes_sent += taken as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }

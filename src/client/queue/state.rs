@@ -8,7 +8,7 @@ use super::Io;
 use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::Event;
-use crate::net::{clock, Address};
+use crate::net::{clock, tally, Address};
 use crate::operation::{Answer, Operation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,12 +126,14 @@ impl State {
             };
             let timeout_ms = if operation.timeout_ms == 0 { usual } else { operation.timeout_ms };
             let deadline = io.now + u64::from(timeout_ms) * 1_000_000;
+            lane.counted.operations += 1;
             let slot = self.records.add(tag, deadline, timeout_ms, place);
             self.earliest = self.earliest.min(deadline);
             match lane.push(&mut self.records, slot, &operation, shared) {
                 Ok(()) => under_way += 1,
                 Err(error) => {
                     self.records.release(slot);
+                    lane.counted.answered(error.status());
                     output.give(tag, Answer::failed(&error));
                 }
             }
@@ -183,6 +185,7 @@ impl State {
         let (shared, token) = (core.pool.shared(), token(place, lane.marks.generation));
         let host = Host { poller: io.poller, waker: &io.kick.waker, shared, now: io.now, token };
         let mut hands = Hands::new(&mut self.records, output);
+        let calls = tally::made();
         match action(lane, &host, &mut hands) {
             Ok(more) => {
                 if more && !std::mem::replace(&mut lane.marks.listed, true) {
@@ -190,6 +193,11 @@ impl State {
                 }
             }
             Err(error) => lane.fail(&error, &mut hands),
+        }
+        lane.counted.add(&hands.counted);
+        lane.counted.system_calls += tally::made() - calls;
+        if lane.counted.has_any() {
+            core.pool.count(&std::mem::take(&mut lane.counted));
         }
         self.earliest = self.earliest.min(lane.due());
         let (busy, unsettled) = (lane.is_busy(), lane.is_unsettled());
@@ -347,8 +355,8 @@ impl State {
         self.drive(io, place, output, &mut |lane, host, hands| {
             if hands.records.is_live(slot) {
                 let error = why(lane, host, timeout_ms)?.with_bits(lane.fate(batch));
-                if let Some(record) = hands.records.abandon(slot) {
-                    hands.output.give(record.tag, Answer::failed(&error));
+                if let Some(tag) = hands.records.abandon(slot).map(|record| record.tag) {
+                    hands.give(tag, Answer::failed(&error));
                 }
             }
             Ok(false)

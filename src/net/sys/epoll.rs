@@ -25,6 +25,7 @@ pub fn epoll_create() -> io::Result<OwnedFd> {
 
 /// Adds (`EPOLL_CTL_ADD`), changes or removes a descriptor.
 pub fn epoll_ctl(epoll: BorrowedFd, operation: i32, target: BorrowedFd, events: u32, token: u64) -> io::Result<()> {
+    super::tally::add(1);
     let mut event = RawEvent { events, u64: token };
     // SAFETY: both descriptors are open, for they are borrowed; `event` lives across the call, which copies it.
     let result = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, target.as_raw_fd(), &mut event) };

@@ -6,4 +6,5 @@ pub mod fork;
 pub mod futex;
 pub mod signal;
 pub mod socket;
+pub mod tally;
 pub mod thread;

@@ -1,5 +1,6 @@
 //! Stream sockets: the calls behind `net::Socket`. No signal is ever raised (MSG_NOSIGNAL), EINTR is tried again.
 
+use super::tally;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
 
 /// A new non-blocking stream socket.
 fn open(family: libc::c_int) -> io::Result<OwnedFd> {
+    tally::add(1);
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no pointers; a descriptor that is returned is ours alone.
     unsafe { Ok(OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?)) }
@@ -39,13 +41,18 @@ fn open(family: libc::c_int) -> io::Result<OwnedFd> {
 
 /// Starts a connect; `WouldBlock` is no error here: it goes on in the background.
 fn start_connect<T>(fd: OwnedFd, address: &T, len: usize) -> io::Result<OwnedFd> {
+    tally::add(1);
     let pointer = (address as *const T).cast::<libc::sockaddr>();
     // SAFETY: `address` is a socket address of one of the two forms below, at least `len` bytes of it.
     let result = check(unsafe { libc::connect(fd.as_raw_fd(), pointer, len as libc::socklen_t) });
     match result {
         Ok(_) => Ok(fd),
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(fd),
-        Err(error) => Err(error),
+        Err(error) => {
+            // The close of the socket, here and not there.
+            tally::add(1);
+            Err(error)
+        }
     }
 }
 
@@ -88,6 +95,7 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn set_option<T>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    tally::add(1);
     let pointer = (value as *const T).cast::<libc::c_void>();
     // SAFETY: `value` is `size_of::<T>()` bytes that the kernel only reads.
     let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, pointer, mem::size_of::<T>() as u32) };
@@ -110,6 +118,7 @@ pub fn set_receive_timeout(fd: &OwnedFd, timeout: Duration) -> io::Result<()> {
 
 /// Makes the socket blocking.
 pub fn set_blocking(fd: &OwnedFd) -> io::Result<()> {
+    tally::add(2);
     // SAFETY: no pointers.
     unsafe {
         let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
@@ -119,6 +128,7 @@ pub fn set_blocking(fd: &OwnedFd) -> io::Result<()> {
 
 /// The error that a connect in the background ended with.
 pub fn take_error(fd: &OwnedFd) -> io::Result<()> {
+    tally::add(1);
     let mut error: libc::c_int = 0;
     let mut len = mem::size_of::<libc::c_int>() as libc::socklen_t;
     let pointer = (&mut error as *mut libc::c_int).cast::<libc::c_void>();
@@ -132,6 +142,7 @@ pub fn take_error(fd: &OwnedFd) -> io::Result<()> {
 
 /// The least round trip of a TCP connection in the last minutes, in nanoseconds.
 pub fn round_trip(fd: &OwnedFd) -> io::Result<u64> {
+    tally::add(1);
     // tcp_info in 32-bit words. libc's ends before tcpi_min_rtt, which kernels have since 4.6; tcpi_rtt is the smoothed one.
     const RTT: usize = 17;
     const MIN_RTT: usize = 37;
@@ -229,6 +240,7 @@ pub struct Ready {
 /// Waits until the socket is ready for some of `wanted`; none of it: the time is over. An error or a hang-up counts as
 /// ready for all.
 pub fn poll(fd: &OwnedFd, wanted: Ready, timeout: Duration) -> io::Result<Ready> {
+    tally::add(1);
     let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
     if wanted.read {
         entry.events |= libc::POLLIN;
