@@ -2,22 +2,11 @@
 
 mod common;
 
-use bmemc::{bits, Client, Operation, Options, Status};
-use common::Memcached;
+use bmemc::{bits, Client, Operation, Status};
+use common::{client, Memcached};
 use std::time::Duration;
 
 const PROTOCOLS: [&str; 4] = ["auto", "text", "meta", "binary"];
-
-fn client(server: &str, settings: &[(&str, &str)]) -> Client {
-    let mut options = Options::new();
-    options.add_server(server, "", 1).unwrap();
-    // What is tested here is not how fast a busy machine is.
-    let patient = [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")];
-    for (name, value) in patient.iter().chain(settings) {
-        options.set(name, value).unwrap();
-    }
-    Client::new(options).unwrap()
-}
 
 /// Runs a test over every protocol and both kinds of socket.
 fn everywhere(test: impl Fn(&Client, &str)) {

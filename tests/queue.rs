@@ -3,8 +3,8 @@
 mod common;
 
 use bmemc::net::poller::{Events, Interest, Poller};
-use bmemc::{bits, op_flags, Client, Command, Fetched, Operation, Options, Queue, Status};
-use common::Memcached;
+use bmemc::{bits, op_flags, Client, Command, Fetched, Operation, Queue, Status};
+use common::{client, Memcached};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -15,15 +15,6 @@ use std::time::{Duration, Instant};
 const PROTOCOLS: [&str; 4] = ["auto", "text", "meta", "binary"];
 /// Deadlines are kept to this, on a machine that does other things too.
 const LATE: Duration = Duration::from_millis(150);
-
-fn client(server: &str, settings: &[(&str, &str)]) -> Client {
-    let mut options = Options::new();
-    options.add_server(server, "", 1).unwrap();
-    for (name, value) in settings {
-        options.set(name, value).unwrap();
-    }
-    Client::new(options).unwrap()
-}
 
 /// Runs a test over every protocol and both kinds of socket.
 fn everywhere(test: impl Fn(&Queue, &Client, &str)) {

@@ -114,3 +114,15 @@ impl Drop for Memcached {
         self.stop();
     }
 }
+
+/// A client of one server with plenty of time, since how busy the machine is is not what is tested; then as `settings`
+/// say.
+#[allow(dead_code)]
+pub fn client(server: &str, settings: &[(&str, &str)]) -> bmemc::Client {
+    let mut options = bmemc::Options::new();
+    options.add_server(server, "", 1).unwrap();
+    for (name, value) in [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")].iter().chain(settings) {
+        options.set(name, value).unwrap();
+    }
+    bmemc::Client::new(options).unwrap()
+}
