@@ -13,7 +13,9 @@ pub mod net;
 mod operation;
 mod pool;
 mod protocol;
+pub mod ring;
 pub mod server;
+pub mod value;
 
 // ffi and net::sys alone talk to C and to the kernel.
 #[allow(unsafe_code)]
