@@ -31,7 +31,6 @@ impl<'a> Turn<'a> {
         let Some(link) = state.link_of(self.generation) else { return };
         if sent != Sent::All {
             self.role = Some(role);
-            self.at_once = true;
             return match sent {
                 Sent::Torn => self.stop(torn(state)),
                 _ => self.go_on_alone(state),

@@ -116,7 +116,9 @@ impl<'a> Turn<'a> {
             link.round_trip = link.socket.round_trip();
         }
         if link.is_free() {
-            match self.single_key() {
+            // A call that has waited for the connection has less time left than the socket would give it.
+            self.at_once = link.opened_at < self.limit.begun;
+            match self.single_key().filter(|_| self.at_once) {
                 Some(key) => self.single(state, key),
                 None => self.alone(state),
             }
@@ -157,7 +159,6 @@ impl<'a> Turn<'a> {
     fn alone(&mut self, mut state: Guard<'a>) {
         let Some(link) = state.link.as_mut() else { return };
         self.role = link.role.take();
-        self.at_once = link.opened_at < self.limit.begun;
         link.writing = true;
         self.go_on_alone(state);
     }

@@ -176,28 +176,36 @@ pub fn assert_right(outcome: &Outcome, what: &str) {
 pub struct Sleeper {
     stop: Arc<AtomicBool>,
     latest: Arc<AtomicU64>,
+    /// How often each has slept.
+    naps: Arc<[AtomicU64; 8]>,
 }
 
 impl Sleeper {
+    /// As many sleepers as a test has callers: the latest of many is later than one.
     pub fn start() -> Sleeper {
-        let sleeper = Sleeper { stop: Arc::default(), latest: Arc::default() };
-        // As many as a test has callers: the latest of many is later than one.
+        let sleeper = Sleeper { stop: Arc::default(), latest: Arc::default(), naps: Arc::default() };
         for number in 0..8 {
-            let (stop, latest) = (sleeper.stop.clone(), sleeper.latest.clone());
+            let (stop, latest, naps) = (sleeper.stop.clone(), sleeper.latest.clone(), sleeper.naps.clone());
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let (begun, nap) = (Instant::now(), Duration::from_millis(20 + number));
                     std::thread::sleep(nap);
-                    latest.fetch_max((begun.elapsed() - nap).as_micros() as u64, Ordering::Relaxed);
+                    latest.fetch_max((begun.elapsed() - nap).as_micros() as u64, Ordering::SeqCst);
+                    naps[number as usize].fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
         sleeper
     }
 
-    /// How late the latest has been.
+    /// How late the latest has been; those who sleep now are waited for, since they may be late already.
     pub fn lateness(&self) -> Duration {
-        Duration::from_micros(self.latest.load(Ordering::Relaxed))
+        let naps = || self.naps.iter().map(|naps| naps.load(Ordering::SeqCst)).collect::<Vec<_>>();
+        let before = naps();
+        while naps().iter().zip(&before).any(|(now, before)| now == before) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Duration::from_micros(self.latest.load(Ordering::SeqCst))
     }
 }
 
