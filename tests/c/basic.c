@@ -323,6 +323,7 @@ static void counters_and_events(void) {
     bmemc_options *options = bmemc_options_new();
     bmemc_counters counters;
     uint8_t room[8];
+    size_t len = 0;
     STATUS(BMEMC_OK, bmemc_options_set(options, text("protocol"), text(protocol), e));
     STATUS(BMEMC_OK, bmemc_options_add_server(options, text(address), text(""), 1, e));
     STATUS(BMEMC_OK, bmemc_options_on_event(options, on_event, &badly, e));
@@ -330,8 +331,8 @@ static void counters_and_events(void) {
     bmemc_options_free(options);
     EXPECT(connected == 0);
     STATUS(BMEMC_OK, bmemc_set(own, key("counted"), text("v"), 0, 60, e));
-    STATUS(BMEMC_OK, bmemc_get_into(own, key("counted"), room, 8, NULL, NULL, e));
-    STATUS(BMEMC_NOT_FOUND, bmemc_get_into(own, key("none"), room, 8, NULL, NULL, e));
+    STATUS(BMEMC_OK, bmemc_get_into(own, key("counted"), room, 8, &len, NULL, e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_get_into(own, key("none"), room, 8, &len, NULL, e));
     EXPECT(connected == 1 && ended == 0);
     memset(&counters, 0x55, sizeof counters);
     STATUS(BMEMC_OK, bmemc_client_counters(own, 0, &counters, e));
