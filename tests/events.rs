@@ -155,7 +155,7 @@ fn connections_of_a_queue() {
     let at = server.address().to_string();
     let (client, log) = client(&at, &[("connections", "1")]);
     let queue = Queue::new().unwrap();
-    let mut one = || {
+    let one = || {
         let mut answers = Vec::new();
         assert_eq!(queue.submit(&client, [(1, Operation::get(b"k"))]).0, 1);
         while queue.fetch(&mut answers, 9, 1000).unwrap() == 0 {}
