@@ -623,8 +623,7 @@ bmemc_status bmemc_queue_cancel(const bmemc_queue *queue, uint64_t tag, bmemc_er
 
 // ================================================================================================
 // Chapter 10
-// Counters and events: what a client does, for metrics and logs. In this version they answer
-// BMEMC_E_UNSUPPORTED; what is written here is what they will do.
+// Counters and events: what a client does, for metrics and logs.
 // ================================================================================================
 
 // Kinds of events; more may come.
@@ -633,14 +632,17 @@ typedef enum {
     BMEMC_EVENT_CONNECTED = 1,
     // A connection was closed; `status` and `message` say why.
     BMEMC_EVENT_CLOSED = 2,
-    // An operation took longer than the option for it says.
+    // A call took at least as long as option slow_ms says. Operations of queues are not timed.
     BMEMC_EVENT_SLOW = 3,
-    // An operation with BMEMC_FLAG_NO_REPLY failed.
+    // An operation with BMEMC_FLAG_NO_REPLY failed. Not in this version.
     BMEMC_EVENT_QUIET_FAILURE = 4,
-    // A server failed so often that calls to it fail at once, but for a probe now and then.
+    // A server failed so often that calls to it fail at once, but for a probe now and then. Not in
+    // this version.
     BMEMC_EVENT_BREAKER_OPENED = 5,
-    // A server answers again.
+    // A server answers again. Not in this version.
     BMEMC_EVENT_BREAKER_CLOSED = 6,
+    // A connection could not be opened; `status` and `message` say why.
+    BMEMC_EVENT_CONNECT_FAILED = 7,
 } bmemc_event_kind;
 
 // What a client has done since it was made. They only grow; read together they may be a few
@@ -680,11 +682,11 @@ typedef struct {
     int32_t kind;
     // Index of the server that it is about.
     uint32_t server;
-    // A bmemc_status: why.
+    // A bmemc_status: why; BMEMC_OK where nothing failed.
     int32_t status;
     // errno of the system call that failed, else zero.
     int32_t os_error;
-    // How long it took, in microseconds: connecting, or the operation.
+    // How long it took, in microseconds: connecting, or the call; zero for the others.
     uint64_t elapsed_us;
     // The same in words, UTF-8.
     bmemc_bytes message;
@@ -693,7 +695,7 @@ typedef struct {
 } bmemc_event;
 
 // Called for each event, on the thread that was inside a call with the client just then, with no
-// lock held. It must not block nor call the same client. `context` is what
+// lock held. It must not block, call the same client, or fork. `context` is what
 // bmemc_options_on_event() was given.
 typedef void (*bmemc_event_callback)(const bmemc_event *event, void *context);
 
@@ -708,7 +710,7 @@ bmemc_status bmemc_client_counters(const bmemc_client *client,
 
 // Has `callback(event, context)` called for the events of the clients that are made of these
 // options; NULL: none. The callback and its `context`, which may be NULL, must outlive these
-// clients and be fit for every thread that uses them. BMEMC_E_UNSUPPORTED now.
+// clients and be fit for every thread that uses them.
 bmemc_status bmemc_options_on_event(bmemc_options *options,
                                     bmemc_event_callback callback,
                                     void *context,

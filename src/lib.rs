@@ -22,7 +22,9 @@ pub mod value;
 mod ffi;
 
 pub use answers::{Answers, Item};
-pub use client::{Client, Counters, Fetched, Kind, Options, ProtocolChoice, Queue, Server, Spec, TABLE};
+pub use client::{
+    Client, Counters, Event, EventKind, Fetched, Kind, Listener, Options, ProtocolChoice, Queue, Server, Spec, TABLE,
+};
 pub use error::{bits, Error, Result, Status};
 pub use operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};
 

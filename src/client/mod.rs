@@ -15,7 +15,7 @@ use crate::answers::{Answers, Item};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
 use crate::operation::{Operation, Sink};
-pub use crate::pool::Counters;
+pub use crate::pool::{Counters, Event, EventKind, Listener};
 use crate::pool::{Limit, Pool, Settings};
 use queue::Kick;
 use sinks::{One, Picked, Place};
@@ -85,10 +85,10 @@ impl Client {
     }
 
     fn limit(&self, timeout_ms: u32) -> Limit {
-        let usual = self.core.options.timeout_ms;
+        let (usual, exact) = (self.core.options.timeout_ms, self.core.pool.shared().is_timed());
         match timeout_ms {
-            0 => Limit::new(usual, true),
-            own => Limit::new(own, own == usual),
+            0 => Limit::new(usual, true, exact),
+            own => Limit::new(own, own == usual, exact),
         }
     }
 
@@ -186,5 +186,7 @@ fn settings(options: &Options) -> Settings {
         max_waiting: options.max_waiting,
         max_value_bytes: options.max_value_bytes,
         no_delay: options.no_delay,
+        slow_ms: options.slow_ms,
+        listener: options.listener.clone(),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::net::Address;
+use crate::pool::{Event, Listener};
 use crate::protocol::ProtocolChoice;
 
 /// One server: where it is, what the ring calls it, and its share.
@@ -26,6 +27,9 @@ pub struct Options {
     pub max_waiting: u32,
     pub max_value_bytes: u64,
     pub no_delay: bool,
+    pub slow_ms: u32,
+    /// Who is told of events: [`Options::on_event`].
+    pub listener: Listener,
 }
 
 /// What an option accepts.
@@ -177,6 +181,7 @@ pub const TABLE: &[Spec] = &[
         "Longest value that is accepted from a server or sent to it, in bytes as they are on the wire"
     ),
     switch!(no_delay, "true", "TCP_NODELAY: small requests are sent at once"),
+    number!(slow_ms, 0, DAY_MS, "0", "Milliseconds from which on a call is told of by the event `slow`; 0: none is"),
 ];
 
 impl Default for Options {
@@ -191,6 +196,8 @@ impl Default for Options {
             max_waiting: 0,
             max_value_bytes: 0,
             no_delay: false,
+            slow_ms: 0,
+            listener: Listener::default(),
         };
         for spec in TABLE {
             if let Some(setting) = spec.kind.parse(spec.default) {
@@ -218,6 +225,12 @@ impl Options {
         };
         (spec.apply)(self, setting);
         Ok(())
+    }
+
+    /// Has `tell` called for each event of the clients made of these options, on the thread that noticed it. It must not
+    /// block, nor use the same client.
+    pub fn on_event(&mut self, tell: impl Fn(&Event) + Send + Sync + 'static) {
+        self.listener = Listener::new(tell);
     }
 
     /// Adds a server: `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `::1` or `/path/of/socket`. An empty `name`

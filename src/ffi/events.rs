@@ -1,12 +1,11 @@
-//! Counters and events: what a client does, for metrics and logs. In this version they answer
-//! BMEMC_E_UNSUPPORTED; what is written here is what they will do.
+//! Counters and events: what a client does, for metrics and logs.
 
 use super::bytes::bmemc_bytes;
 use super::client::bmemc_client;
-use super::guard::{guard, handle, not_yet, null};
+use super::guard::{guard, handle, null};
 use super::options::bmemc_options;
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::Counters;
+use crate::client::{Counters, Event, Listener};
 use crate::error::Status;
 use std::mem::MaybeUninit;
 use std::os::raw::c_void;
@@ -73,14 +72,17 @@ pub enum bmemc_event_kind {
     BMEMC_EVENT_CONNECTED = 1,
     /// A connection was closed; `status` and `message` say why.
     BMEMC_EVENT_CLOSED = 2,
-    /// An operation took longer than the option for it says.
+    /// A call took at least as long as option slow_ms says. Operations of queues are not timed.
     BMEMC_EVENT_SLOW = 3,
-    /// An operation with BMEMC_FLAG_NO_REPLY failed.
+    /// An operation with BMEMC_FLAG_NO_REPLY failed. Not in this version.
     BMEMC_EVENT_QUIET_FAILURE = 4,
-    /// A server failed so often that calls to it fail at once, but for a probe now and then.
+    /// A server failed so often that calls to it fail at once, but for a probe now and then. Not in
+    /// this version.
     BMEMC_EVENT_BREAKER_OPENED = 5,
-    /// A server answers again.
+    /// A server answers again. Not in this version.
     BMEMC_EVENT_BREAKER_CLOSED = 6,
+    /// A connection could not be opened; `status` and `message` say why.
+    BMEMC_EVENT_CONNECT_FAILED = 7,
 }
 
 /// One event, borrowed: it is gone when the callback returns.
@@ -90,11 +92,11 @@ pub struct bmemc_event {
     pub kind: i32,
     /// Index of the server that it is about.
     pub server: u32,
-    /// A bmemc_status: why.
+    /// A bmemc_status: why; BMEMC_OK where nothing failed.
     pub status: i32,
     /// errno of the system call that failed, else zero.
     pub os_error: i32,
-    /// How long it took, in microseconds: connecting, or the operation.
+    /// How long it took, in microseconds: connecting, or the call; zero for the others.
     pub elapsed_us: u64,
     /// The same in words, UTF-8.
     pub message: bmemc_bytes,
@@ -103,7 +105,7 @@ pub struct bmemc_event {
 }
 
 /// Called for each event, on the thread that was inside a call with the client just then, with no
-/// lock held. It must not block nor call the same client. `context` is what
+/// lock held. It must not block, call the same client, or fork. `context` is what
 /// bmemc_options_on_event() was given.
 pub type bmemc_event_callback = Option<unsafe extern "C" fn(event: *const bmemc_event, context: *mut c_void)>;
 
@@ -132,7 +134,7 @@ pub extern "C" fn bmemc_client_counters(
 
 /// Has `callback(event, context)` called for the events of the clients that are made of these
 /// options; NULL: none. The callback and its `context`, which may be NULL, must outlive these
-/// clients and be fit for every thread that uses them. BMEMC_E_UNSUPPORTED now.
+/// clients and be fit for every thread that uses them.
 #[no_mangle]
 pub extern "C" fn bmemc_options_on_event(
     options: Option<&mut bmemc_options>,
@@ -141,8 +143,39 @@ pub extern "C" fn bmemc_options_on_event(
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
-        let _ = (callback, context);
-        options.ok_or_else(|| null("options"))?;
-        Err(not_yet("bmemc_options_on_event"))
+        let options = options.ok_or_else(|| null("options"))?;
+        options.options.listener = callback.map_or_else(Listener::default, |function| {
+            let callback = Callback { function, context };
+            Listener::new(move |event| callback.call(event))
+        });
+        Ok(Status::Ok)
     })
+}
+
+/// A function of the caller's and what it is to be given.
+struct Callback {
+    function: unsafe extern "C" fn(event: *const bmemc_event, context: *mut c_void),
+    context: *mut c_void,
+}
+
+// SAFETY: bmemc_options_on_event() demands that both are fit for every thread; `context` is handed on and never followed.
+unsafe impl Send for Callback {}
+// SAFETY: as above.
+unsafe impl Sync for Callback {}
+
+impl Callback {
+    fn call(&self, event: &Event) {
+        let event = bmemc_event {
+            kind: event.kind as i32,
+            server: event.server,
+            status: event.status.code(),
+            os_error: event.os_error,
+            elapsed_us: event.elapsed_us,
+            message: bmemc_bytes { data: event.message.as_ptr(), len: event.message.len() },
+            reserved: [0; 6],
+        };
+        // SAFETY: bmemc_options_on_event() demands that the function and its context live as long as the client; the event
+        // lives during the call.
+        unsafe { (self.function)(&event, self.context) }
+    }
 }

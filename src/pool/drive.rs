@@ -335,6 +335,8 @@ impl<'a> Turn<'a> {
         self.hands.own_batches = 0;
         self.line.wake_finished(&mut self.hands);
         self.line.wake_writer();
+        drop((link, role));
+        self.shared.tell_closed(&Error::new(broken.status, broken.message));
     }
 }
 

@@ -107,7 +107,10 @@ impl Line {
                 if !is_stale(link, counters, shared, limit.begun) {
                     return Ok(state);
                 }
-                drop(self.take_link(&mut state));
+                let idle = self.take_link(&mut state);
+                drop(state);
+                shared.tell_closed(&why_stale(idle, shared, limit.begun));
+                continue;
             }
             // An attempt that began before this call and fails speaks for this call too.
             if let (Some((failed, error)), Some(seen)) = (&state.failure, attempt_seen) {
@@ -143,7 +146,9 @@ impl Line {
         drop(state);
         let whole = Deadline::at(clock::now() + u64::from(shared.settings.connect_timeout_ms) * 1_000_000);
         let calls = tally::made();
+        let begun = clock::now();
         let opened = link::open(shared, generation, sequence, limit.deadline.earlier(whole));
+        shared.tell_connected(begun, opened.as_ref().err());
         let mut state = self.lock();
         state.connecting = false;
         state.attempts += 1;
@@ -206,7 +211,7 @@ impl Line {
     }
 
     /// Gives up the connection; whoever waits on it gets `why`. One that is being opened is let be.
-    pub fn disconnect(&self, why: &Error) {
+    pub fn disconnect(&self, shared: &Shared, why: &Error) {
         let mut state = self.lock();
         if state.connecting {
             // Who waits for that looks again, as the client may be closed.
@@ -231,6 +236,7 @@ impl Line {
         link.fail(&mut role, &broken, None, &mut hands);
         self.wake_finished(&mut hands);
         self.wake_writer();
+        shared.tell_closed(why);
     }
 
     /// Says that a caller is about to sleep for batch `sequence`.
@@ -333,6 +339,20 @@ fn index(sequence: u64) -> usize {
 fn is_stale(link: &Link, counters: &mut Counters, shared: &Shared, now: u64) -> bool {
     let idle = now.saturating_sub(link.last_used);
     link.is_free() && (link.doomed.is_some() || shared.is_stale(&link.socket, idle, counters))
+}
+
+/// Why a link that was stale was closed.
+#[cold]
+fn why_stale(link: Option<Box<Link>>, shared: &Shared, now: u64) -> Error {
+    let Some(mut link) = link else { return Error::new(Status::Connection, "the connection was lost") };
+    if let Some(doomed) = link.doomed.take() {
+        return Error::new(doomed.status, doomed.message);
+    }
+    let (idle, limit) = (now.saturating_sub(link.last_used) / 1_000_000, shared.settings.connections_idle_ms);
+    match limit > 0 && idle >= u64::from(limit) {
+        true => Error::new(Status::Ok, format!("idle for {idle} ms; connections_idle_ms is {limit}")),
+        false => Error::new(Status::Connection, "the server closed an idle connection, or sent what nobody asked for"),
+    }
 }
 
 impl Link {

@@ -5,6 +5,7 @@
 mod call;
 mod counters;
 mod drive;
+mod events;
 mod hands;
 mod line;
 mod link;
@@ -12,6 +13,7 @@ mod single;
 mod turn;
 
 pub use counters::Counters;
+pub use events::{Event, EventKind, Listener};
 
 use crate::connection::Handshake;
 use crate::error::{bits, Error, Result, Status};
@@ -39,6 +41,9 @@ pub(crate) struct Settings {
     pub max_waiting: u32,
     pub max_value_bytes: u64,
     pub no_delay: bool,
+    /// Calls that take longer are told of; 0: none.
+    pub slow_ms: u32,
+    pub listener: Listener,
 }
 
 /// What all connections of a server share.
@@ -88,6 +93,52 @@ impl Shared {
         idle >= PEEK_AFTER && ((limit > 0 && idle > limit) || !is_quiet())
     }
 
+    /// Tells of a connection that was closed, and why.
+    pub fn tell_closed(&self, why: &Error) {
+        self.settings.listener.tell(|| Event::failure(EventKind::Closed, 0, &self.named(why)));
+    }
+
+    /// Tells how an attempt to connect ended, which began at `begun`.
+    pub fn tell_connected(&self, begun: u64, failure: Option<&Error>) {
+        self.settings.listener.tell(|| self.connected(begun, failure));
+    }
+
+    /// What [`Shared::tell_connected`] tells.
+    pub fn connected(&self, begun: u64, failure: Option<&Error>) -> Event {
+        let elapsed = clock::now().saturating_sub(begun);
+        match failure {
+            None => Event::new(EventKind::Connected, elapsed, format!("{}: connected", self.address)),
+            Some(error) => Event::failure(EventKind::ConnectFailed, elapsed, &self.named(error)),
+        }
+    }
+
+    /// A failure whose words name the server.
+    pub fn named(&self, error: &Error) -> Error {
+        let address = self.address.to_string();
+        match error.message().contains(&address) {
+            true => error.clone(),
+            false => {
+                Error::new(error.status(), format!("{address}: {}", error.message())).with_os_error(error.os_error())
+            }
+        }
+    }
+
+    /// Tells of a call that has ended, if it was slow.
+    #[cold]
+    fn tell_if_slow(&self, operations: usize, begun: u64) {
+        let elapsed = clock::now().saturating_sub(begun);
+        if elapsed >= u64::from(self.settings.slow_ms) * 1_000_000 {
+            let plural = if operations == 1 { "" } else { "s" };
+            let words = || format!("{}: {operations} operation{plural} took {} ms", self.address, elapsed / 1_000_000);
+            self.settings.listener.tell(|| Event::new(EventKind::Slow, elapsed, words()));
+        }
+    }
+
+    /// Whether the time of each call is taken.
+    pub fn is_timed(&self) -> bool {
+        self.settings.slow_ms != 0
+    }
+
     /// Fails once the client is closed.
     pub fn check_open(&self) -> Result<()> {
         match self.closed.load(Ordering::Acquire) {
@@ -112,9 +163,9 @@ pub(crate) struct Limit {
 const COARSE_FROM_MS: u32 = 100;
 
 impl Limit {
-    /// A limit of so many milliseconds from now.
-    pub fn new(timeout_ms: u32, usual: bool) -> Limit {
-        let begun = if timeout_ms >= COARSE_FROM_MS { clock::now_coarse() } else { clock::now() };
+    /// A limit of so many milliseconds from now; `exact`: which will be measured.
+    pub fn new(timeout_ms: u32, usual: bool, exact: bool) -> Limit {
+        let begun = if timeout_ms >= COARSE_FROM_MS && !exact { clock::now_coarse() } else { clock::now() };
         let deadline = Deadline::at(begun + u64::from(timeout_ms) * 1_000_000);
         Limit { begun, deadline, usual, timeout_ms }
     }
@@ -179,6 +230,9 @@ impl Pool {
             home.choose().run(&self.shared, operations, sink, limit);
         }
         home.waiting.fetch_sub(1, Ordering::Relaxed);
+        if self.shared.is_timed() {
+            self.shared.tell_if_slow(operations.len(), limit.begun);
+        }
     }
 
     /// Adds what was counted without a line.
@@ -203,7 +257,7 @@ impl Pool {
     /// Drops all connections; the next call opens new ones.
     pub fn disconnect(&self, why: &Error) {
         for line in &self.home().lines {
-            line.disconnect(why);
+            line.disconnect(&self.shared, why);
         }
     }
 }

@@ -310,6 +310,45 @@ static void a_closed_client_answers_closed(void) {
     bmemc_client_free(brief);
 }
 
+static int connected, ended, badly;
+
+static void on_event(const bmemc_event *event, void *context) {
+    connected += event->kind == BMEMC_EVENT_CONNECTED && event->status == BMEMC_OK;
+    ended += event->kind == BMEMC_EVENT_CLOSED && event->status == BMEMC_E_CLOSED && contains(event->message, "closed");
+    badly += context != &badly || !contains(event->message, address) || event->server != 0;
+}
+
+static void counters_and_events(void) {
+    bmemc_client *own = NULL;
+    bmemc_options *options = bmemc_options_new();
+    bmemc_counters counters;
+    uint8_t room[8];
+    size_t len = 0;
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("protocol"), text(protocol), e));
+    STATUS(BMEMC_OK, bmemc_options_add_server(options, text(address), text(""), 1, e));
+    STATUS(BMEMC_OK, bmemc_options_on_event(options, on_event, &badly, e));
+    STATUS(BMEMC_OK, bmemc_client_new(options, &own, e));
+    bmemc_options_free(options);
+    EXPECT(connected == 0);
+    STATUS(BMEMC_OK, bmemc_set(own, key("counted"), text("v"), 0, 60, e));
+    STATUS(BMEMC_OK, bmemc_get_into(own, key("counted"), room, 8, &len, NULL, e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_get_into(own, key("none"), room, 8, &len, NULL, e));
+    EXPECT(connected == 1 && ended == 0);
+    memset(&counters, 0x55, sizeof counters);
+    STATUS(BMEMC_OK, bmemc_client_counters(own, 0, &counters, e));
+    EXPECT(counters.operations == 3 && counters.hits == 1 && counters.misses == 1 && counters.failures == 0);
+    EXPECT(counters.connects == 1 && counters.disconnects == 0 && counters.batches == 3 && counters.reserved[19] == 0);
+    REFUSED(BMEMC_E_ARGUMENT, "server", bmemc_client_counters(own, 1, &counters, e));
+    REFUSED(BMEMC_E_ARGUMENT, "server", bmemc_client_counters(own, -2, &counters, e));
+    EXPECT(counters.operations == 0);
+    bmemc_client_close(own);
+    EXPECT(ended == 1 && badly == 0);
+    STATUS(BMEMC_OK, bmemc_client_counters(own, -1, &counters, e));
+    EXPECT(counters.operations == 3 && counters.disconnects == 1);
+    bmemc_client_free(own);
+    EXPECT(connected == 1 && ended == 1 && badly == 0);
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) return fprintf(stderr, "usage: basic SERVER PROTOCOL\n"), 2;
     bmemc_server *server = server_of(argv[1]);
@@ -335,6 +374,7 @@ int main(int argc, char **argv) {
     RUN(values_outlive_their_client);
     RUN(connections_are_dropped_and_opened_again);
     RUN(a_closed_client_answers_closed);
+    RUN(counters_and_events);
     bmemc_client_free(client);
     bmemc_server_free(server);
     return finish();

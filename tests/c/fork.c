@@ -182,6 +182,7 @@ static void children_of_a_busy_parent(void) {
     struct job jobs[THREADS];
     pid_t children[CHILDREN];
     ino_t before[256], after[256];
+    bmemc_counters counters;
     stop = 0;
     wrong = 0;
     start(threads, jobs, THREADS, 0);
@@ -204,7 +205,9 @@ static void children_of_a_busy_parent(void) {
     }
     for (int i = 0; i < CHILDREN; i++) EXPECT(ends_well(children[i]));
     size_t has = sockets(after, 256);
-    EXPECT(has == had && memcmp(before, after, had * sizeof *before) == 0);
+    EXPECT(is_embedded || (has == had && memcmp(before, after, had * sizeof *before) == 0));
+    STATUS(BMEMC_OK, bmemc_client_counters(client, -1, &counters, e));
+    EXPECT(counters.connects == 2 && counters.disconnects == 0 && counters.failures == 0);
     EXPECT(comes_to(known));
     stop = 1;
     join(threads, THREADS);
@@ -275,7 +278,7 @@ static void a_child_that_does_nothing(void) {
         EXPECT(once(0, how) == 0);
     }
     size_t has = sockets(after, 256);
-    EXPECT(has == had && memcmp(before, after, had * sizeof *before) == 0);
+    EXPECT(is_embedded || (has == had && memcmp(before, after, had * sizeof *before) == 0));
 }
 
 static bmemc_queue *queue;

@@ -8,10 +8,10 @@ use super::records::{Records, NEVER};
 use super::sending::Sending;
 use crate::connection::{window, Batch, Broken, Handshake, Reader};
 use crate::error::{bits, Error, Result, Status};
-use crate::net::poller::{Event, Interest, Poller, Waker};
+use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{tally, Connecting, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation};
-use crate::pool::{Counters, Shared};
+use crate::pool::{Counters, Event, EventKind, Shared};
 use crate::protocol::{has_payload, Dialect};
 use std::collections::VecDeque;
 use std::io;
@@ -68,6 +68,10 @@ pub(super) struct Lane {
     spare: Vec<Box<Batch<()>>>,
     /// What was done and is not added up yet.
     pub counted: Counters,
+    /// What happened and is not told yet.
+    pub events: Vec<Event>,
+    /// When the last attempt to connect began.
+    begun: u64,
     pub marks: Marks,
 }
 
@@ -161,6 +165,7 @@ impl Lane {
             _ => false,
         };
         if stale {
+            self.note_end(&Error::new(Status::Ok, "an idle connection was closed"), host.shared);
             self.stage = Stage::Closed;
             self.count_disconnect();
         }
@@ -248,6 +253,7 @@ impl Lane {
     }
 
     fn connect(&mut self, host: &Host<'_>) -> Result<()> {
+        self.begun = host.now;
         let deadline = connect_deadline(host);
         let settings = host.shared.socket_settings();
         let connecting = Connecting::begin(&host.shared.address, &settings, deadline, Some(host.waker))?;
@@ -298,6 +304,9 @@ impl Lane {
         let Stage::Greeting { socket, .. } = mem::take(&mut self.stage) else { return Ok(false) };
         if !outcome.reconnect {
             self.counted.connects += 1;
+            if host.shared.settings.listener.is_there() {
+                self.events.push(host.shared.connected(self.begun, None));
+            }
             self.stage = Stage::Open(Box::new(Open::new(socket, outcome.dialect, host)));
             self.encode_waiting(outcome.dialect, hands);
         }
@@ -305,7 +314,7 @@ impl Lane {
     }
 
     /// Something has happened to the socket.
-    pub fn note(&mut self, event: &Event) {
+    pub fn note(&mut self, event: &Readiness) {
         if let Stage::Open(open) = &mut self.stage {
             open.hung_up |= event.closed();
             open.blocked &= !event.writable();
@@ -390,6 +399,20 @@ impl Lane {
         self.late += 1;
         let silence = host.now.saturating_sub(open.received_at.max(open.sent_at));
         silence / 1_000_000 + 10 >= u64::from(host.shared.settings.timeout_ms) || self.late > MAX_LATE
+    }
+
+    /// Notes for who is told of events that the connection, or the attempt at one, ends.
+    pub fn note_end(&mut self, why: &Error, shared: &Shared) {
+        if !shared.settings.listener.is_there() {
+            return;
+        }
+        match self.stage {
+            Stage::Closed => {}
+            Stage::Connecting { .. } | Stage::Greeting { .. } => {
+                self.events.push(shared.connected(self.begun, Some(why)))
+            }
+            Stage::Open(_) => self.events.push(Event::failure(EventKind::Closed, 0, &shared.named(why))),
+        }
     }
 
     fn count_disconnect(&mut self) {

@@ -192,6 +192,7 @@ impl Queue {
         if more || guard.state.has_ready() || !guard.backlog.is_empty() {
             self.kick.waker.wake();
         }
+        tell(guard);
         Ok(capacity - room)
     }
 
@@ -230,6 +231,7 @@ impl Queue {
         if !announced && output.has_backlog() {
             self.kick.waker.wake();
         }
+        tell(guard);
         result
     }
 
@@ -248,6 +250,13 @@ impl Queue {
     fn inner(&self) -> Result<&Mutex<Inner>> {
         self.inner.get().ok_or_else(|| Error::new(Status::Forked, "the queue was made before a fork, in the parent"))
     }
+}
+
+/// Lets the lock go, and then tells of what happened under it.
+fn tell(mut guard: Guard<'_>) {
+    let events = std::mem::take(&mut guard.state.events);
+    drop(guard);
+    events.into_iter().for_each(|(listener, event)| listener.tell(|| event));
 }
 
 fn lock(inner: &Mutex<Inner>) -> Guard<'_> {

@@ -7,9 +7,10 @@ use super::records::{Place, Records, NEVER};
 use super::Io;
 use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
-use crate::net::poller::Event;
+use crate::net::poller::Event as Readiness;
 use crate::net::{clock, tally, Address};
 use crate::operation::{Answer, Operation};
+use crate::pool::{Event, Listener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct State {
     /// When the timer fires.
     armed: u64,
     skipped: u32,
+    /// What happened, and who is to be told once the lock is free.
+    pub events: Vec<(Listener, Event)>,
 }
 
 /// A client that has submitted, and the queue's connections to its servers.
@@ -60,6 +63,7 @@ impl State {
             earliest: NEVER,
             armed: NEVER,
             skipped: 0,
+            events: Vec::new(),
         }
     }
 
@@ -192,13 +196,18 @@ impl State {
                     self.ready.push(place);
                 }
             }
-            Err(error) => lane.fail(&error, &mut hands),
+            Err(error) => {
+                lane.note_end(&error, shared);
+                lane.fail(&error, &mut hands);
+            }
         }
         lane.counted.add(&hands.counted);
         lane.counted.system_calls += tally::made() - calls;
         if lane.counted.has_any() {
             core.pool.count(&std::mem::take(&mut lane.counted));
         }
+        let listener = &shared.settings.listener;
+        self.events.extend(lane.events.drain(..).map(|event| (listener.clone(), event)));
         self.earliest = self.earliest.min(lane.due());
         let (busy, unsettled) = (lane.is_busy(), lane.is_unsettled());
         if std::mem::replace(&mut lane.marks.unsettled, unsettled) != unsettled {
@@ -229,7 +238,7 @@ impl State {
     }
 
     /// Takes events in and does all that is to be done.
-    pub fn step(&mut self, io: &Io<'_>, events: impl Iterator<Item = Event>, output: &mut Output<'_>) {
+    pub fn step(&mut self, io: &Io<'_>, events: impl Iterator<Item = Readiness>, output: &mut Output<'_>) {
         self.skipped = 0;
         for event in events {
             self.note(&event);
@@ -253,7 +262,7 @@ impl State {
         self.arm(io);
     }
 
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Readiness) {
         let Some((place, generation)) = place_of(event.token) else {
             // Kicked, or the time is over: a lane may wait for a name that has been looked up.
             if self.unsettled > 0 {
