@@ -143,16 +143,22 @@ fn stopped_and_continued_under_load() {
         store(&client, &held);
         let sleeper = Sleeper::start();
         let (failed, hits) = under_load(&client, &held, false, || {
-            for _ in 0..3 * scale() {
+            let (mut in_time, mut rounds) = (0, 0);
+            while in_time < 3 * scale() {
                 std::thread::sleep(Duration::from_millis(30));
                 signal(&server, "-STOP");
                 std::thread::sleep(Duration::from_millis(90));
                 let begun = Instant::now();
                 let error = client.get(b"0.700").map(|item| item.is_some()).unwrap_err();
+                let took = begun.elapsed();
                 assert!(matches!(error.status(), Status::Timeout | Status::Connection), "{protocol}: {error}");
-                let allowed = Duration::from_millis(60) + GRACE + sleeper.lateness();
-                assert!(begun.elapsed() <= allowed, "{protocol}: {:?}, allowed {allowed:?}", begun.elapsed());
                 signal(&server, "-CONT");
+                // On a machine where sleepers are late too it is measured again.
+                let (allowed, lateness) = (Duration::from_millis(60) + GRACE + sleeper.lateness(), sleeper.lateness());
+                in_time += u64::from(took <= allowed);
+                rounds += 1;
+                let excused = lateness > Duration::from_millis(10) && rounds < 20 * scale();
+                assert!(took <= allowed || excused, "{protocol}: {took:?}, allowed {allowed:?}");
             }
             recovers(&client, protocol);
         });
