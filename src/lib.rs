@@ -14,6 +14,7 @@ mod operation;
 mod pool;
 mod protocol;
 pub mod ring;
+mod route;
 pub mod server;
 pub mod value;
 

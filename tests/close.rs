@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const THREADS: usize = 16;
 /// Waiting calls must be told within this.
-const PROMPT: Duration = Duration::from_millis(100);
+const PROMPT: Duration = Duration::from_millis(500);
 
 fn client(server: &str, settings: &[(&str, &str)]) -> Client {
     let mut options = Options::new();

@@ -17,6 +17,7 @@ use crate::net::fork::PerProcess;
 use crate::operation::{Operation, Sink};
 pub use crate::pool::{Counters, Event, EventKind, Listener};
 use crate::pool::{Limit, Pool, Settings};
+use crate::route::Route;
 use queue::Kick;
 use sinks::{One, Picked, Place};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,12 +32,16 @@ pub struct Client {
 /// What all handles of a client share.
 struct Core {
     options: Options,
-    pool: Pool,
+    route: Route,
     /// Queues that have connections of their own for this client, to be told when it is closed.
     watchers: PerProcess<Mutex<Vec<Weak<Kick>>>>,
 }
 
 impl Core {
+    fn pool(&self) -> &Pool {
+        self.route.pool()
+    }
+
     fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Kick>>> {
         self.watchers.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,7 +53,7 @@ impl Core {
     }
 
     fn close(&self) {
-        self.pool.close();
+        self.pool().close();
         let watchers = std::mem::take(&mut *self.watchers());
         watchers.iter().filter_map(Weak::upgrade).for_each(|kick| kick.client_closed());
     }
@@ -57,14 +62,10 @@ impl Core {
 impl Client {
     /// Makes a client; no connection is opened yet.
     pub fn new(options: Options) -> Result<Client> {
-        if options.servers.is_empty() {
-            return Err(Error::argument("a client needs a server: add one with add_server"));
-        }
-        if options.servers.len() > 1 {
-            return Err(Error::new(Status::Unsupported, "not supported yet: more than one server"));
-        }
-        let pool = Pool::new(options.servers[0].address.clone(), settings(&options));
-        Ok(Client { core: Arc::new(Core { options, pool, watchers: PerProcess::new() }) })
+        let pools =
+            options.servers.iter().map(|server| Pool::new(server.address.clone(), settings(&options))).collect();
+        let route = Route::new(pools)?;
+        Ok(Client { core: Arc::new(Core { options, route, watchers: PerProcess::new() }) })
     }
 
     /// The options that it was made with.
@@ -77,7 +78,7 @@ impl Client {
     pub fn execute(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) -> Result<()> {
         let first = operations.first().map_or(0, |operation| operation.timeout_ms);
         if operations.iter().all(|operation| operation.timeout_ms == first) {
-            self.core.pool.run(operations, sink, self.limit(first));
+            self.core.route.run(operations, sink, self.limit(first));
         } else {
             self.execute_by_timeout(operations, sink);
         }
@@ -85,7 +86,7 @@ impl Client {
     }
 
     fn limit(&self, timeout_ms: u32) -> Limit {
-        let (usual, exact) = (self.core.options.timeout_ms, self.core.pool.shared().is_timed());
+        let (usual, exact) = (self.core.options.timeout_ms, self.core.pool().shared().is_timed());
         match timeout_ms {
             0 => Limit::new(usual, true, exact),
             own => Limit::new(own, own == usual, exact),
@@ -100,7 +101,7 @@ impl Client {
         order.sort_by_key(|index| limits[*index].timeout_ms);
         for group in order.chunk_by(|a, b| limits[*a].timeout_ms == limits[*b].timeout_ms) {
             let picked: Vec<Operation<'_>> = group.iter().map(|index| operations[*index]).collect();
-            self.core.pool.run(&picked, &mut Picked { sink, indices: group }, limits[group[0]]);
+            self.core.route.run(&picked, &mut Picked { sink, indices: group }, limits[group[0]]);
         }
     }
 
@@ -161,13 +162,13 @@ impl Client {
                 let words = format!("server {index}: the client has {count}, counted from 0");
                 Err(Error::argument(words).with_bits(bits::NOT_SENT))
             }
-            _ => Ok(self.core.pool.counters()),
+            _ => Ok(self.core.pool().counters()),
         }
     }
 
     /// Drops all connections; the next call opens new ones. Who waits for an answer gets `Connection`.
     pub fn disconnect_all(&self) {
-        self.core.pool.disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
+        self.core.pool().disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
     }
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.

@@ -74,7 +74,8 @@ pub fn encode(out: &mut Vec<u8>, operation: &Operation<'_>, opaque: u32, quiet: 
         }
         _ => &extras[..0],
     };
-    let body = extras.len() + operation.key.len() + operation.value.len();
+    let value = if has_payload(operation.command) { operation.value.len() } else { 0 };
+    let body = extras.len() + operation.key.len() + value;
     let mut header = [0u8; HEADER];
     header[0] = REQUEST;
     header[1] = opcode;
@@ -216,6 +217,10 @@ mod tests {
             encoded(Operation { cas: 7, ..Operation::set(b"k", b"v", 0) }),
             "80010001080000000000000a00000000000000000000000700000000000000006b76"
         );
+        // A value that the command does not carry is not announced.
+        let mut out = Vec::new();
+        encode(&mut out, &Operation { value: b"v", ..Operation::get(b"k") }, 0, false).unwrap();
+        assert_eq!(hex(&out), "8000000100000000000000010000000000000000000000006b");
         assert_eq!(encoded(Operation::delete(b"k")), "8004000100000000000000010000000000000000000000006b");
     }
 

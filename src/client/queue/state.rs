@@ -87,7 +87,7 @@ impl State {
         operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
-        let shared = core.pool.shared();
+        let shared = core.pool().shared();
         let member = shared.check_open().map(|()| self.member_of(core, io));
         // It may have been closed before it knew of this queue.
         let member = match member.and_then(|member| shared.check_open().map(|()| member)) {
@@ -117,7 +117,7 @@ impl State {
     ) -> (usize, Result<()>) {
         let member = self.members.get_mut(place.member as usize).and_then(Option::as_mut);
         let Some(Member { core, lanes }) = member else { return (0, Ok(())) };
-        let shared = core.pool.shared();
+        let shared = core.pool().shared();
         let (usual, most) = (shared.settings.timeout_ms, shared.settings.max_waiting as usize);
         let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
         let Some(lane) = lanes.get_mut(place.lane as usize) else { return (0, Ok(())) };
@@ -186,7 +186,7 @@ impl State {
             self.generation = self.generation.wrapping_add(1);
             lane.marks.generation = self.generation;
         }
-        let (shared, token) = (core.pool.shared(), token(place, lane.marks.generation));
+        let (shared, token) = (core.pool().shared(), token(place, lane.marks.generation));
         let host = Host { poller: io.poller, waker: &io.kick.waker, shared, now: io.now, token };
         let mut hands = Hands::new(&mut self.records, output);
         let calls = tally::made();
@@ -204,7 +204,7 @@ impl State {
         lane.counted.add(&hands.counted);
         lane.counted.system_calls += tally::made() - calls;
         if lane.counted.has_any() {
-            core.pool.count(&std::mem::take(&mut lane.counted));
+            core.pool().count(&std::mem::take(&mut lane.counted));
         }
         let listener = &shared.settings.listener;
         self.events.extend(lane.events.drain(..).map(|event| (listener.clone(), event)));
@@ -305,14 +305,14 @@ impl State {
         for place in self.places() {
             let closed = self.members[place.member as usize]
                 .as_ref()
-                .and_then(|member| member.core.pool.shared().check_open().err());
+                .and_then(|member| member.core.pool().shared().check_open().err());
             if let Some(error) = closed {
                 let error = Error::new(error.status(), error.message().to_string());
                 self.drive(io, place, output, &mut |_, _, _| Err(error.clone()));
             }
         }
         for member in &mut self.members {
-            if member.as_ref().is_some_and(|member| member.core.pool.shared().check_open().is_err()) {
+            if member.as_ref().is_some_and(|member| member.core.pool().shared().check_open().is_err()) {
                 *member = None;
             }
         }
