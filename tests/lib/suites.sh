@@ -48,8 +48,8 @@ need_c_tests() {
     done
 }
 
-# each_c_test PREFIX…: behind PREFIX, every test in C that takes arguments as NAME SERVER PROTOCOL, for every server and both
-# protocols; one that takes none runs once.
+# each_c_test PREFIX…: behind PREFIX, every test in C that takes arguments as NAME SERVER PROTOCOL, for every server and
+# protocol; one that takes none runs once.
 each_c_test() {
     local server protocol name
     need_servers
@@ -60,7 +60,7 @@ each_c_test() {
             continue
         fi
         for server in "${servers[@]}"; do
-            for protocol in text binary; do
+            for protocol in text meta binary; do
                 counted plain "$name ${server% *} $protocol" "$@" "$built/$name" "${server#* }" "$protocol"
             done
         done
@@ -90,6 +90,9 @@ suite_c() {
 }
 
 suite_valgrind() {
+    # Memory does not depend on who answers: one server of each kind, one of each kind of socket.
+    need_servers
+    local servers=("${servers[0]}" "${servers[-1]}")
     each_c_test valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99
 }
 
