@@ -53,8 +53,6 @@ impl<'a> Turn<'a> {
         if !role.reader.take_hit(key, |hit| sink.hit(0, hit.flags, hit.cas, hit.value)) {
             return self.go_on_sent(role, false);
         }
-        self.hands.counted.hits += 1;
-        self.hands.counted.batches += 1;
         self.next = 1;
         self.put_back(role);
     }
@@ -80,7 +78,7 @@ impl<'a> Turn<'a> {
     /// Gives the role back, the one reply that was awaited having come.
     fn put_back(&mut self, role: Box<Role>) {
         let mut state = self.line.lock();
-        self.count(&mut state);
+        state.counters.add_hit(&mut self.hands.counted);
         let Some(link) = state.link_of(self.generation) else { return };
         link.end_flight(1);
         if link.in_flight == 0 && link.open.is_empty() && !role.reader.has_bytes() {
