@@ -9,11 +9,14 @@ mod answers;
 mod client;
 mod connection;
 mod error;
+#[cfg(all(test, bmemc_model))]
+mod model;
 pub mod net;
 mod operation;
 mod pool;
 mod protocol;
 pub mod server;
+mod sync;
 
 // ffi and net::sys alone talk to C and to the kernel.
 #[allow(unsafe_code)]
