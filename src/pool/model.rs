@@ -290,8 +290,46 @@ fn explore(name: &'static str, draw: impl Fn() -> Plan + Clone + Send + Sync + '
     let seed = number_in("BMEMC_MODEL_SEED", SEED);
     let random = number_in("BMEMC_MODEL_ITERATIONS", RANDOM);
     let pct = number_in("BMEMC_MODEL_ITERATIONS", PCT);
-    run("random", name, seed, RandomScheduler::new_from_seed(seed, random as usize), draw.clone());
-    run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, pct as usize), draw);
+    run("random", name, seed, RandomScheduler::new_from_seed(seed, random as usize), draw.clone(), execute);
+    run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, pct as usize), draw, execute);
+}
+
+/// One caller leaves while the right to read is offered, maybe to it: the other one must take it.
+fn offer(plan: &Plan) {
+    let own = kernel::boot(World { capacity: 1 << 20, ..World::default() });
+    let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), settings(plan)));
+    let mut state = pool.lines[0].ready(&pool.shared, Limit::new(1000, true)).expect("a connection");
+    let link = state.link.as_mut().expect("a connection");
+    let role = link.role.take();
+    link.in_flight = 1;
+    [1, 2].map(|sequence| pool.lines[0].enlist(sequence));
+    drop(state);
+    let with_pool = |action: fn(&Line)| {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            action(&pool.lines[0]);
+            memory::point();
+            memory::settle();
+        })
+    };
+    let callers = [with_pool(|line| line.delist(1)), with_pool(take_role)];
+    pool.lines[0].lock().link.as_mut().expect("a connection").role = role;
+    pool.lines[0].wake_reader(1);
+    memory::settle();
+    callers.map(|caller| caller.join().expect("a caller"));
+    kernel::halt(own);
+}
+
+/// What a caller with batch 2 does until it may read.
+fn take_role(line: &Line) {
+    let limit = Limit::new(1000, true);
+    loop {
+        let seen = line.word(2);
+        if line.lock().link.as_mut().expect("a connection").role.take().is_some() {
+            return line.reader_found();
+        }
+        line.sleep(2, seen, limit.deadline);
+    }
 }
 
 fn run(
@@ -300,6 +338,7 @@ fn run(
     seed: u64,
     scheduler: impl Scheduler + 'static,
     draw: impl Fn() -> Plan + Send + Sync + 'static,
+    execute: fn(&Plan),
 ) {
     let mut config = shuttle::Config::new();
     config.stack_size = 256 * 1024;
@@ -334,6 +373,15 @@ impl Drop for Told {
             println!("{:?}", last.1.lock().map(|plan| plan.clone()));
         }
     }
+}
+
+#[test]
+fn who_leaves_does_not_take_the_offer_along() {
+    let (name, seed) = ("who_leaves_does_not_take_the_offer_along", number_in("BMEMC_MODEL_SEED", SEED));
+    let count = number_in("BMEMC_MODEL_ITERATIONS", RANDOM) as usize;
+    let draw = || Plan::draw(Trouble::None);
+    run("random", name, seed, RandomScheduler::new_from_seed(seed, count), draw, offer);
+    run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, count), draw, offer);
 }
 
 #[test]
