@@ -283,8 +283,8 @@ fn number_in(name: &str, usual: u64) -> u64 {
 
 const SEED: u64 = 0x6d63;
 /// How many executions the two schedulers get, of each test.
-const RANDOM: u64 = 6_000;
-const PCT: u64 = 2_000;
+const RANDOM: u64 = 10_000;
+const PCT: u64 = 10_000;
 
 fn explore(name: &'static str, draw: impl Fn() -> Plan + Clone + Send + Sync + 'static) {
     let seed = number_in("BMEMC_MODEL_SEED", SEED);
@@ -298,23 +298,23 @@ fn explore(name: &'static str, draw: impl Fn() -> Plan + Clone + Send + Sync + '
 fn offer(plan: &Plan) {
     let own = kernel::boot(World { capacity: 1 << 20, ..World::default() });
     let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), settings(plan)));
-    let mut state = pool.lines[0].ready(&pool.shared, Limit::new(1000, true)).expect("a connection");
+    let mut state = pool.home().lines[0].ready(&pool.shared, Limit::new(1000, true)).expect("a connection");
     let link = state.link.as_mut().expect("a connection");
     let role = link.role.take();
     link.in_flight = 1;
-    [1, 2].map(|sequence| pool.lines[0].enlist(sequence));
+    [1, 2].map(|sequence| pool.home().lines[0].enlist(sequence));
     drop(state);
     let with_pool = |action: fn(&Line)| {
         let pool = pool.clone();
         thread::spawn(move || {
-            action(&pool.lines[0]);
+            action(&pool.home().lines[0]);
             memory::point();
             memory::settle();
         })
     };
     let callers = [with_pool(|line| line.delist(1)), with_pool(take_role)];
-    pool.lines[0].lock().link.as_mut().expect("a connection").role = role;
-    pool.lines[0].wake_reader(1);
+    pool.home().lines[0].lock().link.as_mut().expect("a connection").role = role;
+    pool.home().lines[0].wake_reader(1);
     memory::settle();
     callers.map(|caller| caller.join().expect("a caller"));
     kernel::halt(own);
