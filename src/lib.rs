@@ -9,6 +9,8 @@ mod answers;
 mod client;
 mod connection;
 mod error;
+#[cfg(all(test, bmemc_model))]
+mod model;
 pub mod net;
 mod operation;
 mod pool;
@@ -16,6 +18,7 @@ mod protocol;
 pub mod ring;
 mod route;
 pub mod server;
+mod sync;
 pub mod value;
 
 // ffi and net::sys alone talk to C and to the kernel.

@@ -4,9 +4,10 @@
 use crate::answers::Answers;
 use crate::error::Error;
 use crate::operation::{Answer, Sink};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{thread_local, Mutex, MutexGuard};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -73,7 +73,10 @@ impl<'a> Turn<'a> {
     pub(super) fn launch(&mut self, mut state: Guard<'a>, mut batch: Box<Batch<Owner>>) -> Result<Guard<'a>, Stop> {
         let dialect = self.dialect;
         let now = self.limit.begun;
-        let Some(link) = state.link_of(self.generation).filter(|_| !batch.is_empty()) else { return Ok(state) };
+        if batch.is_empty() {
+            return Ok(state);
+        }
+        let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
         batch.seal(dialect);
         let (out, pieces) = (batch.out(), batch.take_pieces());
         link.begin_flight(now);
@@ -244,9 +247,16 @@ impl<'a> Turn<'a> {
             self.account(&mut state);
         }
         state = self.flush(state)?;
+        // Where sending would block it has read.
+        self.account(&mut state);
         self.count(&mut state);
         let Some(role) = self.role.take() else { return Ok(()) };
         if let Some(link) = state.link_of(self.generation) {
+            if let Some(broken) = link.doomed.take() {
+                drop(state);
+                self.role = Some(role);
+                return Err(Stop::Broken(broken));
+            }
             if role.reader.is_idle() && role.reader.has_bytes() && link.in_flight == 0 {
                 drop(state);
                 self.role = Some(role);
@@ -316,6 +326,11 @@ impl<'a> Turn<'a> {
 
     /// Gives the connection up: all that is in flight or open fails. Where another caller reads, that one does it.
     fn break_link(&mut self, broken: Broken) {
+        let broken = match self.shared.check_open() {
+            // That the socket is down is how it shows.
+            Err(closed) => Broken { status: closed.status(), message: closed.message().to_string() },
+            Ok(()) => broken,
+        };
         let error = Error::new(broken.status, format!("{}: {}", self.shared.address, broken.message));
         self.failure.get_or_insert(error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME));
         let mut state = self.line.lock();

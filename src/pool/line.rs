@@ -11,9 +11,10 @@ use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
 use crate::net::{clock, futex, tally, Deadline};
 use crate::operation::{Answer, Operation, Sink};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 /// See the module.
 pub(super) struct Line {
@@ -377,4 +378,24 @@ struct Nobody;
 
 impl Sink for Nobody {
     fn answer(&mut self, _index: usize, _answer: Answer<'_>) {}
+}
+
+#[cfg(all(test, bmemc_model))]
+impl Line {
+    /// Fails if something is under way that ends with its callers, though they have all ended. Without `empty`, replies
+    /// may be: those that were given up, and the END of a text `get` whose values have come.
+    pub fn check_rest(&self, empty: bool) {
+        assert!(self.is_idle(), "callers that use the line");
+        let live: Vec<u32> = self.live.iter().map(|live| live.load(Ordering::SeqCst)).collect();
+        assert!(live.iter().all(|live| *live == 0), "callers that sleep: {live:?}");
+        assert_eq!(self.writers.load(Ordering::SeqCst), 0, "callers that wait to write");
+        let state = self.lock();
+        assert!(!state.connecting, "somebody connects");
+        let Some(link) = &state.link else { return };
+        assert!(link.role.is_some(), "the right to read is lost");
+        assert!(!link.writing, "somebody writes");
+        assert!(link.doomed.is_none(), "nobody gave up a doomed link");
+        assert!(!empty || link.in_flight == 0, "{} batches in flight, awaited by nobody", link.in_flight);
+        assert!(!empty || link.open.is_empty() && link.sealed.is_empty(), "operations that nobody awaits");
+    }
 }

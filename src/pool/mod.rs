@@ -9,6 +9,8 @@ mod events;
 mod hands;
 mod line;
 mod link;
+#[cfg(all(test, bmemc_model))]
+mod model;
 mod single;
 mod turn;
 
@@ -21,10 +23,11 @@ use crate::net::fork::PerProcess;
 use crate::net::{clock, Address, Deadline, Socket, SocketSettings};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::{Dialect, ProtocolChoice};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use crate::sync::{thread_number, Mutex};
 use crossbeam::utils::CachePadded;
 use line::Line;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// A connection that was idle for longer is looked at before it is used.
@@ -282,13 +285,6 @@ impl Home {
         }
         &self.lines[thread_number() % self.lines.len()]
     }
-}
-
-/// A small number that a thread keeps.
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-    NUMBER.try_with(|number| *number).unwrap_or(0)
 }
 
 /// Answers all operations with a failure.

@@ -81,7 +81,7 @@ impl<'a> Turn<'a> {
         state.counters.add_hit(&mut self.hands.counted);
         let Some(link) = state.link_of(self.generation) else { return };
         link.end_flight(1);
-        if link.in_flight == 0 && link.open.is_empty() && !role.reader.has_bytes() {
+        if link.in_flight == 0 && link.open.is_empty() && link.doomed.is_none() && !role.reader.has_bytes() {
             link.last_used = self.limit.begun;
             link.role = Some(role);
             return;

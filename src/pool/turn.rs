@@ -11,9 +11,10 @@ use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
+use crate::sync::MutexGuard;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 /// One batch takes so many operations and bytes of one caller's; the rest goes in further ones. (A send takes at most
 /// 1024 pieces, and a value that is not copied is two.)

@@ -27,6 +27,12 @@ mod text;
 
 pub use config::{Config, Protocol};
 
+#[cfg(all(test, bmemc_model))]
+pub(crate) use {
+    clock::Clock as ModelClock,
+    connection::{Connection, Core},
+};
+
 use crate::error::Result;
 use crate::net::fork::OfProcess;
 use crate::net::sys::thread::spawn_without_signals;

@@ -85,6 +85,12 @@ suite_cargo() {
     counted cargo "cargo test" cargo test --locked --no-fail-fast
 }
 
+# A build of its own: the model replaces locks, atomics and sockets.
+suite_model() {
+    counted cargo "model-check of the blocking driver" env RUSTFLAGS="--cfg bmemc_model" CARGO_PROFILE_TEST_OPT_LEVEL=1 \
+        CARGO_TARGET_DIR="$target/model" cargo test --locked --lib pool::model
+}
+
 suite_c() {
     each_c_test env
 }
