@@ -15,8 +15,6 @@ use std::time::Duration;
 const LATE: u64 = 20_000_000;
 /// How often a sender that cannot send looks whether it should read.
 const LOOK: Duration = Duration::from_millis(5);
-/// Replies that may come for nobody before the connection is given up.
-const MAX_GONE: u32 = 64;
 
 impl<'a> Turn<'a> {
     // ---- Sending ----
@@ -92,9 +90,9 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends the open batch, and the next one that has filled meanwhile, as long as nobody else writes and the window is
-    /// open.
+    /// open. A caller that has no time left leaves that to others.
     pub(super) fn flush(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {
-        loop {
+        while !self.leaving {
             let sequence = state.next_sequence();
             let Some(link) = state.link_of(self.generation) else { return Ok(state) };
             if link.writing || link.open.is_empty() || !link.is_window_open() {
@@ -114,6 +112,7 @@ impl<'a> Turn<'a> {
             }
             self.line.wake_writer();
         }
+        Ok(state)
     }
 
     /// Lets others write, and sends what they have put into the open batch.
@@ -263,10 +262,10 @@ impl<'a> Turn<'a> {
                 let message = "the server sent bytes that nobody asked for".to_string();
                 return Err(Stop::Broken(Broken { status: Status::Protocol, message }));
             }
-            let wanted = link.in_flight > 0 || !link.open.is_empty();
-            let from = role.reader.next_sequence().unwrap_or(0);
+            let from = role.reader.next_sequence().unwrap_or(link.open.sequence);
             link.last_used = self.limit.begun;
             link.role = Some(role);
+            let wanted = link.needs_caller();
             drop(state);
             self.line.wake_finished(&mut self.hands);
             if wanted {
@@ -299,12 +298,13 @@ impl<'a> Turn<'a> {
         let mut state = self.line.lock();
         self.account(&mut state);
         let Some(link) = state.link_of(self.generation) else { return };
-        link.gone += 1;
+        let now = clock::now();
+        let too_many = link.lose_one(now);
         let received_at = self.role.as_ref().map_or(u64::MAX, |role| role.received_at);
-        let silence = clock::now().saturating_sub(received_at.max(link.sent_at));
+        let silence = now.saturating_sub(received_at.max(link.sent_at));
         let stalled = silence / 1_000_000 + 10 >= u64::from(self.shared.settings.timeout_ms);
-        let give_up = torn || stalled || link.gone > MAX_GONE;
-        let (from, reader_free) = (link.open.sequence, link.role.is_some() && link.in_flight > 0);
+        let give_up = torn || stalled || too_many;
+        let (from, needed) = (link.open.sequence, link.needs_caller());
         drop(state);
         if give_up {
             let words = format!("no answer within {} ms, connection given up", self.limit.timeout_ms);
@@ -315,10 +315,11 @@ impl<'a> Turn<'a> {
             let error = error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME);
             role.reader.abandon(own, || Owner::Gone, &error, &mut self.hands);
             self.hands.own_batches = 0;
+            self.leaving = true;
             if let Err(stop) = self.hand_back() {
                 self.stop(stop);
             }
-        } else if reader_free {
+        } else if needed {
             // It may have been this caller that was asked to read.
             self.line.wake_reader(from);
         }

@@ -250,7 +250,7 @@ impl Line {
     pub fn delist(&self, sequence: u64) {
         self.live[index(sequence)].fetch_sub(1, Ordering::SeqCst);
         if self.reader_wanted.load(Ordering::SeqCst) {
-            let wanted = self.lock().link.as_ref().is_some_and(|link| link.role.is_some() && link.in_flight > 0);
+            let wanted = self.lock().link.as_ref().is_some_and(|link| link.needs_caller());
             if wanted {
                 self.wake_reader(sequence);
             }

@@ -17,6 +17,10 @@ pub(super) const WORDS: usize = 2 * connection::WIDEST as usize;
 /// How many emptied batches a link keeps.
 const SPARES: usize = 3;
 
+/// So many replies may come for nobody, and for so long, before a connection is given up.
+const MAX_GONE: u32 = 64;
+const MAX_GONE_TIME: u64 = 1_000_000_000;
+
 /// Who awaits the answers of some operations.
 #[derive(Debug)]
 pub(super) enum Owner {
@@ -65,14 +69,29 @@ pub(super) struct Link {
     pub last_used: u64,
     /// When a batch was last sent while none was in flight.
     pub sent_at: u64,
-    /// Replies in flight that nobody awaits any more.
+    /// Replies in flight that nobody awaits any more, and since when there are any.
     pub gone: u32,
+    pub gone_since: u64,
 }
 
 impl Link {
     /// Whether nothing at all goes on: a caller may take both roles and be alone.
     pub fn is_free(&self) -> bool {
         self.role.is_some() && !self.writing && self.in_flight == 0 && self.open.is_empty()
+    }
+
+    /// Whether somebody who waits has to come and read, or send what is open.
+    pub fn needs_caller(&self) -> bool {
+        self.role.is_some() && (self.in_flight > 0 || (!self.open.is_empty() && !self.writing))
+    }
+
+    /// Counts one more reply that will come for nobody; whether these are too many, or awaited for too long.
+    pub fn lose_one(&mut self, now: u64) -> bool {
+        if self.gone == 0 {
+            self.gone_since = now;
+        }
+        self.gone += 1;
+        self.gone > MAX_GONE || now.saturating_sub(self.gone_since) > MAX_GONE_TIME
     }
 
     /// Whether one more batch may be in flight.
@@ -138,6 +157,7 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         last_used: now,
         sent_at: now,
         gone: 0,
+        gone_since: 0,
     })
 }
 

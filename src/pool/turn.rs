@@ -59,6 +59,8 @@ pub(super) struct Turn<'a> {
     pub(super) hands: Hands<'a>,
     /// Nothing has been waited for since the call began.
     pub(super) at_once: bool,
+    /// The deadline has passed: this caller sends nothing more for others.
+    pub(super) leaving: bool,
     /// The first operation that is in no batch yet.
     pub(super) next: usize,
     /// The right to read, while this caller has it.
@@ -88,6 +90,7 @@ impl<'a> Turn<'a> {
             limit,
             hands: Hands::new(sink),
             at_once: false,
+            leaving: false,
             next: 0,
             role: None,
             generation: 0,
