@@ -149,7 +149,7 @@ impl Caller {
             call.steps.iter().zip(&values).map(|(step, value)| step.operation(&key, value)).collect();
         let mut answered = Answered(vec![None; operations.len()]);
         let usual = call.timeout_ms == 1000;
-        pool.run(&operations, &mut answered, Limit::new(call.timeout_ms, usual));
+        pool.run(&operations, &mut answered, Limit::new(call.timeout_ms, usual, false));
         for (index, (step, answer)) in call.steps.iter().zip(answered.0).enumerate() {
             let Some((status, value, words)) = answer else { panic!("operation {index} of {call:?} got no answer") };
             self.check(*step, first + index as u32, status, &value, &words);
@@ -255,6 +255,8 @@ fn settings(plan: &Plan) -> Settings {
         max_waiting: 1000,
         max_value_bytes: 1 << 20,
         no_delay: true,
+        slow_ms: 0,
+        listener: Listener::default(),
     }
 }
 
@@ -268,7 +270,7 @@ fn check_rest(pool: &Pool, empty: bool) {
 fn check_afterwards(pool: &Pool, trouble: Trouble) {
     for line in &pool.home().lines {
         let mut answered = Answered(vec![None]);
-        line.run(&pool.shared, &[Operation::get(b"afterwards")], &mut answered, Limit::new(1000, true));
+        line.run(&pool.shared, &[Operation::get(b"afterwards")], &mut answered, Limit::new(1000, true, false));
         let status = answered.0[0].as_ref().expect("an answer").0;
         let wanted = if trouble == Trouble::Close { Status::Closed } else { Status::NotFound };
         assert_eq!(status, wanted, "the call afterwards: {:?}", answered.0);
@@ -298,11 +300,11 @@ fn explore(name: &'static str, draw: impl Fn() -> Plan + Clone + Send + Sync + '
 fn offer(plan: &Plan) {
     let own = kernel::boot(World { capacity: 1 << 20, ..World::default() });
     let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), settings(plan)));
-    let mut state = pool.home().lines[0].ready(&pool.shared, Limit::new(1000, true)).expect("a connection");
+    let mut state = pool.home().lines[0].ready(&pool.shared, Limit::new(1000, true, false)).expect("a connection");
     let link = state.link.as_mut().expect("a connection");
     let role = link.role.take();
     link.in_flight = 1;
-    [1, 2].map(|sequence| pool.home().lines[0].enlist(sequence));
+    (1..3).for_each(|sequence| pool.home().lines[0].enlist(sequence));
     drop(state);
     let with_pool = |action: fn(&Line)| {
         let pool = pool.clone();
@@ -316,13 +318,13 @@ fn offer(plan: &Plan) {
     pool.home().lines[0].lock().link.as_mut().expect("a connection").role = role;
     pool.home().lines[0].wake_reader(1);
     memory::settle();
-    callers.map(|caller| caller.join().expect("a caller"));
+    callers.into_iter().for_each(|caller| caller.join().expect("a caller"));
     kernel::halt(own);
 }
 
 /// What a caller with batch 2 does until it may read.
 fn take_role(line: &Line) {
-    let limit = Limit::new(1000, true);
+    let limit = Limit::new(1000, true, false);
     loop {
         let seen = line.word(2);
         if line.lock().link.as_mut().expect("a connection").role.take().is_some() {
