@@ -219,6 +219,7 @@ impl<'a> Turn<'a> {
             link.begin_flight(self.limit.begun);
         }
         link.end_flight(mem::take(&mut hands.ended));
+        link.was_answered(hands.last_ended);
         if let Some(batch) = hands.spare.take() {
             link.keep_batch(batch);
         }

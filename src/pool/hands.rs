@@ -17,6 +17,8 @@ pub(super) struct Hands<'a> {
     pub finished: Vec<u64>,
     /// How many batches were finished since the last accounting.
     pub ended: u32,
+    /// The number of the last of them.
+    pub last_ended: u64,
     /// Batches of this caller's that were sent since the last accounting.
     pub begun: u32,
     /// What was done since the last accounting.
@@ -32,6 +34,7 @@ impl<'a> Hands<'a> {
             own_batches: 0,
             finished: Vec::new(),
             ended: 0,
+            last_ended: 0,
             begun: 0,
             counted: Counters::default(),
             spare: None,
@@ -92,6 +95,7 @@ impl Deliver<Owner> for Hands<'_> {
 
     fn batch_done(&mut self, mut batch: Box<Batch<Owner>>) {
         self.ended += 1;
+        self.last_ended = batch.sequence;
         if batch.owners().any(|owner| matches!(owner, Owner::Own)) {
             self.own_batches = self.own_batches.saturating_sub(1);
         }

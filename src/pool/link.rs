@@ -21,6 +21,11 @@ const SPARES: usize = 3;
 const MAX_GONE: u32 = 64;
 const MAX_GONE_TIME: u64 = 1_000_000_000;
 
+/// Of so many batches that are sent while nothing else is in flight, one has its round trip measured; of so many
+/// operations that could go without a batch, one goes with it for that.
+const MEASURE_EACH: u64 = 8;
+const LONG_WAY_EACH: u32 = 64;
+
 /// Who awaits the answers of some operations.
 #[derive(Debug)]
 pub(super) enum Owner {
@@ -62,8 +67,11 @@ pub(super) struct Link {
     pub opaque: u32,
     /// Why whoever reads is to give the link up.
     pub doomed: Option<Broken>,
-    /// The shortest round trip that the kernel has seen, in nanoseconds: a busy host does not make it longer.
+    /// Smoothed minimum of the round trip in nanoseconds, from sending to the answer; zero: not measured yet. (What the
+    /// kernel knows of it ends at the next proxy.)
     pub round_trip: u64,
+    /// A batch whose round trip is being measured, and when it was sent.
+    pub timed: Option<(u64, u64)>,
     /// When it was opened: a call that began before has waited for that.
     pub opened_at: u64,
     pub last_used: u64,
@@ -92,6 +100,37 @@ impl Link {
         }
         self.gone += 1;
         self.gone > MAX_GONE || now.saturating_sub(self.gone_since) > MAX_GONE_TIME
+    }
+
+    /// Whether the operation with this opaque may go the short way, where nothing is measured.
+    pub fn is_measured(&self, opaque: u32) -> bool {
+        self.round_trip != 0 && opaque % LONG_WAY_EACH != 0
+    }
+
+    /// Batch `sequence` is about to be sent: now and then its round trip is measured, if nothing else is in flight.
+    pub fn time(&mut self, sequence: u64) {
+        if self.in_flight == 0 && (self.round_trip == 0 || sequence % MEASURE_EACH == 0) {
+            self.timed = Some((sequence, clock::now()));
+        }
+    }
+
+    /// Batch `sequence` is answered.
+    pub fn was_answered(&mut self, sequence: u64) {
+        match self.timed {
+            Some((timed, sent_at)) if timed == sequence => {
+                self.timed = None;
+                self.measured(clock::now() - sent_at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in a measured round trip: a shorter one at once, a longer one little by little.
+    pub fn measured(&mut self, round_trip: u64) {
+        self.round_trip = match self.round_trip {
+            0 => round_trip,
+            before => round_trip.min(before + before / 8),
+        };
     }
 
     /// Whether one more batch may be in flight.
@@ -133,7 +172,6 @@ impl Link {
 /// Opens a link within `deadline`.
 pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: Deadline) -> Result<Link> {
     let (socket, dialect) = connect(shared, deadline)?;
-    let round_trip = socket.round_trip();
     let socket = Arc::new(socket);
     let reader = Reader::new(usize::try_from(shared.settings.max_value_bytes).unwrap_or(usize::MAX));
     let now = clock::now_coarse();
@@ -152,7 +190,8 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         generation,
         opaque: 0,
         doomed: None,
-        round_trip,
+        round_trip: 0,
+        timed: None,
         opened_at: now,
         last_used: now,
         sent_at: now,

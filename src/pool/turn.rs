@@ -24,8 +24,6 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_AHEAD: usize = 8;
 /// Values from here on are sent from the caller's memory.
 const SPLICE: usize = 8 * 1024;
-/// After so many operations the kernel is asked for the round trip.
-const ASK_EACH: u32 = 4096;
 /// From here on a call does not join the batch of others.
 const LARGE_CALL_BYTES: usize = 64 * 1024;
 /// Why a caller cannot go on.
@@ -116,15 +114,12 @@ impl<'a> Turn<'a> {
         self.dialect = link.dialect;
         self.opaque = link.opaque;
         link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
-        if self.opaque / ASK_EACH != link.opaque / ASK_EACH {
-            link.round_trip = link.socket.round_trip();
-        }
         if link.is_free() {
             // A call that has waited for the connection has less time left than the socket would give it.
             self.at_once = link.opened_at < self.limit.begun;
             match self.single_key().filter(|_| self.at_once) {
-                Some(key) => self.single(state, key),
-                None => self.alone(state),
+                Some(key) if link.is_measured(self.opaque) => self.single(state, key),
+                _ => self.alone(state),
             }
         } else if self.is_large() {
             self.join_large(state);
@@ -171,6 +166,7 @@ impl<'a> Turn<'a> {
     pub(super) fn go_on_alone(&mut self, mut state: Guard<'a>) {
         let sequence = state.next_sequence();
         let Some(link) = state.link.as_mut() else { return };
+        link.time(sequence);
         let batch = link.fresh_batch(sequence);
         drop(state);
         let sent = self.send_all_own(batch);
