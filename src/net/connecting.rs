@@ -202,3 +202,77 @@ fn timed_out(address: &Address) -> Error {
 fn refused(address: &Address, error: &io::Error) -> Error {
     Error::os(Status::Connection, format!("connecting to {address}"), error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    /// A name's addresses are these; connects or fails as it would for the name.
+    fn connect(addresses: &[SocketAddr], time: Duration) -> Result<SocketAddr> {
+        let settings = SocketSettings { no_delay: true, receive_timeout: time };
+        let nowhere = Address::Name("several".into(), 1);
+        let deadline = Deadline::after(time);
+        let targets = addresses.iter().copied().map(Target::Ip).collect();
+        let (lookup, attempt, pause, last) = (None, None, None, None);
+        let mut connecting = Connecting {
+            address: nowhere,
+            settings,
+            deadline,
+            lookup,
+            targets,
+            tried: 0,
+            attempt,
+            pause,
+            sockets: 0,
+            last,
+        };
+        loop {
+            if connecting.advance()?.is_some() {
+                return Ok(addresses[connecting.tried - 1]);
+            }
+            connecting.wait(Duration::from_secs(1)).unwrap();
+        }
+    }
+
+    fn listener(address: &str) -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried() {
+        let closed = listener("127.0.0.1:0").1;
+        let (_open, open) = listener("127.0.0.1:0");
+        let patient = Duration::from_secs(20);
+        assert_eq!(connect(&[closed, open], patient).unwrap(), open);
+        assert_eq!(connect(&[closed, closed, open, closed], patient).unwrap(), open);
+        if let Ok((_v6, v6)) = TcpListener::bind("[::1]:0").map(|it| {
+            let at = it.local_addr().unwrap();
+            (it, at)
+        }) {
+            assert_eq!(connect(&[closed, v6], patient).unwrap(), v6);
+        }
+        let error = connect(&[closed, closed], patient).unwrap_err();
+        assert_eq!((error.status(), error.bits()), (Status::Connection, bits::NOT_SENT));
+        assert!(error.message().contains("several:1") && error.message().contains(&closed.to_string()), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_leaves_the_next_one_its_share() {
+        // A listener whose queue is full drops what comes: nothing answers there.
+        let (hole, silent) = listener("127.0.0.1:0");
+        let soon = Duration::from_millis(100);
+        let mut fillers = Vec::new();
+        while let Ok(filler) = TcpStream::connect_timeout(&silent, soon) {
+            fillers.push(filler);
+            assert!(fillers.len() < 10_000, "the queue never fills");
+        }
+        let (_open, open) = listener("127.0.0.1:0");
+        assert_eq!(connect(&[silent, open], Duration::from_secs(4)).unwrap(), open);
+        let error = connect(&[silent, silent], Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.status(), Status::Timeout, "{error}");
+        drop(hole);
+    }
+}
