@@ -55,7 +55,7 @@ typedef enum {
     BMEMC_NOT_FOUND = 1,
     // The condition of add, replace, append or prepend did not hold.
     BMEMC_NOT_STORED = 2,
-    // The item has changed since its cas was read, or add found it there (binary protocol).
+    // The item has changed since the cas that a write or a delete names was read.
     BMEMC_EXISTS = 3,
     // An argument or an option is NULL, missing, too long or out of range; the message names it.
     BMEMC_E_ARGUMENT = -1,

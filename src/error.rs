@@ -14,7 +14,7 @@ pub enum Status {
     NotFound = 1,
     /// The condition of add, replace, append or prepend did not hold.
     NotStored = 2,
-    /// The item has changed since its cas was read, or add found it there (binary protocol).
+    /// The item has changed since the cas that a write or a delete names was read.
     Exists = 3,
     /// An argument or an option is missing, too long or out of range.
     Argument = -1,
