@@ -15,13 +15,15 @@ tools=(
     "readelf binutils"
     "valgrind valgrind"
     "strace strace"
+    "kill procps"
     "python3 python3"
 )
 
 missing_packages() {
     local tool
     for tool in "${tools[@]}"; do
-        command -v "${tool% *}" >/dev/null || echo "${tool#* }"
+        # A program, not what the shell has built in.
+        type -P "${tool% *}" >/dev/null || echo "${tool#* }"
     done
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     echo '#include <stdio.h>' | gcc -E -xc - >/dev/null 2>&1 || echo libc6-dev
