@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::net::Address;
 use crate::pool::{Event, Listener};
 use crate::protocol::ProtocolChoice;
+use crate::ring::{HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings};
 
 /// One server: where it is, what the ring calls it, and its share.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +14,8 @@ pub struct Server {
     /// What a ring hashes; the address as it was written where no name was given.
     pub name: String,
     pub weight: u32,
+    /// The same as a ring sees it.
+    pub ring: RingServer,
 }
 
 /// How a client is to be. Fields are the rows of [`TABLE`]; see there for units, ranges and defaults.
@@ -28,12 +31,15 @@ pub struct Options {
     pub max_value_bytes: u64,
     pub no_delay: bool,
     pub slow_ms: u32,
+    pub distribution: RingKind,
+    /// What the ring is told: `key_hash`, `hash_tag`, `key_form`.
+    pub ring: RingSettings,
     /// Who is told of events: [`Options::on_event`].
     pub listener: Listener,
 }
 
 /// What an option accepts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A whole number from the first to the second.
     Number(u64, u64),
@@ -41,6 +47,8 @@ pub enum Kind {
     Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Text that the function accepts; the words say which.
+    Text(&'static str, fn(&str) -> bool),
 }
 
 impl Kind {
@@ -50,10 +58,11 @@ impl Kind {
             Kind::Number(from, to) => format!("a whole number from {from} to {to}"),
             Kind::Switch => "true or false".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
+            Kind::Text(words, _) => (*words).into(),
         }
     }
 
-    fn parse(&self, value: &str) -> Option<Setting> {
+    fn parse<'a>(&self, value: &'a str) -> Option<Setting<'a>> {
         match self {
             Kind::Number(from, to) => {
                 let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
@@ -66,16 +75,18 @@ impl Kind {
                 _ => None,
             },
             Kind::Choice(words) => words.iter().position(|word| *word == value).map(Setting::Choice),
+            Kind::Text(_, fits) => fits(value).then_some(Setting::Text(value)),
         }
     }
 }
 
 /// A value that an option accepts: a choice by its place in the list of words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Setting {
+enum Setting<'a> {
     Number(u64),
     Switch(bool),
     Choice(usize),
+    Text(&'a str),
 }
 
 /// A row of the table.
@@ -85,7 +96,7 @@ pub struct Spec {
     pub default: &'static str,
     /// One line, with the unit.
     pub about: &'static str,
-    apply: fn(&mut Options, Setting),
+    apply: fn(&mut Options, Setting<'_>),
 }
 
 const PROTOCOLS: &[(&str, ProtocolChoice)] = &[
@@ -182,6 +193,52 @@ pub const TABLE: &[Spec] = &[
     ),
     switch!(no_delay, "true", "TCP_NODELAY: small requests are sent at once"),
     number!(slow_ms, 0, DAY_MS, "0", "Milliseconds from which on a call is told of by the event `slow`; 0: none is"),
+    Spec {
+        name: "distribution",
+        kind: Kind::Choice(&RingKind::NAMES),
+        default: "rendezvous",
+        about: "Which of several servers has a key: as the client of this name decides it (docs/rings.md)",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.distribution = RingKind::ALL[index];
+            }
+        },
+    },
+    Spec {
+        name: "key_hash",
+        kind: Kind::Choice(&KeyHash::NAMES),
+        default: "auto",
+        about: "How the ring hashes keys, where its kind has a choice; auto: as it usually does",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.ring.key_hash = KeyHash::parse(KeyHash::NAMES[index]);
+            }
+        },
+    },
+    Spec {
+        name: "hash_tag",
+        kind: Kind::Text("two ASCII characters, as {}, or nothing", |value| {
+            value.is_empty() || HashTag::parse(value).is_some()
+        }),
+        default: "",
+        about: "Two characters; the ring hashes only what stands between them, where a key has both",
+        apply: |options, setting| {
+            if let Setting::Text(text) = setting {
+                options.ring.hash_tag = HashTag::parse(text);
+            }
+        },
+    },
+    Spec {
+        name: "key_form",
+        kind: Kind::Choice(&KeyForm::NAMES),
+        default: "text",
+        about: "For rings of Python clients: whether keys were str or bytes there, which hash differently",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.ring.key_form = KeyForm::parse(KeyForm::NAMES[index]).unwrap_or_default();
+            }
+        },
+    },
 ];
 
 impl Default for Options {
@@ -197,6 +254,8 @@ impl Default for Options {
             max_value_bytes: 0,
             no_delay: false,
             slow_ms: 0,
+            distribution: RingKind::Rendezvous,
+            ring: RingSettings::default(),
             listener: Listener::default(),
         };
         for spec in TABLE {
@@ -240,8 +299,9 @@ impl Options {
             return Err(Error::argument(format!("server {address:?}: weight 0; a weight is 1 or more")));
         }
         let parsed = Address::parse(address)?;
+        let ring = RingServer { name: name.into(), address: address.into(), weight };
         let name = if name.is_empty() { address } else { name };
-        self.servers.push(Server { address: parsed, name: name.into(), weight });
+        self.servers.push(Server { address: parsed, name: name.into(), weight, ring });
         Ok(())
     }
 }

@@ -1,8 +1,138 @@
-//! Key hashes and rings: which of several servers a key belongs to. A ring knows names and keys, not servers; it does no
-//! I/O and a lookup allocates nothing.
+//! Key hashes and rings: which of several servers a key belongs to, exactly as eleven other clients decide it. A ring knows
+//! names, weights and keys, not connections; it does no I/O, and a lookup neither allocates nor fails.
 
+mod circle;
+mod hash_tag;
+mod key_form;
+mod key_hash;
+mod kind;
 mod murmur3;
 mod rendezvous;
+mod server;
+mod settings;
+mod successors;
 
+pub use hash_tag::HashTag;
+pub use key_hash::KeyHash;
+pub use kind::RingKind;
 pub use murmur3::{murmur3_32, Murmur3};
-pub use rendezvous::Rendezvous;
+pub use server::RingServer;
+pub use settings::{KeyForm, RingSettings};
+pub use successors::Successors;
+
+use crate::error::{Error, Result};
+use circle::Circle;
+use rendezvous::Rendezvous;
+use std::collections::HashSet;
+
+/// The most servers that a ring takes.
+pub const SERVERS_MAX: usize = 10_000;
+
+/// The largest weight that a ring takes.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// Which of several servers a key belongs to. A ring does not change: for other servers, make another one. Any number of
+/// threads may look keys up at once.
+#[derive(Debug)]
+pub struct Ring {
+    kind: RingKind,
+    count: usize,
+    hash_tag: Option<HashTag>,
+    map: Map,
+}
+
+/// How a kind of ring finds a server; there are two servers at least when it is asked.
+#[derive(Debug)]
+enum Map {
+    Rendezvous(Rendezvous),
+    Circle(Circle),
+}
+
+impl Ring {
+    /// A ring of these servers, which it calls by their index here. Fails where two servers go by one name, where a weight
+    /// or a setting is one that this kind of ring does not have, and beyond [`SERVERS_MAX`] and [`WEIGHT_MAX`].
+    pub fn new(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Result<Ring> {
+        check_servers(kind, servers)?;
+        let key_hash = kind.key_hash(settings.key_hash)?;
+        let names: Vec<String> = servers.iter().map(|server| server.name_as(kind.name_form())).collect();
+        check_names(&names)?;
+        let weights: Vec<u32> = servers.iter().map(|server| server.weight).collect();
+        let map = match kind {
+            RingKind::Rendezvous => Map::Rendezvous(Rendezvous::new(&names, settings.key_form, settings.seed)),
+            RingKind::Ketama => Map::Circle(Circle::ketama(&names, &weights, key_hash)),
+        };
+        Ok(Ring { kind, count: servers.len(), hash_tag: settings.hash_tag, map })
+    }
+
+    /// How it distributes keys.
+    pub fn kind(&self) -> RingKind {
+        self.kind
+    }
+
+    /// How many servers it has.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether it has no server.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The server that has the key; `None` where there is no server.
+    pub fn get(&self, key: &[u8]) -> Option<usize> {
+        match self.count {
+            0 => None,
+            1 => Some(0),
+            _ => Some(self.map.get(self.hashed_part(key))),
+        }
+    }
+
+    /// The servers in the order in which the key should try them: first the one that [`Ring::get`] says, then the one that
+    /// would have the key if that one were gone (or that the client which this ring matches goes to then), and so on.
+    /// Every server comes at least once; one may come again. Nothing is allocated.
+    pub fn successors<'a>(&'a self, key: &'a [u8]) -> Successors<'a> {
+        Successors::new(self, self.hashed_part(key))
+    }
+
+    fn hashed_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        self.hash_tag.map_or(key, |tag| tag.part_of(key))
+    }
+}
+
+impl Map {
+    fn get(&self, key: &[u8]) -> usize {
+        match self {
+            Map::Rendezvous(ring) => ring.get(key),
+            Map::Circle(circle) => circle.get(key),
+        }
+    }
+}
+
+fn check_servers(kind: RingKind, servers: &[RingServer]) -> Result<()> {
+    if servers.len() > SERVERS_MAX {
+        return Err(Error::argument(format!("{} servers; a ring takes {SERVERS_MAX} at most", servers.len())));
+    }
+    for RingServer { name, address, weight } in servers {
+        let called = if name.is_empty() { address } else { name };
+        if called.is_empty() {
+            return Err(Error::argument("a server without a name and without an address"));
+        }
+        if !(1..=WEIGHT_MAX).contains(weight) {
+            return Err(Error::argument(format!("server {called:?}: weight {weight} is not from 1 to {WEIGHT_MAX}")));
+        }
+        if *weight != 1 && !kind.has_weights() {
+            let kind = kind.name();
+            return Err(Error::argument(format!("server {called:?}: weight {weight}; ring {kind} has no weights: 1")));
+        }
+    }
+    Ok(())
+}
+
+fn check_names(names: &[String]) -> Result<()> {
+    let mut seen = HashSet::new();
+    match names.iter().find(|name| !seen.insert(name.as_str())) {
+        Some(twice) => Err(Error::argument(format!("two servers go by the name {twice:?} on the ring"))),
+        None => Ok(()),
+    }
+}
