@@ -3,7 +3,7 @@
 // Chapters, from simple to expert; stop reading where you have what you need:
 //   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //   7 every operation    8 servers of a client in use    9 queue    10 counters and events
-//   11 embedded server
+//   11 embedded server    12 values that other clients can read
 //
 // What holds everywhere:
 // - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -250,8 +250,8 @@ typedef struct {
     int32_t os_error;
     // The flags that the item was stored with.
     uint32_t flags;
-    // A bmemc_value_type: what the codec found the value to be; bytes where the client has no
-    // codec.
+    // A bmemc_value_type: what the codec found the value to be (chapter 12); bytes where the client
+    // has no codec.
     uint32_t value_type;
     // Index of the server that answered, from zero.
     uint32_t server;
@@ -306,7 +306,8 @@ bmemc_status bmemc_get(const bmemc_client *client,
 // becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
 // the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
 // BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: `capacity` is less than `*len`; the buffer's content is
-// undefined, and the connection is kept.
+// undefined, and the connection is kept. A codec decodes first (chapter 12): `*len` is what the
+// value has then, and memory is allocated for a compressed one.
 bmemc_status bmemc_get_into(const bmemc_client *client,
                             bmemc_bytes key,
                             uint8_t *buffer,
@@ -324,7 +325,8 @@ bmemc_status bmemc_get_many(const bmemc_client *client,
                             bmemc_results **out,
                             bmemc_error *error);
 
-// Stores a value, whatever was there before. `flags`: any number, which comes back with the value.
+// Stores a value, whatever was there before. `flags`: any number, which comes back with the value;
+// zero where the client has a codec, for which the value is bytes.
 // `ttl`: seconds to live; 0: until evicted; negative: gone at once; up to 999,999,999: from now
 // on, over 30 days too; from 1,000,000,000 on: a Unix time.
 // BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I) or than option
@@ -429,13 +431,14 @@ typedef enum {
     BMEMC_FLAG_WANT_CAS = 2,
     // Increment, decrement: create a missing counter with `initial` and `ttl`.
     BMEMC_FLAG_CREATE = 4,
-    // Store `flags` as they are, whatever the codec makes of `value_type`.
+    // As if there were no codec: store `value` and `flags` as they are; read the value as it is
+    // stored.
     BMEMC_FLAG_EXPLICIT_FLAGS = 8,
 } bmemc_op_flag;
 
 // What a value is, for the client's codec: `value_type` of bmemc_op and bmemc_item.
 typedef enum {
-    // Bytes as they are; the only one where the client has no codec.
+    // Bytes as they are; what every value is where the client has no codec.
     BMEMC_TYPE_BYTES = 0,
     // UTF-8.
     BMEMC_TYPE_TEXT = 1,
@@ -443,7 +446,7 @@ typedef enum {
     BMEMC_TYPE_INTEGER = 2,
     // A long of Python 2, in decimal digits.
     BMEMC_TYPE_LONG = 3,
-    // Something that the language serialised.
+    // Something that a language serialised, or has a type of its own for; the flags tell.
     BMEMC_TYPE_OBJECT = 4,
 } bmemc_value_type;
 
@@ -469,9 +472,9 @@ typedef struct {
     int64_t ttl;
     // A bmemc_opcode.
     int32_t opcode;
-    // The item's flags.
+    // The item's flags; must be zero where the client's codec makes them (chapter 12).
     uint32_t flags;
-    // A bmemc_value_type.
+    // A bmemc_value_type: what the codec is told. Without a codec it says nothing.
     uint32_t value_type;
     // Of bmemc_op_flag.
     uint32_t op_flags;
@@ -739,6 +742,87 @@ const char *bmemc_server_address(const bmemc_server *server);
 
 // Stops a server, closes its connections, joins its thread and frees it with all that it held.
 void bmemc_server_free(bmemc_server *server);
+
+// ================================================================================================
+// Chapter 12
+// Values that other clients can read. With option codec, a client writes values and flags as
+// another client does (docs/values.md says which codec for which), and reads them back: bmemc_op
+// tells by `value_type` what a value is, bmemc_item tells what it was found to be. Long values are
+// compressed on the way (options compression, compress_threshold, compress_level), and unpacked up
+// to option max_decompressed_bytes. A value that is corrupt, or not what its flags say, is
+// BMEMC_E_DECODE, never a miss; BMEMC_FLAG_EXPLICIT_FLAGS reads it as it is stored.
+// ================================================================================================
+
+// How a statistic's value is to be read, for those who want it typed; more may come.
+typedef enum {
+    // A whole number in decimal digits, or text where it is none.
+    BMEMC_STAT_INTEGER = 0,
+    // Text, whatever it looks like.
+    BMEMC_STAT_TEXT = 1,
+    // A number with a fraction.
+    BMEMC_STAT_FLOAT = 2,
+    // Seconds with a fraction, in which old servers write a colon for the point.
+    BMEMC_STAT_SECONDS = 3,
+    // A whole number that is a truth: zero is false.
+    BMEMC_STAT_SWITCH = 4,
+    // The word "yes" is true; anything else is false.
+    BMEMC_STAT_YES_NO = 5,
+    // A whole number in octal digits.
+    BMEMC_STAT_OCTAL = 6,
+} bmemc_stat_type;
+
+// What a compressor writes to. It lives during the call of the compressor; one thread at a time.
+typedef struct bmemc_output bmemc_output;
+
+// A compressor, or its reverse: writes what it makes of `value` to `output` by
+// bmemc_output_write(), in as many pieces as it likes, and returns 0. `level` is 1 (fast) to 9
+// (small), and 0 when decompressing. `context` is what bmemc_options_set_compressor() was given.
+// It must not keep `value` or `output`, nor use the client.
+typedef int (*bmemc_compressor)(bmemc_bytes value,
+                                int32_t level,
+                                bmemc_output *output,
+                                void *context);
+
+// Has values compressed by `compress` and unpacked by `decompress` instead of the codec's own zlib
+// or gzip, by the clients that are made of these options and have a codec that compresses. When to
+// compress and the bit of the flags stay the codec's. They run on the thread that makes the call,
+// submits or fetches, with no lock held; they and `context`, which may be NULL, must outlive these
+// clients and be fit for every thread that uses them. Both NULL: the codec's own again.
+// `compress`: anything but 0, or more bytes than the value has: it is stored as it is.
+// `decompress`: anything but 0, or more bytes than option max_decompressed_bytes: the operation
+// fails with BMEMC_E_DECODE.
+// BMEMC_E_ARGUMENT: one of the two is NULL.
+bmemc_status bmemc_options_set_compressor(bmemc_options *options,
+                                          bmemc_compressor compress,
+                                          bmemc_compressor decompress,
+                                          void *context,
+                                          bmemc_error *error);
+
+// Appends bytes, which are copied. BMEMC_E_TOO_LARGE: that is more than is allowed, or than there
+// is memory; what was written is of no use then, and the compressor should return.
+bmemc_status bmemc_output_write(bmemc_output *output, bmemc_bytes bytes);
+
+// Makes of `op` what the client would store, without a server: the item has the bytes as `value`,
+// and the flags. Of `op` the value, value_type, flags, op_flags and compress_level count. On
+// BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the value is not of its type, or
+// flags are given although the client has a codec.
+bmemc_status bmemc_value_encode(const bmemc_client *client,
+                                const bmemc_op *op,
+                                bmemc_value **out,
+                                bmemc_error *error);
+
+// Makes of bytes and flags that are stored what the client would read, without a server: the item
+// has `value`, `value_type` and `flags`. On BMEMC_OK `*out` is the caller's, to be freed.
+// BMEMC_E_DECODE: they do not fit together.
+bmemc_status bmemc_value_decode(const bmemc_client *client,
+                                bmemc_bytes value,
+                                uint32_t flags,
+                                bmemc_value **out,
+                                bmemc_error *error);
+
+// How the value of the statistic of this name is to be read: BMEMC_STAT_INTEGER for a name that is
+// not known, and for bytes that are none. Any thread.
+bmemc_stat_type bmemc_stat_type_of(bmemc_bytes name);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,8 @@ pub struct Item {
     pub value: Vec<u8>,
     /// The flags that it was stored with.
     pub flags: u32,
+    /// What the codec found it to be ([`crate::value::ValueType`]); zero, bytes, where the client has no codec.
+    pub value_type: u32,
     /// Its version; zero where it was not asked for.
     pub cas: u64,
 }
@@ -34,6 +36,7 @@ struct Record {
     status: Status,
     os_error: i32,
     flags: u32,
+    value_type: u32,
     bits: u32,
     server: u32,
     cas: u64,
@@ -51,6 +54,7 @@ impl Default for Record {
             status: Status::Bug,
             os_error: 0,
             flags: 0,
+            value_type: 0,
             bits: 0,
             server: 0,
             cas: 0,
@@ -96,6 +100,7 @@ impl Answers {
             status: record.status,
             os_error: record.os_error,
             flags: record.flags,
+            value_type: record.value_type,
             bits: record.bits,
             server: record.server,
             cas: record.cas,
@@ -180,6 +185,7 @@ impl Sink for Answers {
             status: answer.status,
             os_error: answer.os_error,
             flags: answer.flags,
+            value_type: answer.value_type,
             bits: answer.bits,
             server: answer.server,
             cas: answer.cas,

@@ -103,7 +103,7 @@ pub mod op_flags {
     pub const WANT_CAS: u32 = 2;
     /// incr, decr: create a missing counter with `initial` and `ttl`.
     pub const CREATE: u32 = 4;
-    /// Store `flags` as they are, whatever the codec makes of `value_type`.
+    /// Store `value` and `flags` as they are, read the value as it is stored: no codec, no compression.
     pub const EXPLICIT_FLAGS: u32 = 8;
     /// All that there are.
     pub const ALL: u32 = NO_REPLY | WANT_CAS | CREATE | EXPLICIT_FLAGS;
@@ -244,6 +244,8 @@ pub struct Answer<'a> {
     /// errno of the system call that failed, else zero.
     pub os_error: i32,
     pub flags: u32,
+    /// What the codec found the value to be, as [`Operation::value_type`]; bytes where there is no codec.
+    pub value_type: u32,
     /// [`crate::error::bits`].
     pub bits: u32,
     /// Index of the server that answered.
@@ -268,6 +270,7 @@ impl<'a> Answer<'a> {
             status,
             os_error: 0,
             flags: 0,
+            value_type: 0,
             bits: 0,
             server: 0,
             cas: 0,

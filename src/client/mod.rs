@@ -1,6 +1,7 @@
 //! What a user of the Rust API meets: `Client`, a method for each command, and `Options`. A client turns arguments into
 //! operations, hands them to the route and the pool, and knows no protocol.
 
+mod coding;
 mod options;
 mod queue;
 mod sinks;
@@ -14,10 +15,11 @@ pub use crate::protocol::ProtocolChoice;
 use crate::answers::{Answers, Item};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
-use crate::operation::{Operation, Sink};
+use crate::operation::{Command, Operation, Sink};
 pub use crate::pool::{Counters, Event, EventKind, Listener};
 use crate::pool::{Limit, Pool, Settings};
 use crate::route::Route;
+use crate::value::{Coder, Decoded, Encoded, ValueType};
 use queue::Kick;
 use sinks::{One, Picked, Place};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -32,6 +34,8 @@ pub struct Client {
 /// What all handles of a client share.
 struct Core {
     options: Options,
+    /// Of a client with a codec.
+    coder: Option<Arc<Coder>>,
     route: Route,
     /// Queues that have connections of their own for this client, to be told when it is closed.
     watchers: PerProcess<Mutex<Vec<Weak<Kick>>>>,
@@ -65,7 +69,8 @@ impl Client {
         let pools =
             options.servers.iter().map(|server| Pool::new(server.address.clone(), settings(&options))).collect();
         let route = Route::new(pools)?;
-        Ok(Client { core: Arc::new(Core { options, route, watchers: PerProcess::new() }) })
+        let coder = coding::coder(&options).map(Arc::new);
+        Ok(Client { core: Arc::new(Core { options, coder, route, watchers: PerProcess::new() }) })
     }
 
     /// The options that it was made with.
@@ -76,13 +81,21 @@ impl Client {
     /// Runs any mix of operations in as few round trips as possible; `sink` gets one answer for each, failures too.
     /// Fails as a whole only where no operation could be tried: then `sink` got nothing.
     pub fn execute(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) -> Result<()> {
+        match &self.core.coder {
+            None => self.run(operations, sink),
+            Some(coder) => coding::execute(self, coder, operations, sink),
+        }
+        Ok(())
+    }
+
+    /// Runs operations with their values as they are.
+    fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) {
         let first = operations.first().map_or(0, |operation| operation.timeout_ms);
         if operations.iter().all(|operation| operation.timeout_ms == first) {
             self.core.route.run(operations, sink, self.limit(first));
         } else {
             self.execute_by_timeout(operations, sink);
         }
-        Ok(())
     }
 
     fn limit(&self, timeout_ms: u32) -> Limit {
@@ -152,6 +165,24 @@ impl Client {
     pub fn version(&self) -> Result<String> {
         let (_, item) = self.one(&Operation::version())?;
         Ok(String::from_utf8_lossy(&item.value).into_owned())
+    }
+
+    /// The value and the flags that the client would store for `operation`, of which `value`, `value_type`, `flags`,
+    /// `op_flags` and `compress_level` count.
+    pub fn encode_value<'a>(&self, operation: &Operation<'a>) -> Result<Encoded<'a>> {
+        let operation = Operation { command: Command::Set, ..*operation };
+        match &self.core.coder {
+            None => Ok(Encoded { value: operation.value.into(), flags: operation.flags }),
+            Some(coder) => coding::encode(coder, &operation),
+        }
+    }
+
+    /// What the client would read where these bytes are stored with these flags.
+    pub fn decode_value<'a>(&self, value: &'a [u8], flags: u32) -> Result<Decoded<'a>> {
+        match &self.core.coder {
+            None => Ok(Decoded { value: value.into(), value_type: ValueType::Bytes }),
+            Some(coder) => coder.decode(value.into(), flags),
+        }
     }
 
     /// What the client has done with the server of this index, in the order of the options, or with all of them.

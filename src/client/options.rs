@@ -6,6 +6,7 @@ use crate::net::Address;
 use crate::pool::{Event, Listener};
 use crate::protocol::ProtocolChoice;
 use crate::ring::{HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings};
+use crate::value::{Codec, Compressor, CustomCompressor};
 
 /// One server: where it is, what the ring calls it, and its share.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +35,13 @@ pub struct Options {
     pub distribution: RingKind,
     /// What the ring is told: `key_hash`, `hash_tag`, `key_form`.
     pub ring: RingSettings,
+    pub codec: Codec,
+    pub compression: bool,
+    pub compress_threshold: usize,
+    pub compress_level: u32,
+    pub max_decompressed_bytes: usize,
+    /// Used instead of zlib: [`Options::set_compressor`].
+    pub compressor: CustomCompressor,
     /// Who is told of events: [`Options::on_event`].
     pub listener: Listener,
 }
@@ -239,6 +247,37 @@ pub const TABLE: &[Spec] = &[
             }
         },
     },
+    Spec {
+        name: "codec",
+        kind: Kind::Choice(&Codec::NAMES),
+        default: "none",
+        about: "Whose values and flags are written and read (docs/values.md); none: bytes, and the caller's flags",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.codec = Codec::ALL[index];
+            }
+        },
+    },
+    switch!(
+        compression,
+        "true",
+        "Whether a codec compresses long values; those that are compressed are read in any case"
+    ),
+    number!(
+        compress_threshold,
+        0,
+        1 << 30,
+        "0",
+        "Bytes of which a value must have more to be compressed; 0: as the codec's client does by default"
+    ),
+    number!(compress_level, 1, 9, "6", "How hard a codec compresses, from 1 (fast) to 9 (small)"),
+    number!(
+        max_decompressed_bytes,
+        1024,
+        1 << 30,
+        "67108864",
+        "Bytes to which a compressed value may unpack; a longer one is the failure DECODE"
+    ),
 ];
 
 impl Default for Options {
@@ -256,6 +295,12 @@ impl Default for Options {
             slow_ms: 0,
             distribution: RingKind::Rendezvous,
             ring: RingSettings::default(),
+            codec: Codec::None,
+            compression: false,
+            compress_threshold: 0,
+            compress_level: 0,
+            max_decompressed_bytes: 0,
+            compressor: CustomCompressor::default(),
             listener: Listener::default(),
         };
         for spec in TABLE {
@@ -290,6 +335,11 @@ impl Options {
     /// block, nor use the same client.
     pub fn on_event(&mut self, tell: impl Fn(&Event) + Send + Sync + 'static) {
         self.listener = Listener::new(tell);
+    }
+
+    /// Has a compressor of the caller's used instead of the codec's own zlib or gzip.
+    pub fn set_compressor(&mut self, compressor: impl Compressor + 'static) {
+        self.compressor = CustomCompressor::new(compressor);
     }
 
     /// Adds a server: `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `::1` or `/path/of/socket`. An empty `name`

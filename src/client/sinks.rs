@@ -27,6 +27,7 @@ impl Sink for One {
     fn answer(&mut self, _index: usize, answer: Answer<'_>) {
         self.outcome = Some(answer.error().map_or(Ok(answer.status), Err));
         self.item.flags = answer.flags;
+        self.item.value_type = answer.value_type;
         self.item.cas = answer.cas;
         self.item.value = match answer.value {
             Value::Borrowed(bytes) => bytes.to_vec(),

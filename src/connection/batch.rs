@@ -340,8 +340,6 @@ fn check_supported(op: &Operation<'_>) -> Result<()> {
     let asked = [
         (op.op_flags & op_flags::NO_REPLY != 0, "no_reply"),
         (op.op_flags & op_flags::CREATE != 0, "create"),
-        (op.value_type != 0, "value types other than bytes"),
-        (op.compress_level > 0, "compression"),
         (!op.meta_flags.is_empty(), "meta flags"),
     ];
     match asked.iter().find(|(asked, _)| *asked) {

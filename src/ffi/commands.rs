@@ -33,7 +33,8 @@ pub extern "C" fn bmemc_get(
 /// becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
 /// the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
 /// BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: `capacity` is less than `*len`; the buffer's content is
-/// undefined, and the connection is kept.
+/// undefined, and the connection is kept. A codec decodes first (chapter 12): `*len` is what the
+/// value has then, and memory is allocated for a compressed one.
 #[no_mangle]
 pub extern "C" fn bmemc_get_into(
     client: Option<&bmemc_client>,
@@ -79,7 +80,8 @@ pub extern "C" fn bmemc_get_many(
     })
 }
 
-/// Stores a value, whatever was there before. `flags`: any number, which comes back with the value.
+/// Stores a value, whatever was there before. `flags`: any number, which comes back with the value;
+/// zero where the client has a codec, for which the value is bytes.
 /// `ttl`: seconds to live; 0: until evicted; negative: gone at once; up to 999,999,999: from now
 /// on, over 30 days too; from 1,000,000,000 on: a Unix time.
 /// BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I) or than option

@@ -3,7 +3,7 @@
 //! Chapters, from simple to expert; stop reading where you have what you need:
 //!   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //!   7 every operation    8 servers of a client in use    9 queue    10 counters and events
-//!   11 embedded server
+//!   11 embedded server    12 values that other clients can read
 //!
 //! What holds everywhere:
 //! - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -53,6 +53,8 @@ mod queue;
 mod events;
 
 mod server;
+
+mod values;
 
 /// What any number of threads may use or look at at once.
 const fn shared<T: Send + Sync>() {}

@@ -76,7 +76,8 @@ pub enum bmemc_op_flag {
     BMEMC_FLAG_WANT_CAS = 2,
     /// Increment, decrement: create a missing counter with `initial` and `ttl`.
     BMEMC_FLAG_CREATE = 4,
-    /// Store `flags` as they are, whatever the codec makes of `value_type`.
+    /// As if there were no codec: store `value` and `flags` as they are; read the value as it is
+    /// stored.
     BMEMC_FLAG_EXPLICIT_FLAGS = 8,
 }
 
@@ -85,7 +86,7 @@ pub enum bmemc_op_flag {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(dead_code, reason = "names for C of numbers")]
 pub enum bmemc_value_type {
-    /// Bytes as they are; the only one where the client has no codec.
+    /// Bytes as they are; what every value is where the client has no codec.
     BMEMC_TYPE_BYTES = 0,
     /// UTF-8.
     BMEMC_TYPE_TEXT = 1,
@@ -93,7 +94,7 @@ pub enum bmemc_value_type {
     BMEMC_TYPE_INTEGER = 2,
     /// A long of Python 2, in decimal digits.
     BMEMC_TYPE_LONG = 3,
-    /// Something that the language serialised.
+    /// Something that a language serialised, or has a type of its own for; the flags tell.
     BMEMC_TYPE_OBJECT = 4,
 }
 
@@ -120,9 +121,9 @@ pub struct bmemc_op {
     pub ttl: i64,
     /// A bmemc_opcode.
     pub opcode: i32,
-    /// The item's flags.
+    /// The item's flags; must be zero where the client's codec makes them (chapter 12).
     pub flags: u32,
-    /// A bmemc_value_type.
+    /// A bmemc_value_type: what the codec is told. Without a codec it says nothing.
     pub value_type: u32,
     /// Of bmemc_op_flag.
     pub op_flags: u32,

@@ -21,8 +21,8 @@ pub struct bmemc_item {
     pub os_error: i32,
     /// The flags that the item was stored with.
     pub flags: u32,
-    /// A bmemc_value_type: what the codec found the value to be; bytes where the client has no
-    /// codec.
+    /// A bmemc_value_type: what the codec found the value to be (chapter 12); bytes where the client
+    /// has no codec.
     pub value_type: u32,
     /// Index of the server that answered, from zero.
     pub server: u32,
@@ -108,7 +108,7 @@ impl bmemc_item {
             status: answer.status.code(),
             os_error: answer.os_error,
             flags: answer.flags,
-            value_type: 0,
+            value_type: answer.value_type,
             server: answer.server,
             bits: answer.bits,
             cas: answer.cas,
@@ -158,13 +158,23 @@ impl bmemc_value {
     }
 }
 
-/// The item of an answer, and the value that owns its bytes; NULL where it has none.
-pub(super) fn item_and_owner(mut answer: Answer<'_>) -> (bmemc_item, *mut bmemc_value) {
-    let bytes = match std::mem::replace(&mut answer.value, Value::NONE) {
+/// An answer that is a value of the caller's.
+pub(super) fn value_of(mut answer: Answer<'_>) -> *mut bmemc_value {
+    let bytes = bytes_of(std::mem::replace(&mut answer.value, Value::NONE));
+    Box::into_raw(bmemc_value::new(&answer, bytes))
+}
+
+fn bytes_of(value: Value<'_>) -> Vec<u8> {
+    match value {
         Value::Borrowed(value) => value.to_vec(),
         Value::Owned(value) => value,
         Value::Placed(_) | Value::Skipped(_) => Vec::new(),
-    };
+    }
+}
+
+/// The item of an answer, and the value that owns its bytes; NULL where it has none.
+pub(super) fn item_and_owner(mut answer: Answer<'_>) -> (bmemc_item, *mut bmemc_value) {
+    let bytes = bytes_of(std::mem::replace(&mut answer.value, Value::NONE));
     if bytes.is_empty() && answer.key.is_empty() && answer.detail.is_empty() {
         return (bmemc_item::new(&answer, bmemc_bytes::EMPTY, bmemc_bytes::EMPTY), ptr::null_mut());
     }

@@ -13,14 +13,15 @@ mod state;
 pub use output::Fetched;
 pub(crate) use output::Take;
 
-use super::Client;
+use super::{coding, Client};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::clock;
 use crate::net::fork::OfProcess;
 use crate::net::poller::{Events, Interest, Poller, Timer, Waker};
 use crate::net::Deadline;
 use crate::operation::{Answer, Operation, Value};
-use output::Output;
+use crate::value::Coder;
+use output::{Output, Waiting};
 use state::State;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -47,7 +48,7 @@ pub struct Queue {
 /// What the lock guards.
 struct Inner {
     state: State,
-    backlog: VecDeque<Fetched>,
+    backlog: VecDeque<Waiting>,
 }
 
 /// How others tell a queue that there is something to do.
@@ -122,9 +123,38 @@ impl Queue {
         operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
     ) -> (usize, Result<()>) {
         match self.inner() {
-            Ok(inner) => self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output)),
+            Ok(inner) => match &client.core.coder {
+                None => self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output)),
+                Some(coder) => self.submit_encoded(inner, client, coder, operations),
+            },
             Err(error) => (0, Err(error.with_bits(bits::NOT_SENT))),
         }
+    }
+
+    /// Submits operations for a client with a codec: their values are encoded before the lock is taken.
+    fn submit_encoded<'a>(
+        &self,
+        inner: &Mutex<Inner>,
+        client: &Client,
+        coder: &Coder,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+    ) -> (usize, Result<()>) {
+        let (mut encoded, mut stopped) = (Vec::new(), None);
+        for next in operations {
+            let next = next.and_then(|(tag, operation)| Ok((tag, operation, coding::encode(coder, &operation)?)));
+            match next {
+                Ok(next) => encoded.push(next),
+                Err(error) => {
+                    stopped = Some(Err(error));
+                    break;
+                }
+            }
+        }
+        let going = encoded.iter().map(|(tag, operation, encoded)| {
+            Ok((*tag, Operation { value: &encoded.value, flags: encoded.flags, ..*operation }))
+        });
+        let operations = going.chain(stopped);
+        self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output))
     }
 
     /// Cancels all operations with this tag: each is answered once, by `Cancelled` or by the answer that was there
@@ -176,7 +206,8 @@ impl Queue {
         let (mut room, mut enough) = self.begin(&mut guard, capacity, patience, take);
         let mut more = false;
         while !enough {
-            let wait = match room < capacity || guard.state.live() == 0 || guard.state.has_ready() {
+            let some = room < capacity || !guard.backlog.is_empty();
+            let wait = match some || guard.state.live() == 0 || guard.state.has_ready() {
                 true => Some(Duration::ZERO),
                 false => patience.left(),
             };
@@ -186,14 +217,19 @@ impl Queue {
             more = count.map_err(failed)? == EVENTS;
             guard = self.lock_to_fetch(inner);
             room = self.step(&mut guard, &events, room, take);
-            enough = room < capacity || guard.state.live() == 0 || patience.is_over();
+            let some = room < capacity || !guard.backlog.is_empty();
+            enough = some || guard.state.live() == 0 || patience.is_over();
         }
+        // Those that are left although there is room are decoded once the lock is free.
+        let count = guard.backlog.len().min(room);
+        let coded: Vec<Waiting> = guard.backlog.drain(..count).collect();
         // One fetch for a wake-up is enough: what is left announces itself anew.
         if more || guard.state.has_ready() || !guard.backlog.is_empty() {
             self.kick.waker.wake();
         }
         tell(guard);
-        Ok(capacity - room)
+        coded.into_iter().for_each(|waiting| waiting.hand_out(take));
+        Ok(capacity - room + count)
     }
 
     /// The beginning of a fetch: what has waited for it and, where that can be done without asking epoll, what has come.

@@ -1,13 +1,17 @@
 //! Output: where the answers of a queue go. While somebody fetches and has room they are handed out at once, straight from
-//! the receive buffer; else they are copied and wait for the next fetch.
+//! the receive buffer; else they are copied and wait for the next fetch. So do those whose values are to be decoded, and
+//! what comes behind them: whoever fetches does that once the lock is free.
 
 use super::records::Records;
+use crate::client::coding;
 use crate::connection::{Batch, Deliver};
 use crate::error::{bits, Status};
 use crate::operation::{Answer, Room, Value};
 use crate::pool::Counters;
+use crate::value::Coder;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An answer that was fetched, with the tag of its operation. The fields are those of [`Answer`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +20,7 @@ pub struct Fetched {
     pub status: Status,
     pub os_error: i32,
     pub flags: u32,
+    pub value_type: u32,
     pub bits: u32,
     pub server: u32,
     pub cas: u64,
@@ -35,6 +40,7 @@ impl Fetched {
             status: answer.status,
             os_error: answer.os_error,
             flags: answer.flags,
+            value_type: answer.value_type,
             bits: answer.bits,
             server: answer.server,
             cas: answer.cas,
@@ -56,6 +62,7 @@ impl Fetched {
             status: self.status,
             os_error: self.os_error,
             flags: self.flags,
+            value_type: self.value_type,
             bits: self.bits,
             server: self.server,
             cas: self.cas,
@@ -66,6 +73,28 @@ impl Fetched {
             detail: &self.detail,
         };
         take.answer(self.tag, answer);
+    }
+}
+
+/// An answer that waits, and how its value is to be decoded.
+pub(super) struct Waiting {
+    fetched: Fetched,
+    coder: Option<Arc<Coder>>,
+}
+
+impl Waiting {
+    /// Hands the answer out, decoded.
+    pub fn hand_out(self, take: &mut dyn Take) {
+        let Waiting { fetched, coder } = self;
+        match coder {
+            None => fetched.hand_out(take),
+            Some(coder) => {
+                let mut decode = |tag: u64, answer: Answer<'_>| {
+                    coding::decode(&coder, answer, |answer| take.answer(tag, answer));
+                };
+                fetched.hand_out(&mut decode);
+            }
+        }
     }
 }
 
@@ -94,19 +123,19 @@ fn hit(flags: u32, cas: u64, value: &[u8]) -> Answer<'_> {
 pub(super) struct Output<'a> {
     take: Option<&'a mut dyn Take>,
     room: usize,
-    backlog: &'a mut VecDeque<Fetched>,
+    backlog: &'a mut VecDeque<Waiting>,
 }
 
 impl<'a> Output<'a> {
     /// An output for somebody who fetches and has room for so many answers.
-    pub fn new(take: &'a mut dyn Take, room: usize, backlog: &'a mut VecDeque<Fetched>) -> Output<'a> {
+    pub fn new(take: &'a mut dyn Take, room: usize, backlog: &'a mut VecDeque<Waiting>) -> Output<'a> {
         let mut output = Output { take: Some(take), room, backlog };
         output.drain();
         output
     }
 
     /// An output while nobody fetches: all answers wait.
-    pub fn waiting(backlog: &'a mut VecDeque<Fetched>) -> Output<'a> {
+    pub fn waiting(backlog: &'a mut VecDeque<Waiting>) -> Output<'a> {
         Output { take: None, room: 0, backlog }
     }
 
@@ -128,8 +157,20 @@ impl<'a> Output<'a> {
                 self.room -= 1;
                 take.answer(tag, answer);
             }
-            _ => self.backlog.push_back(Fetched::new(tag, answer)),
+            _ => self.keep(tag, answer, None),
         }
+    }
+
+    /// Gives out an answer whose value is to be decoded, as soon as nothing is held.
+    #[cold]
+    pub fn give_coded(&mut self, tag: u64, answer: Answer<'_>, coder: &Arc<Coder>) {
+        self.keep(tag, answer, Some(coder.clone()));
+    }
+
+    fn keep(&mut self, tag: u64, answer: Answer<'_>, coder: Option<Arc<Coder>>) {
+        // What comes behind it is handed out behind it.
+        self.take = None;
+        self.backlog.push_back(Waiting { fetched: Fetched::new(tag, answer), coder });
     }
 
     /// Gives out an answer that is a hit.
@@ -140,16 +181,26 @@ impl<'a> Output<'a> {
                 self.room -= 1;
                 take.hit(tag, flags, cas, value);
             }
-            _ => self.backlog.push_back(Fetched::new(tag, hit(flags, cas, value))),
+            _ => self.keep(tag, hit(flags, cas, value), None),
         }
     }
 
     fn drain(&mut self) {
         let Some(take) = &mut self.take else { return };
         while self.room > 0 {
-            let Some(fetched) = self.backlog.pop_front() else { return };
-            fetched.hand_out(*take);
-            self.room -= 1;
+            match self.backlog.front() {
+                None => return,
+                Some(waiting) if waiting.coder.is_some() => break,
+                Some(_) => {}
+            }
+            if let Some(waiting) = self.backlog.pop_front() {
+                waiting.hand_out(*take);
+                self.room -= 1;
+            }
+        }
+        // What comes now waits behind those that are left.
+        if !self.backlog.is_empty() {
+            self.take = None;
         }
     }
 }
@@ -158,6 +209,8 @@ impl<'a> Output<'a> {
 pub(super) struct Hands<'a, 'b> {
     pub records: &'a mut Records,
     pub output: &'a mut Output<'b>,
+    /// Of the client, where it has a codec.
+    coder: Option<&'a Arc<Coder>>,
     /// Operations whose replies have come.
     pub released: usize,
     /// Of these, the ones that nobody waited for any more.
@@ -172,16 +225,36 @@ pub(super) struct Hands<'a, 'b> {
 }
 
 impl<'a, 'b> Hands<'a, 'b> {
-    pub fn new(records: &'a mut Records, output: &'a mut Output<'b>) -> Hands<'a, 'b> {
-        Hands { records, output, released: 0, late: 0, counted: Counters::default(), ended: 0, spare: Vec::new() }
+    pub fn new(records: &'a mut Records, output: &'a mut Output<'b>, coder: Option<&'a Arc<Coder>>) -> Hands<'a, 'b> {
+        let (counted, spare) = (Counters::default(), Vec::new());
+        Hands { records, output, coder, released: 0, late: 0, counted, ended: 0, spare }
     }
 }
 
-impl Hands<'_, '_> {
+impl<'a> Hands<'a, '_> {
     /// Gives an answer out.
     pub fn give(&mut self, tag: u64, answer: Answer<'_>) {
         self.counted.answered(answer.status);
         self.output.give(tag, answer);
+    }
+
+    /// How the value of this operation's answer is to be decoded, if it is.
+    #[inline]
+    fn coder_of(&self, index: u32) -> Option<&'a Arc<Coder>> {
+        self.coder.filter(|_| self.records.get(index).is_some_and(|record| record.decoded))
+    }
+
+    /// Takes an answer whose value is to be decoded.
+    #[cold]
+    fn answer_coded(&mut self, index: u32, answer: Answer<'_>, coder: &Arc<Coder>) {
+        self.released += 1;
+        match self.records.release(index) {
+            Some(tag) => {
+                self.counted.answered(answer.status);
+                self.output.give_coded(tag, answer, coder);
+            }
+            None => self.late += 1,
+        }
     }
 }
 
@@ -197,6 +270,10 @@ impl Deliver<()> for Hands<'_, '_> {
 
     #[inline]
     fn hit(&mut self, _owner: &(), index: u32, flags: u32, cas: u64, value: &[u8]) {
+        if let Some(coder) = self.coder_of(index) {
+            self.counted.hits += 1;
+            return self.answer_coded(index, hit(flags, cas, value), coder);
+        }
         self.released += 1;
         self.counted.hits += 1;
         match self.records.release(index) {
@@ -207,6 +284,9 @@ impl Deliver<()> for Hands<'_, '_> {
 
     #[inline]
     fn answer(&mut self, _owner: &(), index: u32, answer: Answer<'_>) {
+        if let Some(coder) = self.coder_of(index).filter(|_| answer.status == Status::Ok) {
+            return self.answer_coded(index, answer, coder);
+        }
         self.released += 1;
         match self.records.release(index) {
             Some(tag) => self.give(tag, answer),

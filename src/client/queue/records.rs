@@ -22,6 +22,8 @@ pub(super) struct Record {
     pub batch: u64,
     /// Milliseconds that it may take.
     pub timeout_ms: u32,
+    /// The value of its answer is to be decoded. Set, and asked for, where the client has a codec, and nowhere else.
+    pub decoded: bool,
     /// The value to be sent, where it is not copied into the batch.
     value: Vec<u8>,
     state: State,
@@ -64,7 +66,7 @@ impl Records {
             return slot;
         }
         let (batch, value, state) = (0, Vec::new(), State::Live);
-        self.list.push(Record { tag, deadline, place, batch, timeout_ms, value, state });
+        self.list.push(Record { tag, deadline, place, batch, timeout_ms, decoded: false, value, state });
         (self.list.len() - 1) as u32
     }
 
@@ -78,6 +80,13 @@ impl Records {
     pub fn set_batch(&mut self, slot: u32, batch: u64) {
         if let Some(record) = self.list.get_mut(slot as usize) {
             record.batch = batch;
+        }
+    }
+
+    /// Whether the value of an operation's answer is to be decoded.
+    pub fn set_decoded(&mut self, slot: u32, decoded: bool) {
+        if let Some(record) = self.list.get_mut(slot as usize) {
+            record.decoded = decoded;
         }
     }
 

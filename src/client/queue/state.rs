@@ -5,6 +5,7 @@ use super::lane::{Host, Lane};
 use super::output::{Hands, Output};
 use super::records::{Place, Records, NEVER};
 use super::Io;
+use crate::client::coding::is_decoded;
 use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::Event as Readiness;
@@ -132,6 +133,9 @@ impl State {
             let deadline = io.now + u64::from(timeout_ms) * 1_000_000;
             lane.counted.operations += 1;
             let slot = self.records.add(tag, deadline, timeout_ms, place);
+            if core.coder.is_some() {
+                self.records.set_decoded(slot, is_decoded(&operation));
+            }
             self.earliest = self.earliest.min(deadline);
             match lane.push(&mut self.records, slot, &operation, shared) {
                 Ok(()) => under_way += 1,
@@ -188,7 +192,7 @@ impl State {
         }
         let (shared, token) = (core.pool().shared(), token(place, lane.marks.generation));
         let host = Host { poller: io.poller, waker: &io.kick.waker, shared, now: io.now, token };
-        let mut hands = Hands::new(&mut self.records, output);
+        let mut hands = Hands::new(&mut self.records, output, core.coder.as_ref());
         let calls = tally::made();
         match action(lane, &host, &mut hands) {
             Ok(more) => {
@@ -229,7 +233,7 @@ impl State {
         }
         let room = output.room();
         self.drive(io, place, output, &mut |lane, host, hands| lane.read(host, hands));
-        if output.room() == room {
+        if output.room() == room && !output.has_backlog() {
             return false;
         }
         self.skipped += 1;
