@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::net::Address;
 use crate::pool::{Event, Listener};
 use crate::protocol::ProtocolChoice;
-use crate::ring::{HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings};
+use crate::ring::{HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings, WEIGHT_MAX};
 use crate::value::{Codec, Compressor, CustomCompressor};
 
 /// One server: where it is, what the ring calls it, and its share.
@@ -33,7 +33,7 @@ pub struct Options {
     pub no_delay: bool,
     pub slow_ms: u32,
     pub distribution: RingKind,
-    /// What the ring is told: `key_hash`, `hash_tag`, `key_form`.
+    /// What the ring is told: `key_hash` and the rows after it.
     pub ring: RingSettings,
     pub codec: Codec,
     pub compression: bool,
@@ -244,6 +244,28 @@ pub const TABLE: &[Spec] = &[
         apply: |options, setting| {
             if let Setting::Choice(index) = setting {
                 options.ring.key_form = KeyForm::parse(KeyForm::NAMES[index]).unwrap_or_default();
+            }
+        },
+    },
+    Spec {
+        name: "hash_seed",
+        kind: Kind::Number(0, u32::MAX as u64),
+        default: "0",
+        about: "The seed that pymemcache's RendezvousHash was made with, for distribution rendezvous",
+        apply: |options, setting| {
+            if let Setting::Number(number) = setting {
+                options.ring.seed = number as u32;
+            }
+        },
+    },
+    Spec {
+        name: "weight_unit",
+        kind: Kind::Number(0, WEIGHT_MAX as u64),
+        default: "0",
+        about: "The weight that stands for mcrouter's 1.0, for distribution weighted_ch3; 0: the largest one",
+        apply: |options, setting| {
+            if let Setting::Number(number) = setting {
+                options.ring.weight_unit = number as u32;
             }
         },
     },

@@ -1,66 +1,138 @@
-//! Rings proper: each server has points on a circle of 32-bit numbers, and a key belongs to the server of the first point
-//! at or after its hash. Ketama (Richard Jones, 2007) and what became of it in other clients.
+//! Rings of 32-bit points: ketama (Richard Jones, 2007), and what became of it in libmemcached, twemproxy, spymemcached and
+//! dalli. They differ in the points' names and number, in the key hash, and in where a key goes when its server is out.
 
 use super::key_hash::KeyHash;
+use super::points::Points;
 use md5::{Digest, Md5};
+use sha1::Sha1;
 
-/// Points of a ketama server of mean weight; four come of one MD5 digest.
+/// Points of a server of mean weight; ketama takes four from each digest.
 const POINTS: usize = 160;
+
+/// Points of a server of libmemcached's ring without weights.
+const POINTS_UNWEIGHTED: usize = 100;
 
 /// The points of all servers, and what hashes keys.
 #[derive(Debug)]
 pub struct Circle {
-    /// In ascending order.
-    points: Vec<u32>,
-    /// The server of each point.
-    owners: Vec<u32>,
+    points: Points<u32>,
     key_hash: KeyHash,
+    style: Style,
+}
+
+/// Which way round a key looks for its point, and where it goes after that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// To the first point at or after the hash, then to those that follow.
+    Ketama,
+    /// The same at first, then wherever further hashes lead.
+    Spymemcached,
+    /// To the last point at or before the hash, then wherever further hashes lead.
+    Dalli,
 }
 
 impl Circle {
-    /// libmemcached's weighted ketama.
-    pub fn ketama(names: &[String], weights: &[u32], key_hash: KeyHash) -> Circle {
+    /// Ketama of MD5 digests: libmemcached's weighted one, twemproxy's, spymemcached's.
+    pub fn ketama(names: &[String], weights: &[u32], key_hash: KeyHash, style: Style) -> Circle {
         let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        // spymemcached has no weights until it is given some, and then libmemcached's formula.
+        let plain = style == Style::Spymemcached && weights.iter().all(|weight| *weight == 1);
         let mut points = Vec::new();
         for (server, (name, weight)) in (0u32..).zip(names.iter().zip(weights)) {
-            for index in 0..digests(*weight, total, names.len()) {
+            let count = if plain { POINTS / 4 } else { digests(*weight, total, names.len()) };
+            for index in 0..count {
                 let digest = Md5::digest(format!("{name}-{index}"));
                 points.extend(words(&digest.into()).map(|point| (point, server)));
             }
         }
-        points.sort_unstable();
-        Circle::of(points, key_hash)
+        if style == Style::Spymemcached {
+            keep_last(&mut points);
+        }
+        Circle { points: Points::new(points), key_hash, style }
     }
 
-    fn of(points: Vec<(u32, u32)>, key_hash: KeyHash) -> Circle {
-        let (points, owners) = points.into_iter().unzip();
-        Circle { points, owners, key_hash }
+    /// libmemcached's ketama without weights, whose points are made by the key hash; one weight other than 1 turns the
+    /// points into those of the weighted one, and leaves the key hash.
+    pub fn unweighted(names: &[String], weights: &[u32], key_hash: KeyHash) -> Circle {
+        if weights.iter().any(|weight| *weight != 1) {
+            return Circle::ketama(names, weights, key_hash, Style::Ketama);
+        }
+        let mut points = Vec::new();
+        for (server, name) in (0u32..).zip(names) {
+            points.extend(
+                (0..POINTS_UNWEIGHTED).map(|index| (key_hash.of(format!("{name}-{index}").as_bytes()), server)),
+            );
+        }
+        Circle { points: Points::new(points), key_hash, style: Style::Ketama }
+    }
+
+    /// dalli's ring of SHA-1 points.
+    pub fn dalli(names: &[String], weights: &[u32]) -> Circle {
+        let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let mut points = Vec::new();
+        for (server, (name, weight)) in (0u32..).zip(names.iter().zip(weights)) {
+            let count = (names.len() * POINTS) as u64 * u64::from(*weight) / total;
+            points.extend((0..count).map(|index| {
+                let digest = Sha1::digest(format!("{name}:{index}"));
+                (u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]), server)
+            }));
+        }
+        Circle { points: Points::new(points), key_hash: KeyHash::Crc32, style: Style::Dalli }
     }
 
     /// The server that has the key.
     pub fn get(&self, key: &[u8]) -> usize {
-        self.owner(self.position(key)).unwrap_or(0)
+        self.points.owner(self.place(self.key_hash.of(key)))
     }
 
-    /// The place of the first point at or after the key's hash.
-    pub fn position(&self, key: &[u8]) -> usize {
-        let hash = self.key_hash.of(key);
-        let place = self.points.partition_point(|point| *point < hash);
-        if place == self.points.len() {
-            0
-        } else {
-            place
+    /// How it goes on where a server is out.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// The points.
+    pub fn points(&self) -> &Points<u32> {
+        &self.points
+    }
+
+    /// The place of the key's point.
+    pub fn first_place(&self, key: &[u8]) -> usize {
+        self.place(self.key_hash.of(key))
+    }
+
+    /// The hash of the key alone.
+    pub fn hash(&self, key: &[u8]) -> u32 {
+        self.key_hash.of(key)
+    }
+
+    /// The hash of the key behind a number in decimal: how spymemcached and dalli try again.
+    pub fn hash_of_try(&self, number: u8, key: &[u8]) -> u32 {
+        let digits = [b'0' + number / 10 % 10, b'0' + number % 10];
+        let digits = if number < 10 { &digits[1..] } else { &digits[..] };
+        match self.style {
+            Style::Dalli => {
+                let mut hash = crc32fast::Hasher::new();
+                hash.update(digits);
+                hash.update(key);
+                hash.finalize()
+            }
+            _ => {
+                let digest = Md5::new().chain_update(digits).chain_update(key).finalize();
+                u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+            }
         }
     }
 
-    /// How many points there are.
-    pub fn points(&self) -> usize {
-        self.points.len()
+    /// The server that has a hash.
+    pub fn owner_of(&self, hash: u32) -> usize {
+        self.points.owner(self.place(hash))
     }
 
-    /// The server of a point.
-    pub fn owner(&self, place: usize) -> Option<usize> {
-        self.owners.get(place).map(|owner| *owner as usize)
+    fn place(&self, hash: u32) -> usize {
+        match self.style {
+            Style::Dalli => self.points.at_or_before(hash),
+            _ => self.points.at_or_after(hash),
+        }
     }
 }
 
@@ -73,4 +145,10 @@ fn digests(weight: u32, total: u64, servers: usize) -> usize {
 /// The four points in a digest: each is four bytes, lowest first.
 fn words(digest: &[u8; 16]) -> [u32; 4] {
     [0, 4, 8, 12].map(|at| u32::from_le_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]))
+}
+
+/// Of equal points only the one that was put last stays, as in a map.
+fn keep_last(points: &mut Vec<(u32, u32)>) {
+    points.sort_unstable_by_key(|(point, server)| (*point, std::cmp::Reverse(*server)));
+    points.dedup_by_key(|(point, _)| *point);
 }

@@ -3,7 +3,6 @@
 use super::settings::KeyForm;
 
 /// Feeds a key to `sink` as Python formats it, in UTF-8.
-#[allow(dead_code, reason = "for the rings that come next")]
 pub fn utf8(key: &[u8], form: KeyForm, sink: &mut impl FnMut(&[u8])) {
     match form {
         KeyForm::Text => sink(key),

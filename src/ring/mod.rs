@@ -1,15 +1,23 @@
 //! Key hashes and rings: which of several servers a key belongs to, exactly as eleven other clients decide it. A ring knows
 //! names, weights and keys, not connections; it does no I/O, and a lookup neither allocates nor fails.
 
+mod bmemcached;
 mod circle;
 mod hash_tag;
+mod jump;
 mod key_form;
 mod key_hash;
 mod kind;
+mod libhashkit;
+mod mcrouter;
+mod modulo;
 mod murmur3;
+mod murmur64;
+mod points;
 mod rendezvous;
 mod server;
 mod settings;
+mod spooky;
 mod successors;
 
 pub use hash_tag::HashTag;
@@ -21,7 +29,11 @@ pub use settings::{KeyForm, RingSettings};
 pub use successors::Successors;
 
 use crate::error::{Error, Result};
+use bmemcached::Bmemcached;
 use circle::Circle;
+use jump::Jump;
+use mcrouter::{ch3, McrouterRendezvous, WeightedCh3};
+use modulo::Modulo;
 use rendezvous::Rendezvous;
 use std::collections::HashSet;
 
@@ -46,6 +58,12 @@ pub struct Ring {
 enum Map {
     Rendezvous(Rendezvous),
     Circle(Circle),
+    Bmemcached(Bmemcached),
+    Modulo(Modulo),
+    Jump(Jump),
+    Ch3(usize),
+    WeightedCh3(WeightedCh3),
+    McrouterRendezvous(McrouterRendezvous),
 }
 
 impl Ring {
@@ -54,13 +72,11 @@ impl Ring {
     pub fn new(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Result<Ring> {
         check_servers(kind, servers)?;
         let key_hash = kind.key_hash(settings.key_hash)?;
-        let names: Vec<String> = servers.iter().map(|server| server.name_as(kind.name_form())).collect();
+        let name = |server: &RingServer| server.name_as(kind.name_form(), settings.credentials.as_ref());
+        let names: Vec<String> = servers.iter().map(name).collect();
         check_names(&names)?;
         let weights: Vec<u32> = servers.iter().map(|server| server.weight).collect();
-        let map = match kind {
-            RingKind::Rendezvous => Map::Rendezvous(Rendezvous::new(&names, settings.key_form, settings.seed)),
-            RingKind::Ketama => Map::Circle(Circle::ketama(&names, &weights, key_hash)),
-        };
+        let map = Map::new(kind, &names, &weights, key_hash, settings);
         Ok(Ring { kind, count: servers.len(), hash_tag: settings.hash_tag, map })
     }
 
@@ -101,10 +117,40 @@ impl Ring {
 }
 
 impl Map {
+    fn new(kind: RingKind, names: &[String], weights: &[u32], key_hash: KeyHash, settings: &RingSettings) -> Map {
+        let ketama = |style| Map::Circle(Circle::ketama(names, weights, key_hash, style));
+        let modulo = |style| Map::Modulo(Modulo::new(weights, key_hash, style));
+        match kind {
+            RingKind::Rendezvous => Map::Rendezvous(Rendezvous::new(names, settings.key_form, settings.seed)),
+            RingKind::Ketama | RingKind::KetamaSpy | RingKind::Twemproxy => ketama(circle::Style::Ketama),
+            RingKind::Spymemcached => ketama(circle::Style::Spymemcached),
+            RingKind::KetamaUnweighted => Map::Circle(Circle::unweighted(names, weights, key_hash)),
+            RingKind::Dalli => Map::Circle(Circle::dalli(names, weights)),
+            RingKind::Bmemcached => Map::Bmemcached(Bmemcached::new(names, settings.key_form)),
+            RingKind::Modulo | RingKind::Memcachier => modulo(modulo::Style::Plain),
+            RingKind::Gomemcache => modulo(modulo::Style::Gomemcache),
+            RingKind::Memjs => modulo(modulo::Style::Memjs),
+            RingKind::McrouterCrc32 => modulo(modulo::Style::Mcrouter),
+            RingKind::Jump => Map::Jump(Jump::new(names.len(), key_hash)),
+            RingKind::Ch3 => Map::Ch3(names.len()),
+            RingKind::WeightedCh3 => Map::WeightedCh3(WeightedCh3::new(weights, settings.weight_unit)),
+            RingKind::McrouterRendezvous => Map::McrouterRendezvous(McrouterRendezvous::new(names)),
+            RingKind::McrouterWeightedRendezvous => {
+                Map::McrouterRendezvous(McrouterRendezvous::weighted(names, weights))
+            }
+        }
+    }
+
     fn get(&self, key: &[u8]) -> usize {
         match self {
             Map::Rendezvous(ring) => ring.get(key),
             Map::Circle(circle) => circle.get(key),
+            Map::Bmemcached(ring) => ring.points().owner(ring.first_place(key)),
+            Map::Modulo(modulo) => modulo.get(key),
+            Map::Jump(jump) => jump.get(key),
+            Map::Ch3(servers) => ch3(key, *servers),
+            Map::WeightedCh3(ring) => ring.get(key),
+            Map::McrouterRendezvous(ring) => ring.get(key),
         }
     }
 }

@@ -24,7 +24,7 @@ impl RingServer {
     }
 
     /// What the ring calls it where names are made like this.
-    pub(super) fn name_as(&self, form: NameForm) -> String {
+    pub(super) fn name_as(&self, form: NameForm, credentials: Option<&(String, String)>) -> String {
         if !self.name.is_empty() {
             return self.name.clone();
         }
@@ -39,6 +39,11 @@ impl RingServer {
                 Place::Host(host, DEFAULT_PORT) => host.into(),
                 Place::Host(..) => place.to_string(),
                 Place::Path(path) => format!("{path}:0"),
+            },
+            NameForm::Slash => format!("/{place}"),
+            NameForm::Bmemcached => match credentials {
+                Some((user, password)) => format!("{place}_{user}_{password}"),
+                None => format!("{place}_None_None"),
             },
         }
     }
@@ -64,10 +69,13 @@ pub(super) enum NameForm {
     /// `host:port`, `v6:port` or the path.
     HostPort,
     /// The host alone where the port is memcached's usual one.
-    #[allow(dead_code, reason = "for the rings that come next")]
     HostUnlessDefault,
     /// The same, and a socket's path with port 0.
     Libmemcached,
+    /// `/host:port`, the port always.
+    Slash,
+    /// `host:port_user_password`.
+    Bmemcached,
 }
 
 /// An address in its parts.
@@ -106,11 +114,15 @@ mod tests {
             ("/tmp/m.sock", HostUnlessDefault, "/tmp/m.sock"),
             ("/tmp/m.sock", Libmemcached, "/tmp/m.sock:0"),
             ("10.0.0.1", Libmemcached, "10.0.0.1"),
+            ("10.0.0.1", Slash, "/10.0.0.1:11211"),
+            ("10.0.0.1", Bmemcached, "10.0.0.1:11211_None_None"),
         ];
         for (address, form, name) in cases {
-            assert_eq!(RingServer::new(address).name_as(form), name, "{address} {form:?}");
+            assert_eq!(RingServer::new(address).name_as(form, None), name, "{address} {form:?}");
         }
         let named = RingServer { name: "cache-1".into(), ..RingServer::new("10.0.0.1") };
-        assert_eq!(named.name_as(HostPort), "cache-1");
+        assert_eq!(named.name_as(HostPort, None), "cache-1");
+        let credentials = ("user".to_string(), "secret".to_string());
+        assert_eq!(RingServer::new("h").name_as(Bmemcached, Some(&credentials)), "h:11211_user_secret");
     }
 }

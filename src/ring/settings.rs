@@ -2,9 +2,10 @@
 
 use super::hash_tag::HashTag;
 use super::key_hash::KeyHash;
+use std::fmt;
 
 /// What a ring can be told beside its kind and its servers. The default is what the client that the ring matches does.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct RingSettings {
     /// How keys are hashed; `None`: as the kind of ring does it.
     pub key_hash: Option<KeyHash>,
@@ -14,6 +15,18 @@ pub struct RingSettings {
     pub key_form: KeyForm,
     /// pymemcache's seed of ring `rendezvous`.
     pub seed: u32,
+    /// User and password, which ring `bmemcached` makes a part of the names that it makes.
+    pub credentials: Option<(String, String)>,
+    /// The weight that stands for mcrouter's 1.0 in ring `weighted_ch3`; 0: the largest one.
+    pub weight_unit: u32,
+}
+
+impl fmt::Debug for RingSettings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RingSettings { key_hash, hash_tag, key_form, seed, weight_unit, .. } = self;
+        let shown = (key_hash, hash_tag, key_form, seed, weight_unit);
+        write!(out, "RingSettings (key_hash, hash_tag, key_form, seed, weight_unit) = {shown:?}")
+    }
 }
 
 /// Which kind of Python string a key stands for: Python clients format a key into what they hash, and a bytes object is
