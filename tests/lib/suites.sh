@@ -7,6 +7,12 @@ need_debug_build() {
     [[ -n ${debug_built-} ]] || check "cargo build" cargo build --locked && debug_built=1
 }
 
+# The library as it is installed, in target/tests/prefix: fills `installed` with what a build and a program need to find it.
+need_prefix() {
+    installed=(env "PKG_CONFIG_PATH=$target/tests/prefix/lib/pkgconfig" "LD_LIBRARY_PATH=$target/tests/prefix/lib")
+    [[ -n ${prefix_made-} ]] || check "install into target/tests/prefix" tests/packaging/prefix && prefix_made=1
+}
+
 # memcached and the embedded server, each over TCP and over a Unix socket: fills `servers` with "NAME ADDRESS".
 need_servers() {
     [[ -z ${servers_started-} ]] || return 0
@@ -124,14 +130,14 @@ suite_examples() {
 
 suite_go() {
     compgen -G 'bindings/go/*_test.go' >/dev/null || return 0
-    counted go "go test" env PKG_CONFIG_PATH="$target/tests/prefix/lib/pkgconfig" \
-        LD_LIBRARY_PATH="$target/tests/prefix/lib" go -C bindings/go test -race -v -count=1 ./...
+    need_prefix || return
+    counted go "go test" "${installed[@]}" go -C bindings/go test -race -v -count=1 ./...
 }
 
 suite_node() {
     [[ -d bindings/node/test ]] || return 0
-    counted node "node --test" env -C bindings/node PKG_CONFIG_PATH="$target/tests/prefix/lib/pkgconfig" \
-        LD_LIBRARY_PATH="$target/tests/prefix/lib" node --test --test-reporter=tap test/
+    need_prefix || return
+    counted node "node --test" "${installed[@]}" -C bindings/node node --test --test-reporter=tap test/
 }
 
 # The servers are ended here; then nothing that carries the mark of this run may be alive.
