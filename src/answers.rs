@@ -17,6 +17,8 @@ pub struct Item {
     pub value_type: u32,
     /// Its version; zero where it was not asked for.
     pub cas: u64,
+    /// The counter after incr or decr.
+    pub number: u64,
 }
 
 /// Where in `Answers` some bytes are.
@@ -42,6 +44,9 @@ struct Record {
     cas: u64,
     number: u64,
     ttl: i64,
+    size: u32,
+    last_access: u32,
+    fetched: bool,
     key: Place,
     value: Place,
     detail: Place,
@@ -60,6 +65,9 @@ impl Default for Record {
             cas: 0,
             number: 0,
             ttl: 0,
+            size: 0,
+            last_access: 0,
+            fetched: false,
             key: Place::NONE,
             value: Place::NONE,
             detail: Place::NONE,
@@ -106,6 +114,9 @@ impl Answers {
             cas: record.cas,
             number: record.number,
             ttl: record.ttl,
+            size: record.size,
+            last_access: record.last_access,
+            fetched: record.fetched,
             key: self.bytes(record.key),
             value: Value::Borrowed(self.bytes(record.value)),
             detail: self.bytes(record.detail),
@@ -191,6 +202,9 @@ impl Sink for Answers {
             cas: answer.cas,
             number: answer.number,
             ttl: answer.ttl,
+            size: answer.size,
+            last_access: answer.last_access,
+            fetched: answer.fetched,
             key,
             value,
             detail,

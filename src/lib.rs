@@ -27,7 +27,8 @@ mod ffi;
 
 pub use answers::{Answers, Item};
 pub use client::{
-    Client, Counters, Event, EventKind, Fetched, Kind, Listener, Options, ProtocolChoice, Queue, Server, Spec, TABLE,
+    statistics, Client, Counters, DumpEntry, Event, EventKind, Fetched, Kind, Listener, Options, ProtocolChoice, Queue,
+    Server, Spec, TABLE,
 };
 pub use error::{bits, Error, Result, Status};
 pub use operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};

@@ -93,6 +93,17 @@ impl Command {
     pub fn has_key(self) -> bool {
         (self as i32) <= (Command::Touch as i32) || self == Command::Meta
     }
+
+    /// Whether the answer is an item's value.
+    pub fn reads(self) -> bool {
+        matches!(self, Command::Get | Command::GetAndTouch)
+    }
+
+    /// Whether it has a connection to itself: its reply has no form that others could be told from, or the connection
+    /// ends with it.
+    pub fn goes_aside(self) -> bool {
+        matches!(self, Command::Shutdown | Command::Metadump | Command::Raw)
+    }
 }
 
 /// Flags of an operation. The numbers are those of the C ABI.
@@ -197,7 +208,7 @@ impl Operation<'_> {
         let shown = self.key[..self.key.len().min(SHOWN_KEY)].escape_ascii();
         let more = if self.key.len() > SHOWN_KEY { "..." } else { "" };
         let mut words = format!("{} \"{shown}{more}\"", self.command.name());
-        if !self.value.is_empty() {
+        if !self.value.is_empty() && self.command != Command::Raw {
             words += &format!(", a value of {} bytes", self.value.len());
         }
         words += &format!(": the server said \"{}\"", error.message());
@@ -256,6 +267,12 @@ pub struct Answer<'a> {
     pub number: u64,
     /// Seconds that are left, -1 for ever; zero where it was not asked for.
     pub ttl: i64,
+    /// Bytes of the value, as meta flag `s` tells them.
+    pub size: u32,
+    /// Seconds since the item was last read, as meta flag `l` tells them.
+    pub last_access: u32,
+    /// Whether the item was read before, as meta flag `h` tells it.
+    pub fetched: bool,
     /// The key, where the answer is about one that the operation did not name.
     pub key: &'a [u8],
     pub value: Value<'a>,
@@ -276,6 +293,9 @@ impl<'a> Answer<'a> {
             cas: 0,
             number: 0,
             ttl: 0,
+            size: 0,
+            last_access: 0,
+            fetched: false,
             key: b"",
             value: Value::NONE,
             detail: b"",

@@ -2,13 +2,16 @@
 //! operations, hands them to the route and the pool, and knows no protocol.
 
 mod coding;
+mod commands;
 mod options;
 mod queue;
 mod sinks;
+pub(crate) mod stats;
 
 pub use options::{Kind, Options, Server, Spec, TABLE};
 pub(crate) use queue::{place, place_bytes, Take};
 pub use queue::{Fetched, Queue};
+pub use stats::{statistics, DumpEntry};
 
 pub use crate::protocol::ProtocolChoice;
 

@@ -29,6 +29,7 @@ impl Sink for One {
         self.item.flags = answer.flags;
         self.item.value_type = answer.value_type;
         self.item.cas = answer.cas;
+        self.item.number = answer.number;
         self.item.value = match answer.value {
             Value::Borrowed(bytes) => bytes.to_vec(),
             Value::Owned(bytes) => bytes,

@@ -3,7 +3,7 @@
 
 use crate::error::{bits, Error, Result, Status};
 use crate::operation::{op_flags, Command, Operation};
-use crate::protocol::{binary, check_key, has_payload, meta, text, Dialect, MAX_KEY};
+use crate::protocol::{binary, carries_value, check_key, meta, text, unsupported, Dialect, MAX_KEY};
 use std::sync::Arc;
 
 /// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
@@ -15,10 +15,14 @@ const KEEP_BUFFER: usize = 16 * 1024;
 /// How the reply to an operation looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wire {
-    /// One key of a text `get`.
+    /// One key of a text `get` or `gat`.
     TextGet,
     Text,
+    /// What ends it is the caller's to say.
+    Raw,
     Meta,
+    /// With flags of the caller's own.
+    MetaAny,
     Binary,
 }
 
@@ -83,6 +87,8 @@ struct Requests {
     expected: Vec<Expected>,
     run: Option<Run>,
     last_quiet: Option<usize>,
+    /// With what the reply to a raw command ends.
+    raw_end: Vec<u8>,
 }
 
 impl<O> Default for Batch<O> {
@@ -151,6 +157,7 @@ impl<O> Batch<O> {
         self.groups.clear();
         self.requests.run = None;
         self.requests.last_quiet = None;
+        self.requests.raw_end = Vec::new();
     }
 
     /// Adds operations by what is returned.
@@ -166,6 +173,11 @@ impl<O> Batch<O> {
 
     pub(super) fn expected(&self) -> &[Expected] {
         &self.requests.expected
+    }
+
+    /// With what the reply to its raw command ends.
+    pub(super) fn raw_end(&self) -> &[u8] {
+        &self.requests.raw_end
     }
 
     #[inline]
@@ -188,7 +200,7 @@ impl Writer<'_> {
     #[inline]
     pub fn push(&mut self, operation: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
         let text = matches!(self.dialect, Dialect::Text | Dialect::TextMeta);
-        match operation.command == Command::Get && text {
+        match operation.command == Command::Get && text && operation.meta_flags.is_empty() {
             true => self.push_get(operation, index, opaque),
             false => self.push_other(operation, index, opaque, splice),
         }
@@ -255,8 +267,8 @@ impl Writer<'_> {
     }
 
     fn encode(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
-        check_supported(op)?;
-        if op.command.has_key() {
+        check_supported(op, self.dialect)?;
+        if op.command.has_key() && !meta::is_keyless(op) {
             check_key(self.dialect, op.key)?;
         }
         let expected = Expected {
@@ -270,26 +282,47 @@ impl Writer<'_> {
             quiet: false,
             last: false,
         };
-        match (self.dialect, op.command) {
-            (Dialect::Binary, _) => return self.push_binary(op, expected, splice),
-            (Dialect::Text, _) | (_, Command::Version) => {
+        match self.dialect {
+            Dialect::Binary => return self.push_binary(op, expected, splice),
+            Dialect::TextMeta | Dialect::Meta if meta::has(op.command) => {
+                self.check_encodable(|out| meta::encode(out, op, opaque).map(drop))?;
+                self.end_run(false);
+                let wire = match meta::encode(self.out, op, opaque)? {
+                    meta::Reply::Plain => Wire::Meta,
+                    meta::Reply::Any => Wire::MetaAny,
+                    meta::Reply::Line => Wire::Text,
+                };
+                self.requests.expected.push(Expected { wire, ..expected });
+            }
+            _ => {
                 self.check_encodable(|out| text::encode(out, op))?;
                 self.end_run(false);
                 text::encode(self.out, op)?;
+                let expected = self.expect_text(op, expected);
                 self.requests.expected.push(expected);
             }
-            (Dialect::TextMeta | Dialect::Meta, _) => {
-                self.check_encodable(|out| meta::encode(out, op, opaque))?;
-                self.end_run(false);
-                meta::encode(self.out, op, opaque)?;
-                self.requests.expected.push(Expected { wire: Wire::Meta, ..expected });
-            }
         }
-        if has_payload(op.command) {
+        if carries_value(op) {
             self.push_value(op, index, splice);
             self.out.extend_from_slice(b"\r\n");
         }
         Ok(())
+    }
+
+    /// What is expected for the command whose line was just written.
+    fn expect_text(&mut self, op: &Operation<'_>, expected: Expected) -> Expected {
+        match op.command {
+            Command::GetAndTouch => {
+                let (end, key_len) = (self.out.len() - b"\r\n".len(), op.key.len());
+                let (key_start, key_len) = ((end - key_len) as u32, key_len as u8);
+                Expected { wire: Wire::TextGet, key_start, key_len, last: true, ..expected }
+            }
+            Command::Raw => {
+                self.requests.raw_end = op.key.to_vec();
+                Expected { wire: Wire::Raw, ..expected }
+            }
+            _ => expected,
+        }
     }
 
     /// Fails where the command cannot be said, before the open `get` line is ended for it.
@@ -309,12 +342,11 @@ impl Writer<'_> {
     }
 
     fn push_binary(&mut self, op: &Operation<'_>, expected: Expected, splice: usize) -> Result<()> {
-        // A quiet success brings no cas; `version` has no quiet form.
-        let reads = op.command == Command::Get;
-        let quiet = op.command != Command::Version && (reads || op.op_flags & op_flags::WANT_CAS == 0);
+        // A quiet success brings no cas.
+        let quiet = binary::has_quiet(op.command) && (op.command.reads() || op.op_flags & op_flags::WANT_CAS == 0);
         let at = self.out.len();
         let opcode = binary::encode(self.out, op, expected.opaque, quiet)?;
-        if has_payload(op.command) {
+        if carries_value(op) {
             self.push_value(op, expected.index, splice);
         }
         self.requests.last_quiet = quiet.then_some(at);
@@ -335,16 +367,29 @@ impl Writer<'_> {
     }
 }
 
-/// Refuses what an operation may ask for one day and cannot have yet.
-fn check_supported(op: &Operation<'_>) -> Result<()> {
-    let asked = [
-        (op.op_flags & op_flags::NO_REPLY != 0, "no_reply"),
-        (op.op_flags & op_flags::CREATE != 0, "create"),
-        (!op.meta_flags.is_empty(), "meta flags"),
-    ];
-    match asked.iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Error::new(Status::Unsupported, format!("not supported yet: {what}"))),
-        None => Ok(()),
+/// Refuses what makes no sense over any protocol, what this one has not, and what an operation cannot have yet.
+fn check_supported(op: &Operation<'_>, dialect: Dialect) -> Result<()> {
+    if op.cas != 0 && op.command == Command::Add {
+        let words = format!("cas is {}; add takes none, since it stores only where there is no item", op.cas);
+        return Err(Error::argument(words));
+    }
+    if !op.meta_flags.is_empty() || op.command == Command::Meta {
+        check_meta(op, dialect)?;
+    }
+    match op.op_flags & op_flags::NO_REPLY {
+        0 => Ok(()),
+        _ => Err(Error::new(Status::Unsupported, "not supported yet: no_reply")),
+    }
+}
+
+#[cold]
+fn check_meta(op: &Operation<'_>, dialect: Dialect) -> Result<()> {
+    let words = "meta flags or commands";
+    match dialect {
+        Dialect::Binary => Err(unsupported(words, "binary", "meta has: use meta or auto")),
+        Dialect::Text => Err(unsupported(words, "text", "meta has: use meta, or auto where the server knows it")),
+        _ if op.command.has_key() => Ok(()),
+        _ => Err(Error::argument(format!("meta_flags: {} is no meta command", op.command.name()))),
     }
 }
 
@@ -404,7 +449,7 @@ mod tests {
         let mut batch: Batch<()> = Batch::default();
         batch.writer(Dialect::Text).push(&Operation::get(b"a"), 0, 0, usize::MAX).unwrap();
         let bad = Operation::new(Command::Raw, b"");
-        assert_eq!(batch.writer(Dialect::Text).push(&bad, 1, 1, usize::MAX).unwrap_err().status(), Status::Unsupported);
+        assert_eq!(batch.writer(Dialect::Text).push(&bad, 1, 1, usize::MAX).unwrap_err().status(), Status::Argument);
         assert!(batch.writer(Dialect::Text).push(&Operation::get(b"a b"), 2, 2, usize::MAX).is_err());
         batch.writer(Dialect::Text).push(&Operation::get(b"c"), 3, 3, usize::MAX).unwrap();
         batch.seal(Dialect::Text);

@@ -18,8 +18,10 @@ enum Target {
 
 /// See the module.
 pub(super) struct Body {
-    /// The answer but for its value.
+    /// The answer but for its value and its key.
     answer: Answer<'static>,
+    /// The key that came with it, where it was asked for.
+    pub key: Vec<u8>,
     /// Bytes of line end that follow the value.
     pub tail: usize,
     pub close: bool,
@@ -44,6 +46,7 @@ impl Body {
         };
         Body {
             answer,
+            key: Vec::new(),
             tail: head.tail,
             close: head.close,
             is_detail: head.body_is_detail,
@@ -120,11 +123,12 @@ impl Body {
 
     /// The answer, complete.
     pub fn finish(self, hand_out: impl FnOnce(Answer<'_>)) {
+        let answer = Answer { key: &self.key, ..self.answer };
         match (self.target, self.is_detail) {
-            (Target::Collect(words), true) => hand_out(Answer { detail: &words, ..self.answer }),
-            (Target::Collect(bytes), false) => hand_out(Answer { value: Value::Owned(bytes), ..self.answer }),
-            (Target::Place, _) => hand_out(Answer { value: Value::Placed(self.len), ..self.answer }),
-            (Target::Skip, _) => hand_out(Answer { value: Value::Skipped(self.len), ..self.answer }),
+            (Target::Collect(words), true) => hand_out(Answer { detail: &words, ..answer }),
+            (Target::Collect(bytes), false) => hand_out(Answer { value: Value::Owned(bytes), ..answer }),
+            (Target::Place, _) => hand_out(Answer { value: Value::Placed(self.len), ..answer }),
+            (Target::Skip, _) => hand_out(Answer { value: Value::Skipped(self.len), ..answer }),
         }
     }
 }

@@ -21,7 +21,7 @@ pub trait Deliver<O> {
 
 /// Delivers what the server has answered.
 fn hand_out<O>(owner: &O, expected: &Expected, answer: Answer<'_>, deliver: &mut impl Deliver<O>) {
-    if matches!(expected.command, Command::Get | Command::GetAndTouch) && !answer.status.is_failure() {
+    if expected.command.reads() && !answer.status.is_failure() {
         deliver.read(answer.status == Status::Ok);
     }
     deliver.answer(owner, expected.index, answer);
@@ -76,6 +76,11 @@ impl<O> Flight<O> {
     /// The key that an expected reply of the first batch is about.
     pub fn key(&self, expected: &Expected) -> &[u8] {
         self.batches.front().map(|batch| batch.key(expected)).unwrap_or_default()
+    }
+
+    /// With what the reply to the raw command of the first batch ends.
+    pub fn raw_end(&self) -> &[u8] {
+        self.batches.front().map(|batch| batch.raw_end()).unwrap_or_default()
     }
 
     /// Whose the next reply is.
@@ -198,6 +203,6 @@ impl<O> Flight<O> {
 
 /// What it means that a quiet operation, or a key of a `get`, has no reply: a miss of a read, the success of a write.
 fn silence(command: Command) -> Answer<'static> {
-    let status = if command == Command::Get { Status::NotFound } else { Status::Ok };
+    let status = if command.reads() { Status::NotFound } else { Status::Ok };
     Answer { bits: bits::SENT, ..Answer::new(status) }
 }

@@ -7,7 +7,7 @@ use super::buffer::{Buffer, CAPACITY};
 use super::flight::{Deliver, Flight};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Command, Room, Value};
-use crate::protocol::{binary, meta, text, Head, Violation, What};
+use crate::protocol::{admin, binary, meta, text, Head, Violation, What};
 use std::io;
 
 /// What ends the reply to a text `get`.
@@ -34,6 +34,8 @@ pub struct Reader<O> {
     body: Option<Body>,
     /// Text: the last key of a `get` is answered, its END is not there yet.
     awaiting_end: bool,
+    /// What has come of an answer that comes in lines or parts.
+    kept: Vec<u8>,
     max_value: usize,
 }
 
@@ -47,7 +49,8 @@ struct Reply<'a> {
 impl<O> Reader<O> {
     /// A reader that accepts values of up to `max_value` bytes.
     pub fn new(max_value: usize) -> Reader<O> {
-        Reader { buffer: Buffer::new(), flight: Flight::new(), body: None, awaiting_end: false, max_value }
+        let (buffer, flight, kept) = (Buffer::new(), Flight::new(), Vec::new());
+        Reader { buffer, flight, body: None, awaiting_end: false, kept, max_value }
     }
 
     /// A batch that is about to be sent.
@@ -91,7 +94,20 @@ impl<O> Reader<O> {
             let room = room_of(&self.flight, body.flags(), body.len(), deliver);
             return body.receive(&mut self.buffer, room, after, self.flight.is_last(), receive);
         }
-        self.receive_some(|spare| receive(spare, &mut [], false))
+        let came = self.receive_some(|spare| receive(spare, &mut [], false))?;
+        if came == 0 {
+            self.end(deliver);
+        }
+        Ok(came)
+    }
+
+    /// The server has closed the connection, which is how it answers a shutdown.
+    #[cold]
+    fn end(&mut self, deliver: &mut impl Deliver<O>) {
+        if self.flight.current().is_some_and(|expected| expected.command == Command::Shutdown) {
+            self.flight.answer(Answer { bits: bits::SENT, ..Answer::new(Status::Ok) }, deliver);
+            self.flight.pop(deliver);
+        }
     }
 
     /// Receives once into the buffer, for a caller that knows that no value is under way.
@@ -143,6 +159,7 @@ impl<O> Reader<O> {
     /// Answers all that is in flight with a failure and forgets what was received.
     pub fn fail(&mut self, error: &Error, deliver: &mut impl Deliver<O>) {
         self.body = None;
+        self.kept = Vec::new();
         self.flight.settle(|_| Answer::failed(error), deliver);
         let mut answered = std::mem::take(&mut self.awaiting_end);
         while !self.flight.is_empty() {
@@ -190,8 +207,9 @@ impl<O> Reader<O> {
 
     #[inline(never)]
     fn advance_reply(&mut self, deliver: &mut impl Deliver<O>) -> Result<bool, Broken> {
-        let Some(reply) = identify(self.buffer.bytes(), &self.flight, self.awaiting_end)? else { return Ok(false) };
-        let Reply { head, expected, silent } = reply;
+        let begun = !self.kept.is_empty();
+        let reply = identify(self.buffer.bytes(), &self.flight, self.awaiting_end, begun)?;
+        let Some(Reply { head, expected, silent }) = reply else { return Ok(false) };
         match head.what {
             What::End => {
                 let len = head.len;
@@ -201,6 +219,13 @@ impl<O> Reader<O> {
             }
             What::Answer if expected.wire == Wire::TextGet => return self.fail_get(deliver),
             What::Answer | What::Item => {}
+            What::Line | What::Part => {
+                keep(&mut self.kept, &head, self.max_value)?;
+                let len = head.len;
+                self.flight.pass(&expected, silent, deliver);
+                self.buffer.consume(len);
+                return Ok(true);
+            }
         }
         if head.body > self.max_value {
             let message = format!("the server announced {} bytes; max_value_bytes is {}", head.body, self.max_value);
@@ -212,13 +237,10 @@ impl<O> Reader<O> {
             let value = &self.buffer.bytes()[head.len..head.len + head.body];
             check_line_end(&self.buffer.bytes()[head.len + head.body..whole])?;
             let answer = answer_of(&head);
-            let answer = match (head.body_is_detail, expected.command) {
-                (true, _) => Answer { detail: value, ..answer },
-                // Over text the version is in the line itself.
-                (false, Command::Version) if value.is_empty() => {
-                    Answer { value: Value::Borrowed(head.detail), ..answer }
-                }
-                (false, _) => Answer { value: Value::Borrowed(value), detail: head.detail, ..answer },
+            let answer = match head.body_is_detail {
+                true => Answer { detail: value, ..answer },
+                false if is_special(&expected) => special(&head, &expected, value, &mut self.kept, self.max_value)?,
+                false => Answer { value: Value::Borrowed(value), detail: head.detail, ..answer },
             };
             let reason = head.close.then(|| closed(&answer));
             self.flight.answer(answer, deliver);
@@ -232,6 +254,9 @@ impl<O> Reader<O> {
         self.flight.pass(&expected, silent, deliver);
         let room = room_of(&self.flight, head.flags, head.body, deliver);
         let (mut body, len) = (Body::new(&head, answer_of(&head), room), head.len);
+        if expected.wire == Wire::MetaAny {
+            body.key = head.key.to_vec();
+        }
         self.buffer.consume(len);
         let room = room_of(&self.flight, body.flags(), body.len(), deliver);
         body.take(&mut self.buffer, room);
@@ -313,7 +338,13 @@ fn room_of<'a, O>(flight: &Flight<O>, flags: u32, len: usize, deliver: &'a mut i
 }
 
 /// Reads the head of the reply at the start of `bytes` and finds the operation that it answers.
-fn identify<'a, O>(bytes: &'a [u8], flight: &Flight<O>, awaiting_end: bool) -> Result<Option<Reply<'a>>, Broken> {
+/// `begun`: something of its reply was kept already.
+fn identify<'a, O>(
+    bytes: &'a [u8],
+    flight: &Flight<O>,
+    awaiting_end: bool,
+    begun: bool,
+) -> Result<Option<Reply<'a>>, Broken> {
     let Some(expected) = flight.current() else { return Ok(None) };
     let found = |silent: usize, expected: Expected, head: Head<'a>| Ok(Some(Reply { head, expected, silent }));
     match expected.wire {
@@ -332,8 +363,13 @@ fn identify<'a, O>(bytes: &'a [u8], flight: &Flight<O>, awaiting_end: bool) -> R
             Some(head) => found(0, expected, head),
             None => Ok(None),
         },
-        Wire::Meta => {
-            let Some(head) = meta::decode(expected.command, bytes)? else { return Ok(None) };
+        Wire::Raw => match admin::decode_raw(flight.raw_end(), bytes, CAPACITY, begun)? {
+            Some(head) => found(0, expected, head),
+            None => Ok(None),
+        },
+        Wire::Meta | Wire::MetaAny => {
+            let decode = if expected.wire == Wire::Meta { meta::decode } else { meta::decode_any };
+            let Some(head) = decode(expected.command, bytes)? else { return Ok(None) };
             // Error lines alone have no opaque.
             let named = head.opaque.map_or(head.status.is_failure(), |opaque| opaque == expected.opaque);
             match named {
@@ -374,6 +410,58 @@ fn seek(
     None
 }
 
+/// Keeps a part of an answer that comes in lines or parts.
+fn keep(kept: &mut Vec<u8>, head: &Head<'_>, max: usize) -> Result<(), Broken> {
+    if kept.len() + head.key.len() + head.detail.len() + 2 > max {
+        let message = format!("the answer has more than {max} bytes, which is max_value_bytes");
+        return Err(Broken { status: Status::TooLarge, message });
+    }
+    if !head.key.is_empty() {
+        kept.extend_from_slice(head.key);
+        kept.push(b' ');
+    }
+    kept.extend_from_slice(head.detail);
+    if head.what == What::Line {
+        kept.push(b'\n');
+    }
+    Ok(())
+}
+
+/// Whether an answer is more than a status, or a value as it came.
+fn is_special(expected: &Expected) -> bool {
+    expected.wire == Wire::MetaAny
+        || matches!(
+            expected.command,
+            Command::Version | Command::Stats | Command::Metadump | Command::Meta | Command::Raw
+        )
+}
+
+/// The answer to such a request.
+#[inline(never)]
+fn special<'a>(
+    head: &Head<'a>,
+    expected: &Expected,
+    value: &'a [u8],
+    kept: &mut Vec<u8>,
+    max: usize,
+) -> Result<Answer<'a>, Broken> {
+    if head.status.is_failure() {
+        *kept = Vec::new();
+        return Ok(Answer { detail: head.detail, ..answer_of(head) });
+    }
+    if expected.wire == Wire::Raw {
+        keep(kept, head, max)?;
+    }
+    let value = match expected.command {
+        Command::Stats | Command::Metadump | Command::Raw => Value::Owned(std::mem::take(kept)),
+        // Over text it is in the line itself.
+        _ if value.is_empty() => Value::Borrowed(head.detail),
+        _ => Value::Borrowed(value),
+    };
+    let key = if expected.wire == Wire::MetaAny { head.key } else { b"" };
+    Ok(Answer { value, key, ..answer_of(head) })
+}
+
 /// The answer that a head gives, but for what borrows from the buffer.
 fn answer_of(head: &Head<'_>) -> Answer<'static> {
     Answer {
@@ -382,6 +470,9 @@ fn answer_of(head: &Head<'_>) -> Answer<'static> {
         cas: head.cas,
         number: head.number,
         ttl: head.ttl,
+        size: head.size,
+        last_access: head.last_access,
+        fetched: head.fetched,
         ..Answer::new(head.status)
     }
 }

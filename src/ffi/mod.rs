@@ -2,8 +2,9 @@
 //!
 //! Chapters, from simple to expert; stop reading where you have what you need:
 //!   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
-//!   7 every operation    8 servers of a client in use    9 queue    10 counters and events
-//!   11 embedded server    12 values that other clients can read
+//!   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
+//!   10 queue    11 counters and events    12 embedded server
+//!   13 values that other clients can read
 //!
 //! What holds everywhere:
 //! - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -45,6 +46,8 @@ mod results;
 mod commands;
 
 mod operation;
+
+mod admin;
 
 mod servers;
 

@@ -12,8 +12,8 @@ use crate::operation::{op_flags, Command, Operation};
 use std::mem::MaybeUninit;
 
 /// What is asked of the server: `bmemc_op.opcode`. In brackets the fields that it uses beside
-/// `key`; the numbers never change. Those that this version does not have answer
-/// BMEMC_E_UNSUPPORTED.
+/// `key`; the numbers never change. What the protocol spoken does not have answers
+/// BMEMC_E_UNSUPPORTED, and the message says which one has it.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(dead_code, reason = "names for C of numbers")]
@@ -35,8 +35,10 @@ pub enum bmemc_opcode {
     BMEMC_OP_PREPEND = 7,
     /// Deletes a key. [cas]
     BMEMC_OP_DELETE = 8,
-    /// Adds to a counter, a value of decimal digits; it wraps at 64 bits. [delta, cas; initial and
-    /// ttl with BMEMC_FLAG_CREATE]
+    /// Adds to a counter, a value of decimal digits; it wraps at 64 bits. The item's `number` is the
+    /// new one. With BMEMC_FLAG_CREATE a missing counter is made with `initial` (`delta` is not
+    /// applied) and `ttl`: not over text, where it is an add and then an increment. [delta, cas;
+    /// initial and ttl with BMEMC_FLAG_CREATE]
     BMEMC_OP_INCREMENT = 9,
     /// Subtracts from a counter; it stops at zero. [as increment]
     BMEMC_OP_DECREMENT = 10,
@@ -44,23 +46,31 @@ pub enum bmemc_opcode {
     BMEMC_OP_TOUCH = 11,
     /// Drops every item of the server. No key. [ttl: in so many seconds]
     BMEMC_OP_FLUSH_ALL = 12,
-    /// Asks for statistics. [key: which; empty: the general ones]
+    /// Asks for statistics: `value` has a line "NAME VALUE" for each, which bmemc_stats_items()
+    /// takes apart. [key: which; empty: the general ones]
     BMEMC_OP_STATS = 13,
     /// Asks for the server's version. No key.
     BMEMC_OP_VERSION = 14,
-    /// Sets how much the server logs. No key. [delta: the level]
+    /// Sets how much the server logs. No key. Not over binary. [delta: the level]
     BMEMC_OP_VERBOSITY = 15,
     /// Does nothing, in one round trip. No key.
     BMEMC_OP_NOOP = 16,
-    /// Sets the server's memory limit. No key. [delta: megabytes]
+    /// Sets the server's memory limit. No key. Not over binary. [delta: megabytes]
     BMEMC_OP_CACHE_MEMLIMIT = 17,
-    /// Shuts the server down, where it allows that. No key.
+    /// Shuts the server down, where it allows that (memcached's -A). Not over binary. [key: empty,
+    /// or "graceful"]
     BMEMC_OP_SHUTDOWN = 18,
-    /// Lists the keys of the server. No key.
+    /// Lists what the server holds: `value` has its lines, up to option max_value_bytes;
+    /// bmemc_metadump() takes them apart as they come. Not over binary. It has a connection to
+    /// itself. [key: "all" or empty, "hash", or slab classes such as "1,2"]
     BMEMC_OP_METADUMP = 19,
-    /// A meta command. [value, meta_flags]
+    /// A meta command: `meta_flags` is its word and its flags, as "mg v t"; see bmemc_meta(). Not
+    /// over text and binary. [value, meta_flags]
     BMEMC_OP_META = 20,
-    /// A line of the caller's own. [value]
+    /// A line of the caller's own, CR LF is added: `value` is what comes back up to the end, which
+    /// is not in it. More than one line only where the end is given. ERROR, CLIENT_ERROR and
+    /// SERVER_ERROR are failures. Not over binary. It has a connection to itself. [value; key: with
+    /// what the reply ends, up to 250 bytes; empty: CR LF]
     BMEMC_OP_RAW = 21,
 }
 
@@ -109,7 +119,8 @@ pub struct bmemc_op {
     pub value: bmemc_bytes,
     /// Hashed instead of the key to choose the server; empty: the key.
     pub routing_key: bmemc_bytes,
-    /// Raw flags of a meta command, separated by spaces.
+    /// Flags of meta commands, separated by spaces, which are added to those of the operation:
+    /// "t l h s" to a get, "I T30" to a delete, "N30" to an append. Not over text and binary.
     pub meta_flags: bmemc_bytes,
     /// The item must still have this cas, else BMEMC_EXISTS; zero: any.
     pub cas: u64,

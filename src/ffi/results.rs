@@ -33,15 +33,21 @@ pub struct bmemc_item {
     pub cas: u64,
     /// The counter after increment or decrement.
     pub number: u64,
-    /// Seconds that the item has left, -1 for ever; zero where it was not asked for.
+    /// Seconds that the item has left, -1 for ever; zero where it was not asked for (meta flag `t`).
     pub ttl: i64,
     /// The key, where the answer is about one that the operation did not name.
     pub key: bmemc_bytes,
     pub value: bmemc_bytes,
     /// The server's own words; this library's where it failed.
     pub detail: bmemc_bytes,
+    /// Bytes of the value; zero where meta flag `s` did not ask for it.
+    pub size: u32,
+    /// Seconds since the item was last read; zero where meta flag `l` did not ask for it.
+    pub last_access: u32,
+    /// 1: the item was read before; zero where meta flag `h` did not ask for it, too.
+    pub fetched: u32,
     /// Zero.
-    pub reserved: [u32; 6],
+    pub reserved: [u32; 3],
 }
 
 /// One item and its bytes. Any number of threads may look at it; any one may free it.
@@ -117,12 +123,20 @@ impl bmemc_item {
             key,
             value: bmemc_bytes::EMPTY,
             detail,
-            reserved: [0; 6],
+            size: answer.size,
+            last_access: answer.last_access,
+            fetched: answer.fetched.into(),
+            reserved: [0; 3],
         }
     }
 }
 
 impl bmemc_item {
+    /// An item whose bytes are the answer's; it has no value.
+    pub(super) fn borrowed(answer: &Answer<'_>) -> bmemc_item {
+        bmemc_item::new(answer, bmemc_bytes::of(answer.key), bmemc_bytes::of(answer.detail))
+    }
+
     /// The item of a hit whose value is there.
     #[inline]
     pub(super) fn of_hit(flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
@@ -139,7 +153,10 @@ impl bmemc_item {
             key: bmemc_bytes::EMPTY,
             value,
             detail: bmemc_bytes::EMPTY,
-            reserved: [0; 6],
+            size: 0,
+            last_access: 0,
+            fetched: 0,
+            reserved: [0; 3],
         }
     }
 }
@@ -328,7 +345,7 @@ mod tests {
     }
 
     fn check_hit(item: &bmemc_item, value: &[u8]) {
-        assert_eq!((item.status, item.flags, item.cas, item.server, item.reserved), (0, 7, 9, 2, [0; 6]));
+        assert_eq!((item.status, item.flags, item.cas, item.server, item.reserved), (0, 7, 9, 2, [0; 3]));
         assert_eq!(item.value.slice("value").unwrap(), value);
         assert_eq!(item.key.slice("key").unwrap(), b"key");
         assert_eq!(item.detail.slice("detail").unwrap(), b"words");

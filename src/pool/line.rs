@@ -85,6 +85,16 @@ impl Line {
         self.users.load(Ordering::Relaxed) == 0
     }
 
+    /// Takes the line for one caller alone; `false` where somebody uses it.
+    pub fn claim(&self) -> bool {
+        self.users.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Gives back what was claimed.
+    pub fn release(&self) {
+        self.users.fetch_sub(1, Ordering::Release);
+    }
+
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -200,7 +200,8 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
     })
 }
 
-fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
+/// Opens a connection and learns what is spoken on it.
+pub(super) fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
     let settings = shared.socket_settings();
     loop {
         let socket = Socket::connect(&shared.address, &settings, deadline, || shared.check_open())?;

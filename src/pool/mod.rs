@@ -2,6 +2,7 @@
 //! receives by itself; callers that come meanwhile put their operations into the open batch and sleep, and whoever
 //! reads takes them along (leader/follower). Connections are opened when they are first needed.
 
+mod aside;
 mod call;
 mod counters;
 mod drive;
@@ -187,6 +188,7 @@ pub(crate) struct Pool {
 
 /// What a fork leaves in an unknown state, and each process therefore has for itself.
 struct Home {
+    /// The connections of all, and behind them those that one operation at a time has to itself.
     lines: Box<[CachePadded<Line>]>,
     waiting: AtomicUsize,
     /// What was counted by queues, and where no line was used.
@@ -229,6 +231,8 @@ impl Pool {
             fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
             let count = operations.len() as u64;
             self.count(&Counters { operations: count, failures: count, ..Counters::default() });
+        } else if operations.iter().any(|operation| operation.command.goes_aside()) {
+            aside::run(home, &self.shared, operations, sink, limit);
         } else {
             home.choose().run(&self.shared, operations, sink, limit);
         }
@@ -238,9 +242,18 @@ impl Pool {
         }
     }
 
+    /// Lists what the server has, line by line; see [`aside::dump`].
+    pub fn dump(&self, operation: &Operation<'_>, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        let mut counted = Counters { operations: 1, ..Counters::default() };
+        let dumped = self.shared.check_open().and_then(|()| aside::dump(&self.shared, operation, &mut counted, each));
+        counted.answered(dumped.as_ref().map_or_else(Error::status, |()| Status::Ok));
+        self.count(&counted);
+        dumped
+    }
+
     /// Adds what was counted without a line.
     pub fn count(&self, counted: &Counters) {
-        self.home().elsewhere.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
+        self.home().count(counted);
     }
 
     /// What was done with this server.
@@ -274,16 +287,26 @@ impl Drop for Pool {
 
 impl Home {
     fn new(connections: u32) -> Home {
-        let lines = (0..connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
+        let lines = (0..connections.max(1) + aside::ASIDE as u32).map(|_| CachePadded::new(Line::new())).collect();
         Home { lines, waiting: AtomicUsize::new(0), elsewhere: Mutex::default() }
+    }
+
+    fn count(&self, counted: &Counters) {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
     }
 
     /// An idle connection where there is one; else callers stick to one each, by their thread.
     fn choose(&self) -> &Line {
-        if let Some(line) = self.lines.iter().find(|line| line.is_idle()) {
+        let shared = &self.lines[..self.lines.len() - aside::ASIDE];
+        if let Some(line) = shared.iter().find(|line| line.is_idle()) {
             return line;
         }
-        &self.lines[thread_number() % self.lines.len()]
+        &shared[thread_number() % shared.len()]
+    }
+
+    /// The lines that one operation at a time has to itself.
+    fn aside(&self) -> &[CachePadded<Line>] {
+        &self.lines[self.lines.len() - aside::ASIDE..]
     }
 }
 

@@ -14,7 +14,9 @@ impl<'a> Turn<'a> {
     /// The key, if this call is such a `get`.
     pub(super) fn single_key(&self) -> Option<&'a [u8]> {
         let [operation] = self.operations else { return None };
-        let plain = operation.command == Command::Get && operation.op_flags & op_flags::WANT_CAS == 0;
+        let plain = operation.command == Command::Get
+            && operation.op_flags & op_flags::WANT_CAS == 0
+            && operation.meta_flags.is_empty();
         let text = matches!(self.dialect, Dialect::Text | Dialect::TextMeta);
         let short = plain && text && self.limit.usual;
         (short && check_key(self.dialect, operation.key).is_ok()).then_some(operation.key)

@@ -1,6 +1,7 @@
 //! The wire: codecs that turn operations into bytes and bytes into the heads of replies, for the text, the meta and the
 //! binary protocol. No I/O, no state: what is in flight and what matches what is `connection`'s business.
 
+pub mod admin;
 pub mod binary;
 pub mod meta;
 pub mod text;
@@ -46,6 +47,10 @@ pub enum What {
     Item,
     /// Text: the END of a get.
     End,
+    /// Part of a long answer, to be kept with a line end behind it: a statistic, an entry of a dump.
+    Line,
+    /// Part of a long answer, to be kept as it is.
+    Part,
 }
 
 /// The head of a reply: all of it but the value, which follows in the stream.
@@ -67,7 +72,10 @@ pub struct Head<'a> {
     pub cas: u64,
     pub number: u64,
     pub ttl: i64,
-    /// The server's own words.
+    pub size: u32,
+    pub last_access: u32,
+    pub fetched: bool,
+    /// The server's own words; of a `Line` or a `Part`, what is to be kept.
     pub detail: &'a [u8],
     /// The value is the server's own words.
     pub body_is_detail: bool,
@@ -90,6 +98,9 @@ impl Head<'_> {
             cas: 0,
             number: 0,
             ttl: 0,
+            size: 0,
+            last_access: 0,
+            fetched: false,
             detail: b"",
             body_is_detail: false,
             close: false,
@@ -159,17 +170,26 @@ const ABSOLUTE_MIN: i64 = 1_000_000_000;
 /// A Unix time that has long passed, for protocols that have no negative time.
 const LONG_AGO: i64 = RELATIVE_MAX + 1;
 
-/// The exptime that gives an item the life that [`Operation::ttl`] promises, at most `max`.
-fn exptime(ttl: i64, max: i64) -> i64 {
-    match ttl {
+/// The latest time that all protocols can say: text and meta have a signed number of 32 bits (January 2038).
+const LATEST: i64 = i32::MAX as i64;
+
+/// The exptime that gives an item the life that [`Operation::ttl`] promises, the same over every protocol.
+fn exptime(ttl: i64) -> u32 {
+    let exptime = match ttl {
         0..=RELATIVE_MAX => ttl,
         ..=-1 => LONG_AGO,
-        ABSOLUTE_MIN.. => ttl.min(max),
+        ABSOLUTE_MIN.. => ttl.min(LATEST),
         _ => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            i64::try_from(now).unwrap_or(max).saturating_add(ttl).min(max)
+            i64::try_from(now).unwrap_or(LATEST).saturating_add(ttl).min(LATEST)
         }
-    }
+    };
+    exptime as u32
+}
+
+/// When flush_all is to take effect: a negative delay is none.
+fn delay(operation: &Operation<'_>) -> u32 {
+    exptime(operation.ttl.max(0))
 }
 
 /// Writes a number in decimal.
@@ -232,12 +252,13 @@ fn line(bytes: &[u8]) -> std::result::Result<Option<(&[u8], usize)>, Violation> 
 /// The error lines that text and meta share. `payload` says that the command carried data after its line: then only
 /// SERVER_ERROR proves that the server took the data for data.
 fn error_line(text: &[u8], len: usize, payload: bool, keep_client_error: bool) -> Option<Head<'_>> {
-    let words = |prefix: &[u8]| text.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest[0] == b' ');
+    // "ERROR: shutdown not enabled": a colon is as good as a space.
+    let words = |prefix: &[u8]| text.strip_prefix(prefix).filter(|rest| matches!(rest, [] | [b' ' | b':', ..]));
     let (status, detail, close) = if let Some(rest) = words(b"SERVER_ERROR") {
         let status = if rest.starts_with(b" object too large") { Status::TooLarge } else { Status::ServerError };
         (status, rest, false)
     } else if let Some(rest) = words(b"CLIENT_ERROR") {
-        (Status::ClientError, rest, !keep_client_error)
+        (Status::ClientError, rest, !keep_client_error || rest == b" bad data chunk")
     } else if let Some(rest) = words(b"ERROR") {
         match rest.is_empty() {
             true => (Status::UnknownCommand, rest, payload),
@@ -247,19 +268,25 @@ fn error_line(text: &[u8], len: usize, payload: bool, keep_client_error: bool) -
     } else {
         return None;
     };
-    let detail = detail.trim_ascii();
+    let detail = detail.strip_prefix(b":").unwrap_or(detail).trim_ascii();
     let detail = if detail.is_empty() { text } else { detail };
     Some(Head { detail, close, ..Head::new(len, What::Answer, status) })
 }
 
-/// Whether the request carries a value.
+/// Whether the command stores a value.
 pub fn has_payload(command: Command) -> bool {
     matches!(command, Command::Set | Command::Add | Command::Replace | Command::Append | Command::Prepend)
 }
 
+/// Whether the request carries a value, behind its line or its header.
+pub fn carries_value(operation: &Operation<'_>) -> bool {
+    has_payload(operation.command) || (operation.command == Command::Meta && meta::stores(operation))
+}
+
 /// The failure of an operation that the protocol spoken cannot say.
-pub fn unsupported(operation: &Operation<'_>, protocol: &str) -> Error {
-    Error::new(Status::Unsupported, format!("not supported yet: {} over {protocol}", operation.command.name()))
+#[cold]
+pub fn unsupported(what: &str, protocol: &str, others: &str) -> Error {
+    Error::new(Status::Unsupported, format!("the {protocol} protocol has no {what}; {others} (option protocol)"))
 }
 
 #[cfg(test)]
@@ -291,18 +318,17 @@ mod tests {
     #[test]
     fn a_ttl_has_one_meaning() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-        let max = i64::from(i32::MAX);
-        assert_eq!(exptime(0, max), 0);
-        assert_eq!(exptime(60, max), 60);
-        assert_eq!(exptime(RELATIVE_MAX, max), RELATIVE_MAX);
-        assert_eq!(exptime(-1, max), LONG_AGO);
-        assert_eq!(exptime(i64::MIN, max), LONG_AGO);
-        let later = exptime(RELATIVE_MAX + 1, max) - now - RELATIVE_MAX - 1;
+        assert_eq!(exptime(0), 0);
+        assert_eq!(exptime(60), 60);
+        assert_eq!(exptime(RELATIVE_MAX), RELATIVE_MAX as u32);
+        assert_eq!(exptime(-1), LONG_AGO as u32);
+        assert_eq!(exptime(i64::MIN), LONG_AGO as u32);
+        let later = i64::from(exptime(RELATIVE_MAX + 1)) - now - RELATIVE_MAX - 1;
         assert!((0..=2).contains(&later), "{later}");
-        assert_eq!(exptime(1_900_000_000, max), 1_900_000_000);
-        assert_eq!(exptime(0xffff_fffe, max), max);
-        assert_eq!(exptime(0xffff_fffe, u32::MAX.into()), 0xffff_fffe);
-        assert_eq!(exptime(i64::MAX, max), max);
+        assert_eq!(exptime(1_900_000_000), 1_900_000_000);
+        assert_eq!(exptime(0xffff_fffe), i32::MAX as u32);
+        assert_eq!(exptime(i64::MAX), i32::MAX as u32);
+        assert_eq!(delay(&Operation { ttl: -5, ..Operation::new(Command::FlushAll, b"") }), 0);
     }
 
     #[test]

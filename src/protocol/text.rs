@@ -1,9 +1,9 @@
 //! The classic text protocol. Replies carry no opaque: they are matched by position, and a VALUE by its key too.
 
-use super::{error_line, exptime, has_payload, leading_number, line, parse_number, push_number, unsupported};
+use super::{admin, error_line, exptime, has_payload, leading_number, line, parse_number, push_number, unsupported};
 use super::{Decoded, Head, Violation, What};
 use crate::error::{Result, Status};
-use crate::operation::{Command, Operation};
+use crate::operation::{op_flags, Command, Operation};
 
 /// Begins a `get` (or `gets`) line; keys follow, then [`end_line`].
 pub fn begin_get(out: &mut Vec<u8>, with_cas: bool) {
@@ -25,6 +25,7 @@ pub fn end_line(out: &mut Vec<u8>) {
 pub fn encode(out: &mut Vec<u8>, operation: &Operation<'_>) -> Result<()> {
     match operation.command {
         command if has_payload(command) => {
+            check_cas(operation)?;
             let verb = if operation.cas != 0 { "cas" } else { command.name() };
             out.extend_from_slice(verb.as_bytes());
             push_key(out, operation.key);
@@ -39,20 +40,63 @@ pub fn encode(out: &mut Vec<u8>, operation: &Operation<'_>) -> Result<()> {
                 push_number(out, operation.cas);
             }
         }
-        Command::Delete if operation.cas == 0 => {
-            out.extend_from_slice(b"delete");
-            push_key(out, operation.key);
-        }
-        Command::Version => out.extend_from_slice(b"version"),
-        _ => return Err(unsupported(operation, "text")),
+        _ => return encode_other(out, operation),
     }
     end_line(out);
     Ok(())
 }
 
+/// Everything but the storage commands.
+fn encode_other(out: &mut Vec<u8>, operation: &Operation<'_>) -> Result<()> {
+    check_cas(operation)?;
+    match operation.command {
+        Command::GetAndTouch => {
+            let with_cas = operation.op_flags & op_flags::WANT_CAS != 0;
+            out.extend_from_slice(if with_cas { b"gats " } else { b"gat " });
+            push_exptime(out, operation.ttl);
+            push_key(out, operation.key);
+        }
+        Command::Delete => {
+            out.extend_from_slice(b"delete");
+            push_key(out, operation.key);
+        }
+        Command::Increment | Command::Decrement => {
+            if operation.op_flags & op_flags::CREATE != 0 {
+                let words = "incr or decr that creates the counter";
+                return Err(unsupported(
+                    words,
+                    "text",
+                    "meta and binary have: use add, then incr, or another protocol",
+                ));
+            }
+            out.extend_from_slice(operation.command.name().as_bytes());
+            push_key(out, operation.key);
+            out.push(b' ');
+            push_number(out, operation.delta);
+        }
+        Command::Touch => {
+            out.extend_from_slice(b"touch");
+            push_key(out, operation.key);
+            out.push(b' ');
+            push_exptime(out, operation.ttl);
+        }
+        _ => admin::encode(out, operation)?,
+    }
+    end_line(out);
+    Ok(())
+}
+
+/// Only `cas`, which is a set, can name a cas here.
+fn check_cas(operation: &Operation<'_>) -> Result<()> {
+    if operation.cas == 0 || operation.command == Command::Set {
+        return Ok(());
+    }
+    Err(unsupported(&format!("{} with a cas", operation.command.name()), "text", "meta and binary have"))
+}
+
 /// Writes an exptime; the server reads a signed 32-bit number.
 fn push_exptime(out: &mut Vec<u8>, ttl: i64) {
-    push_number(out, exptime(ttl, i32::MAX.into()).unsigned_abs());
+    push_number(out, exptime(ttl).into());
 }
 
 /// A value with all that belongs to it.
@@ -85,7 +129,7 @@ pub fn decode_hit<'a>(key: &[u8], bytes: &'a [u8]) -> Option<Hit<'a>> {
 /// Reads the reply to `command`.
 pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
     let Some((text, len)) = line(bytes)? else { return Ok(None) };
-    if command == Command::Get {
+    if command.reads() {
         if let Some(rest) = text.strip_prefix(b"VALUE ") {
             return decode_value(rest, len).map(Some).ok_or_else(|| Violation::quoting("a bad VALUE line", text));
         }
@@ -97,7 +141,8 @@ pub fn decode(command: Command, bytes: &[u8]) -> Decoded<'_> {
         return Ok(Some(head));
     }
     let payload = has_payload(command);
-    let keep_client_error = !payload && command != Command::Get;
+    // Some servers put an empty line behind the error of a get.
+    let keep_client_error = !payload && !command.reads();
     match error_line(text, len, payload, keep_client_error) {
         Some(head) => Ok(Some(head)),
         None => Err(Violation::quoting(&format!("an unexpected reply to {}", command.name()), text)),
@@ -121,18 +166,19 @@ fn decode_value(rest: &[u8], len: usize) -> Option<Head<'_>> {
 }
 
 fn decode_line(command: Command, text: &[u8], len: usize) -> Option<Head<'_>> {
-    if command == Command::Version {
-        let detail = text.strip_prefix(b"VERSION ")?;
-        return Some(Head { detail, ..Head::new(len, What::Answer, Status::Ok) });
-    }
     let storage = has_payload(command);
     let status = match text {
         b"STORED" if storage => Status::Ok,
         b"NOT_STORED" if storage => Status::NotStored,
         b"EXISTS" if storage => Status::Exists,
-        b"NOT_FOUND" if storage || command == Command::Delete => Status::NotFound,
+        b"NOT_FOUND" if storage || command.has_key() => Status::NotFound,
         b"DELETED" if command == Command::Delete => Status::Ok,
-        _ => return None,
+        b"TOUCHED" if command == Command::Touch => Status::Ok,
+        _ if matches!(command, Command::Increment | Command::Decrement) => {
+            let number = parse_number(text.trim_ascii_end())?;
+            return Some(Head { number, ..Head::new(len, What::Answer, Status::Ok) });
+        }
+        _ => return admin::decode(command, text, len),
     };
     Some(Head::new(len, What::Answer, status))
 }

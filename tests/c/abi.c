@@ -39,7 +39,10 @@ AT(bmemc_item, ttl, 40);
 AT(bmemc_item, key, 48);
 AT(bmemc_item, value, 64);
 AT(bmemc_item, detail, 80);
-AT(bmemc_item, reserved, 96);
+AT(bmemc_item, size, 96);
+AT(bmemc_item, last_access, 100);
+AT(bmemc_item, fetched, 104);
+AT(bmemc_item, reserved, 108);
 
 SIZE(bmemc_op, 160);
 AT(bmemc_op, tag, 0);

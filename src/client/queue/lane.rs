@@ -12,7 +12,7 @@ use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{tally, Connecting, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation};
 use crate::pool::{Counters, Event, EventKind, Shared};
-use crate::protocol::{has_payload, Dialect};
+use crate::protocol::{carries_value, Dialect};
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -84,6 +84,8 @@ pub(super) struct Marks {
     pub listed: bool,
     pub busy: bool,
     pub unsettled: bool,
+    /// One operation at a time has it to itself, and its connection ends with that.
+    pub aside: bool,
 }
 
 #[derive(Default)]
@@ -169,6 +171,14 @@ impl Lane {
             self.stage = Stage::Closed;
             self.count_disconnect();
         }
+    }
+
+    /// Closes the connection behind the one operation that it was for.
+    #[cold]
+    fn hang_up(&mut self, shared: &Shared) {
+        self.note_end(&Error::new(Status::Ok, "closed behind the one operation that it was for"), shared);
+        self.stage = Stage::Closed;
+        self.count_disconnect();
     }
 
     // ---- Taking operations in ----
@@ -329,6 +339,10 @@ impl Lane {
         self.account(hands);
         let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
         self.flush(host, hands.records)?;
+        if self.marks.aside && self.under_way == 0 {
+            self.hang_up(host.shared);
+            return Ok(false);
+        }
         Ok(more)
     }
 
@@ -562,7 +576,7 @@ fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
 
 /// Whether the value of an operation is not copied into its batch.
 fn is_spliced(operation: &Operation<'_>) -> bool {
-    operation.value.len() >= SPLICE && has_payload(operation.command)
+    operation.value.len() >= SPLICE && carries_value(operation)
 }
 
 /// Answers an operation that the reader does not know of.

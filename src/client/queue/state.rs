@@ -19,6 +19,8 @@ use std::time::Duration;
 const MAX_SKIPPED: u32 = 64;
 /// Deadlines are looked through at most so often, in nanoseconds.
 const EXPIRE_EACH: u64 = 1_000_000;
+/// So many operations of a client have a connection to themselves at once.
+const MAX_ASIDE: usize = 8;
 
 /// See the module.
 pub(super) struct State {
@@ -104,6 +106,7 @@ impl State {
         // Many operations take a while.
         let io = &Io { now: clock::now(), ..*io };
         self.drive(io, place, output, &mut |lane, host, hands| lane.proceed(host, hands).map(|()| false));
+        self.drive_aside(io, member, output);
         self.arm(io);
         accepted
     }
@@ -121,7 +124,6 @@ impl State {
         let shared = core.pool().shared();
         let (usual, most) = (shared.settings.timeout_ms, shared.settings.max_waiting as usize);
         let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
-        let Some(lane) = lanes.get_mut(place.lane as usize) else { return (0, Ok(())) };
         let mut accepted = 0;
         for next in operations {
             let (tag, operation) = match next {
@@ -129,6 +131,14 @@ impl State {
                 Ok(next) => next,
                 Err(error) => return (accepted, Err(error)),
             };
+            let place = match operation.command.goes_aside() {
+                true => match aside(lanes, place, &shared.address) {
+                    Ok(place) => place,
+                    Err(error) => return (accepted, Err(error)),
+                },
+                false => place,
+            };
+            let Some(lane) = lanes.get_mut(place.lane as usize) else { break };
             let timeout_ms = if operation.timeout_ms == 0 { usual } else { operation.timeout_ms };
             let deadline = io.now + u64::from(timeout_ms) * 1_000_000;
             lane.counted.operations += 1;
@@ -174,9 +184,22 @@ impl State {
     /// The lane that has least to do, the first of them.
     fn choose(&self, member: u32) -> Place {
         let lanes = self.members.get(member as usize).and_then(Option::as_ref).map(|member| member.lanes.as_slice());
-        let lanes = lanes.unwrap_or_default().iter().zip(0..);
+        let lanes = lanes.unwrap_or_default().iter().zip(0..).filter(|(lane, _)| !lane.marks.aside);
         let lane = lanes.min_by_key(|(lane, _)| lane.under_way()).map_or(0, |(_, index)| index);
         Place { member, lane }
+    }
+
+    /// Lets the lanes that one operation has to itself go on.
+    fn drive_aside(&mut self, io: &Io<'_>, member: u32, output: &mut Output<'_>) {
+        let lanes = self.members.get(member as usize).and_then(Option::as_ref).map(|member| member.lanes.as_slice());
+        // They stand behind the others, and most often there is none.
+        let count = lanes.unwrap_or_default().iter().rev().take_while(|lane| lane.marks.aside).count();
+        for at in 0..count {
+            let lanes =
+                self.members.get(member as usize).and_then(Option::as_ref).map_or(0, |member| member.lanes.len());
+            let place = Place { member, lane: (lanes - 1 - at) as u32 };
+            self.drive(io, place, output, &mut |lane, host, hands| lane.proceed(host, hands).map(|()| false));
+        }
     }
 
     // ---- Driving ----
@@ -371,6 +394,10 @@ impl State {
                 if let Some(tag) = hands.records.abandon(slot).map(|record| record.tag) {
                     hands.give(tag, Answer::failed(&error));
                 }
+                // Its reply may never be known to have ended.
+                if lane.marks.aside {
+                    return Err(Error::new(error.status(), "closed behind an operation that was given up"));
+                }
             }
             Ok(false)
         });
@@ -387,6 +414,27 @@ impl State {
             self.armed = self.earliest;
         }
     }
+}
+
+/// A lane for an operation that must have one to itself: one that is free, or a new one.
+#[cold]
+fn aside(lanes: &mut Vec<Lane>, beside: Place, address: &Address) -> Result<Place> {
+    let free = lanes.iter().position(|lane| lane.marks.aside && lane.under_way() == 0);
+    let at = match free {
+        Some(at) => at,
+        None if lanes.iter().filter(|lane| lane.marks.aside).count() >= MAX_ASIDE => {
+            let words = format!("{MAX_ASIDE} operations with a connection to themselves are under way to {address}");
+            return Err(Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+        }
+        None => {
+            lanes.push(Lane::default());
+            lanes.len() - 1
+        }
+    };
+    if let Some(lane) = lanes.get_mut(at) {
+        lane.marks.aside = true;
+    }
+    Ok(Place { lane: at as u32, ..beside })
 }
 
 #[cold]

@@ -1,0 +1,162 @@
+//! The commands of the Rust client, a method for each. What cannot be told here is said by [`Client::execute`] with an
+//! [`Operation`] of its own.
+
+use super::stats::{statistics, DumpEntry};
+use super::Client;
+use crate::answers::{Answers, Item};
+use crate::error::{bits, Error, Result, Status};
+use crate::operation::{op_flags, Command, Operation, Value};
+
+impl Client {
+    /// Reads a value with its cas.
+    pub fn gets(&self, key: &[u8]) -> Result<Option<Item>> {
+        self.read(Operation { op_flags: op_flags::WANT_CAS, ..Operation::get(key) })
+    }
+
+    /// Reads a value and gives it `ttl` seconds more to live.
+    pub fn get_and_touch(&self, key: &[u8], ttl: i64) -> Result<Option<Item>> {
+        self.read(Operation { ttl, ..Operation::new(Command::GetAndTouch, key) })
+    }
+
+    fn read(&self, operation: Operation<'_>) -> Result<Option<Item>> {
+        let (status, item) = self.one(&operation)?;
+        Ok((status == Status::Ok).then_some(item))
+    }
+
+    /// Stores a value if there is none; `false` where there is one.
+    pub fn add(&self, key: &[u8], value: &[u8], flags: u32, ttl: i64) -> Result<bool> {
+        self.done(Operation { value, flags, ttl, ..Operation::new(Command::Add, key) })
+    }
+
+    /// Stores a value if there is one; `false` where there is none.
+    pub fn replace(&self, key: &[u8], value: &[u8], flags: u32, ttl: i64) -> Result<bool> {
+        self.done(Operation { value, flags, ttl, ..Operation::new(Command::Replace, key) })
+    }
+
+    /// Puts bytes behind a value; `false` where there is none.
+    pub fn append(&self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.done(Operation { value, ..Operation::new(Command::Append, key) })
+    }
+
+    /// Puts bytes before a value; `false` where there is none.
+    pub fn prepend(&self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.done(Operation { value, ..Operation::new(Command::Prepend, key) })
+    }
+
+    /// Stores a value if the item still has this cas. `Ok`: done; `Exists`: it has changed; `NotFound`: it is gone.
+    pub fn cas(&self, key: &[u8], value: &[u8], flags: u32, ttl: i64, cas: u64) -> Result<Status> {
+        if cas == 0 {
+            let words = "cas is 0, which no item has; read the item with gets";
+            return Err(Error::argument(words).with_bits(bits::NOT_SENT));
+        }
+        Ok(self.one(&Operation { flags, cas, ..Operation::set(key, value, ttl) })?.0)
+    }
+
+    /// Gives an item `ttl` seconds to live; `false` where there is none.
+    pub fn touch(&self, key: &[u8], ttl: i64) -> Result<bool> {
+        self.done(Operation { ttl, ..Operation::new(Command::Touch, key) })
+    }
+
+    /// Adds to a counter; `None` where there is none. It wraps at 64 bits.
+    pub fn increment(&self, key: &[u8], delta: u64) -> Result<Option<u64>> {
+        self.count(Operation { delta, ..Operation::new(Command::Increment, key) })
+    }
+
+    /// Subtracts from a counter; `None` where there is none. It stops at zero.
+    pub fn decrement(&self, key: &[u8], delta: u64) -> Result<Option<u64>> {
+        self.count(Operation { delta, ..Operation::new(Command::Decrement, key) })
+    }
+
+    fn count(&self, operation: Operation<'_>) -> Result<Option<u64>> {
+        let (status, item) = self.one(&operation)?;
+        Ok((status == Status::Ok).then_some(item.number))
+    }
+
+    /// Whether an operation was done; `false`: the server said no.
+    fn done(&self, operation: Operation<'_>) -> Result<bool> {
+        Ok(self.one(&operation)?.0 == Status::Ok)
+    }
+
+    /// Drops every item of the servers, in `delay` seconds; 0: now.
+    pub fn flush_all(&self, delay: i64) -> Result<()> {
+        self.everywhere(&Operation { ttl: delay, ..Operation::new(Command::FlushAll, b"") }).map(drop)
+    }
+
+    /// Does nothing, in one round trip to each server.
+    pub fn noop(&self) -> Result<()> {
+        self.everywhere(&Operation::new(Command::Noop, b"")).map(drop)
+    }
+
+    /// The statistics of all servers: index of the server, name and value. `argument` says which; empty: the general ones.
+    pub fn stats(&self, argument: &[u8]) -> Result<Vec<(u32, String, String)>> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let answers = self.everywhere(&Operation::new(Command::Stats, argument))?;
+        let mut found = Vec::new();
+        for answer in answers.iter() {
+            if let Value::Borrowed(value) = answer.value {
+                found.extend(statistics(value).map(|(name, value)| (answer.server, text(name), text(value))));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Runs an operation that is about servers and not a key on each of them; fails if it fails on one.
+    pub(crate) fn everywhere(&self, operation: &Operation<'_>) -> Result<Answers> {
+        let mut answers = Answers::new(1);
+        self.execute(std::slice::from_ref(operation), &mut answers)?;
+        match answers.first_error() {
+            Some(error) => Err(operation.explain(error)),
+            None => Ok(answers),
+        }
+    }
+
+    /// Hands every item of the servers to `each`, without its value, until that answers `false`. `classes`: "all" or
+    /// empty, "hash", or numbers of slab classes such as "1,2". Items are handed out as they come, on a connection that
+    /// is opened for it; the time-out is for each piece that comes, not for the whole. Not over the binary protocol.
+    pub fn metadump(&self, classes: &[u8], mut each: impl FnMut(u32, DumpEntry) -> bool) -> Result<()> {
+        let operation = Operation::new(Command::Metadump, classes);
+        let mut go_on = |line: &[u8]| DumpEntry::parse(line).is_none_or(|entry| each(0, entry));
+        self.core.pool().dump(&operation, &mut go_on).map_err(|error| operation.explain(error))
+    }
+
+    /// Sends a line of the caller's own, on a connection that is opened for it, and answers with what comes back up to
+    /// `end`, which is not in it; empty: up to the end of the line. `command` has more than one line only with an `end`.
+    pub fn raw(&self, command: &[u8], end: &[u8]) -> Result<Vec<u8>> {
+        let operation = Operation { value: command, ..Operation::new(Command::Raw, end) };
+        Ok(self.one(&operation)?.1.value)
+    }
+
+    /// Stores many values in as few round trips as possible; item `i` is key, value and the cas that the item must still
+    /// have (0: any). Each answer has a status of its own and, where the protocol tells it, the new cas.
+    pub fn set_many(&self, items: &[(&[u8], &[u8], u64)], flags: u32, ttl: i64) -> Result<Answers> {
+        let operations: Vec<Operation<'_>> = items
+            .iter()
+            .map(|(key, value, cas)| Operation {
+                flags,
+                cas: *cas,
+                op_flags: op_flags::WANT_CAS,
+                ..Operation::set(key, value, ttl)
+            })
+            .collect();
+        self.many(&operations)
+    }
+
+    /// Reads many values with their cas; answer `i` is that of `keys[i]`.
+    pub fn gets_many(&self, keys: &[&[u8]]) -> Result<Answers> {
+        let operations: Vec<Operation<'_>> =
+            keys.iter().map(|key| Operation { op_flags: op_flags::WANT_CAS, ..Operation::get(key) }).collect();
+        self.many(&operations)
+    }
+
+    /// Deletes many keys; answer `i` is that of `keys[i]`.
+    pub fn delete_many(&self, keys: &[&[u8]]) -> Result<Answers> {
+        let operations: Vec<Operation<'_>> = keys.iter().map(|key| Operation::delete(key)).collect();
+        self.many(&operations)
+    }
+
+    fn many(&self, operations: &[Operation<'_>]) -> Result<Answers> {
+        let mut answers = Answers::new(operations.len());
+        self.execute(operations, &mut answers)?;
+        Ok(answers)
+    }
+}

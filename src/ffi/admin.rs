@@ -1,0 +1,135 @@
+//! What is about servers rather than one key: statistics and lists of keys, taken apart; and meta
+//! commands.
+
+use super::bytes::bmemc_bytes;
+use super::client::bmemc_client;
+use super::commands::one;
+use super::guard::{guard, handle, null, place, refused};
+use super::results::{bmemc_item, bmemc_results, bmemc_value, Many};
+use super::status::{bmemc_error, bmemc_status};
+use crate::client::{statistics, DumpEntry};
+use crate::error::{Result, Status};
+use crate::operation::{Answer, Command, Operation, Sink, Value};
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+
+/// Asks every server for its statistics: an item for each, with the name as `key`, the value as
+/// `value` and the server's index as `server`. `argument`: which ("settings", "items", "slabs",
+/// "cachedump 1 10" ...); empty: the general ones; "reset" sets them back and has none. On
+/// BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_UNKNOWN_COMMAND: the server does not have
+/// these (over binary it has fewer).
+#[no_mangle]
+pub extern "C" fn bmemc_client_stats(
+    client: Option<&bmemc_client>,
+    argument: bmemc_bytes,
+    out: Option<&mut MaybeUninit<*mut bmemc_results>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let client = handle(client, "client")?;
+        let answers = client.client.everywhere(&Operation::new(Command::Stats, argument.slice("argument")?))?;
+        let all = answers.iter().flat_map(|answer| {
+            let text = match answer.value {
+                Value::Borrowed(text) => text,
+                _ => b"",
+            };
+            statistics(text).map(move |(name, value)| (answer.server, name, value))
+        });
+        *out = items(all);
+        Ok(Status::Ok)
+    })
+}
+
+/// Takes the value of a BMEMC_OP_STATS answer apart, which has a line "NAME VALUE" for each
+/// statistic: items as bmemc_client_stats() has them. `*out` is the caller's, to be freed.
+#[no_mangle]
+pub extern "C" fn bmemc_stats_items(
+    text: bmemc_bytes,
+    out: Option<&mut MaybeUninit<*mut bmemc_results>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        *out = items(statistics(text.slice("text")?).map(|(name, value)| (0, name, value)));
+        Ok(Status::Ok)
+    })
+}
+
+fn items<'a>(all: impl Iterator<Item = (u32, &'a [u8], &'a [u8])>) -> *mut bmemc_results {
+    let all: Vec<_> = all.collect();
+    let mut list = Many::new(all.len());
+    for (index, (server, key, value)) in all.into_iter().enumerate() {
+        list.accept(index);
+        list.answer(index, Answer { server, key, value: Value::Borrowed(value), ..Answer::new(Status::Ok) });
+    }
+    list.into_results()
+}
+
+/// Called for each item of a dump, on the thread that called bmemc_metadump(); `item` is borrowed
+/// and gone when the callback returns. `context` is what bmemc_metadump() was given. 0: go on;
+/// anything else ends the dump.
+pub type bmemc_metadump_callback = Option<unsafe extern "C" fn(item: *const bmemc_item, context: *mut c_void) -> i32>;
+
+/// Lists what the servers hold, without values: calls `callback(item, context)` for each item as it
+/// comes, however many there are. `classes`: "all" or empty, "hash", or numbers of slab classes
+/// such as "1,2". An item has `key`, `ttl`, `last_access`, `cas`, `fetched`, `size` (as the server
+/// stores it), `flags` where the server tells them, its slab class as `number`, its `server`, and
+/// the server's line as `detail`. It takes a connection of its own; option timeout_ms is for each
+/// piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED.
+/// BMEMC_E_SERVER_ERROR: "BUSY ...", another dump is under way.
+#[no_mangle]
+pub extern "C" fn bmemc_metadump(
+    client: Option<&bmemc_client>,
+    classes: bmemc_bytes,
+    callback: bmemc_metadump_callback,
+    context: *mut c_void,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        let function = callback.ok_or_else(|| null("callback"))?;
+        let each = |server: u32, entry: DumpEntry| {
+            let item = bmemc_item::borrowed(&entry.answer(server));
+            // SAFETY: bmemc_metadump() demands a function that takes these; the item and its bytes live during the call.
+            unsafe { function(&item, context) == 0 }
+        };
+        client.client.metadump(classes.slice("classes")?, each)?;
+        Ok(Status::Ok)
+    })
+}
+
+/// Runs a meta command: `command` is "mg", "ms", "md", "ma", "me" or "mn", `flags` are its flags as
+/// they are written, separated by spaces; "ms" stores `value`. O and q are the library's and are
+/// refused. In the item: `value` (with flag v; of "me" the line), `flags` (f), `cas` (c), `ttl`
+/// (t), `size` (s), `last_access` (l), `fetched` (h), `key` (k), and the bits of W, X and Z.
+/// HD and VA are BMEMC_OK, EN and NF BMEMC_NOT_FOUND, NS BMEMC_NOT_STORED, EX BMEMC_EXISTS. On
+/// BMEMC_OK `*answer` is the caller's, to be freed. BMEMC_E_UNSUPPORTED: another protocol is
+/// spoken.
+#[no_mangle]
+pub extern "C" fn bmemc_meta(
+    client: Option<&bmemc_client>,
+    command: bmemc_bytes,
+    key: bmemc_bytes,
+    flags: bmemc_bytes,
+    value: bmemc_bytes,
+    answer: Option<&mut MaybeUninit<*mut bmemc_value>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let answer = place(answer, "answer")?;
+        let client = handle(client, "client")?;
+        let meta_flags = joined(command.slice("command")?, flags.slice("flags")?)?;
+        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        one(&client.client, Operation { value, meta_flags: &meta_flags, ..Operation::new(Command::Meta, key) }, answer)
+    })
+}
+
+/// A meta command as `meta_flags` has it.
+fn joined(command: &[u8], flags: &[u8]) -> Result<Vec<u8>> {
+    if command.len() != 2 {
+        let shown = command[..command.len().min(20)].escape_ascii();
+        return Err(refused(format!("command is \"{shown}\"; it is mg, ms, md, ma, me or mn")));
+    }
+    Ok([command, b" ", flags].concat())
+}

@@ -1,0 +1,275 @@
+//! Every command over every protocol, as tests/vectors/commands.txt has it: against memcached and the embedded server, by
+//! execute and by queue.
+
+mod common;
+
+use bmemc::{bits, op_flags, Answers, Client, Command, Operation, Queue, Status, Value};
+use common::{client, Memcached};
+
+const TABLE: &str = include_str!("vectors/commands.txt");
+
+/// A line of the table.
+struct Row {
+    name: &'static str,
+    before: Vec<&'static str>,
+    operation: &'static str,
+    /// Over text, meta and binary.
+    expected: [&'static str; 3],
+}
+
+fn rows() -> Vec<Row> {
+    let lines = TABLE.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 6, "{line}");
+            let same = |at: usize| if cells[at] == "=" { cells[at - 1] } else { cells[at] };
+            let binary = if cells[5] == "=" { same(4) } else { cells[5] };
+            let before = cells[1].split(';').map(str::trim).filter(|word| !word.is_empty()).collect();
+            Row { name: cells[0], before, operation: cells[2], expected: [cells[3], same(4), binary] }
+        })
+        .collect()
+}
+
+/// A word as bytes: "x*5" is five times x, "-" nothing, "_" a space; `k` is the key of the row.
+fn bytes(word: &str, key: &str) -> Vec<u8> {
+    if let Some((unit, count)) = word.split_once('*') {
+        return unit.repeat(count.parse().unwrap()).into_bytes();
+    }
+    match word {
+        "-" => Vec::new(),
+        "k" => key.into(),
+        _ => {
+            let word = word.replace('_', " ").replace("\\r", "\r").replace("\\n", "\n");
+            let word = word.replace("get k", &format!("get {key}")).replace("VALUE k", &format!("VALUE {key}"));
+            word.into_bytes()
+        }
+    }
+}
+
+/// An operation with the memory that it borrows from.
+#[derive(Default)]
+struct Parsed {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    meta: Vec<u8>,
+}
+
+fn command(verb: &str) -> Command {
+    Command::ALL.into_iter().find(|command| command.name() == verb).unwrap_or_else(|| panic!("no command {verb}"))
+}
+
+/// The cas that an item has.
+fn cas_of(client: &Client, key: &[u8]) -> u64 {
+    client.gets(key).unwrap().expect("an item with a cas").cas
+}
+
+/// Runs `run` with the operation that `text` describes.
+fn with_operation<T>(client: &Client, text: &str, key: &str, run: impl FnOnce(&Operation<'_>) -> T) -> T {
+    let mut words = text.split_whitespace();
+    let verb = words.next().unwrap();
+    let mut parsed = Parsed::default();
+    let mut operation = Operation::new(Command::Get, b"");
+    let mut place = 0;
+    for word in words {
+        match word.split_once('=') {
+            Some(("ttl", number)) => operation.ttl = number.parse().unwrap(),
+            Some(("flags", number)) => operation.flags = number.parse().unwrap(),
+            Some(("delta", number)) => operation.delta = number.parse().unwrap(),
+            Some(("initial", number)) => operation.initial = number.parse().unwrap(),
+            Some(("meta", flags)) => parsed.meta = bytes(flags, key),
+            Some(("cas", "@")) => operation.cas = cas_of(client, &parsed.key),
+            Some(("cas", "!")) => operation.cas = cas_of(client, &parsed.key) + 1,
+            Some(("cas", number)) => operation.cas = number.parse().unwrap(),
+            _ if word == "want_cas" => operation.op_flags |= op_flags::WANT_CAS,
+            _ if word == "create" => operation.op_flags |= op_flags::CREATE,
+            _ => {
+                let into = if place == 0 { &mut parsed.key } else { &mut parsed.value };
+                *into = bytes(word, key);
+                place += 1;
+            }
+        }
+    }
+    let (key, value, meta_flags) = (&parsed.key[..], &parsed.value[..], &parsed.meta[..]);
+    run(&Operation { command: command(verb), key, value, meta_flags, ..operation })
+}
+
+/// What was answered, whichever way.
+struct Seen {
+    status: Status,
+    flags: u32,
+    bits: u32,
+    cas: u64,
+    number: u64,
+    ttl: i64,
+    size: u32,
+    fetched: bool,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    detail: Vec<u8>,
+}
+
+fn by_execute(client: &Client, operation: &Operation<'_>) -> Seen {
+    let mut answers = Answers::new(1);
+    client.execute(&[*operation], &mut answers).unwrap();
+    let answer = answers.get(0).unwrap();
+    let Value::Borrowed(value) = answer.value else { panic!() };
+    Seen {
+        status: answer.status,
+        flags: answer.flags,
+        bits: answer.bits,
+        cas: answer.cas,
+        number: answer.number,
+        ttl: answer.ttl,
+        size: answer.size,
+        fetched: answer.fetched,
+        key: answer.key.to_vec(),
+        value: value.to_vec(),
+        detail: answer.detail.to_vec(),
+    }
+}
+
+fn by_queue(client: &Client, operation: &Operation<'_>) -> Seen {
+    let queue = Queue::new().unwrap();
+    let (accepted, result) = queue.submit(client, [(7, *operation)]);
+    assert_eq!((accepted, result.is_ok()), (1, true));
+    let mut fetched = Vec::new();
+    assert_eq!(queue.fetch(&mut fetched, 9, -1).unwrap(), 1);
+    let answer = fetched.remove(0);
+    assert_eq!(answer.tag, 7);
+    Seen {
+        status: answer.status,
+        flags: answer.flags,
+        bits: answer.bits,
+        cas: answer.cas,
+        number: answer.number,
+        ttl: answer.ttl,
+        size: answer.size,
+        fetched: answer.fetched,
+        key: answer.key,
+        value: answer.value,
+        detail: answer.detail,
+    }
+}
+
+fn bits_named(names: &str) -> u32 {
+    let bit = |name: &str| match name {
+        "WIN" => bits::WIN,
+        "STALE" => bits::STALE,
+        "WON_BY_OTHER" => bits::WON_BY_OTHER,
+        _ => panic!("no bit {name}"),
+    };
+    names.split(',').map(bit).sum()
+}
+
+/// What of `expected` does not hold.
+fn wrong(answer: &Seen, expected: &str, key: &str) -> Option<String> {
+    let mut words = expected.split_whitespace();
+    let status = words.next().unwrap();
+    if format!("{:?}", answer.status) != status {
+        return Some(format!("{:?} \"{}\"", answer.status, answer.detail.escape_ascii()));
+    }
+    if answer.status.is_failure() && answer.detail.is_empty() {
+        return Some("a failure without words".into());
+    }
+    let meta_bits = answer.bits & (bits::WIN | bits::STALE | bits::WON_BY_OTHER);
+    let fields = [
+        ("flags", u64::from(answer.flags)),
+        ("cas", answer.cas),
+        ("number", answer.number),
+        ("ttl", answer.ttl as u64),
+        ("size", answer.size.into()),
+        ("fetched", answer.fetched.into()),
+        ("bits", meta_bits.into()),
+    ];
+    words.find_map(|word| {
+        let (name, wanted) = word.split_once('=').map_or((word, None), |(name, wanted)| (name, Some(wanted)));
+        let shown = |bytes: &[u8]| bytes[..bytes.len().min(60)].escape_ascii().to_string();
+        let found = match name {
+            "value" => Some(&answer.value),
+            "key" => Some(&answer.key),
+            _ => None,
+        };
+        if let Some(found) = found {
+            let right = wanted.map_or(!found.is_empty(), |wanted| *found == bytes(wanted, key));
+            return (!right).then(|| format!("{name} is \"{}\"", shown(found)));
+        }
+        let number = fields.iter().find(|(field, _)| *field == name).unwrap_or_else(|| panic!("no field {name}")).1;
+        let right = match (name, wanted) {
+            (_, None) => number != 0,
+            ("bits", Some(names)) => number == u64::from(bits_named(names)),
+            (_, Some("-1")) => number as i64 == -1,
+            (_, Some(wanted)) => number == wanted.parse::<u64>().unwrap(),
+        };
+        (!right).then(|| format!("{name} is {number}"))
+    })
+}
+
+/// What is done before a row: an operation, or one of the meta states.
+fn prepare(client: &Client, step: &str, key: &str) {
+    let (verb, rest) = step.split_once(' ').unwrap();
+    let flags = match verb {
+        "vivify" => "get k meta=N30",
+        "recache" => "get k meta=R30",
+        "invalidate" => "delete k meta=I_T30",
+        _ => step,
+    };
+    let _ = rest;
+    let status = with_operation(client, flags, key, |operation| by_execute(client, operation).status);
+    assert!(!status.is_failure(), "{step}: {status:?}");
+}
+
+/// Runs the table against one server; answers with what is wrong.
+fn run_table(address: &str, what: &str) -> Vec<String> {
+    let mut failures = Vec::new();
+    let helper = client(address, &[("protocol", "meta")]);
+    for (protocol, column) in [("text", 0), ("meta", 1), ("binary", 2), ("auto", 1)] {
+        let client = client(address, &[("protocol", protocol)]);
+        for (number, row) in rows().iter().enumerate() {
+            for way in ["execute", "queue"] {
+                let key = format!("row{number}.{protocol}.{way}");
+                row.before.iter().for_each(|step| prepare(&helper, step, &key));
+                let mut expected = row.expected[column];
+                // With auto, plain reads are text, and meta is there for the rest.
+                if protocol == "auto" && row.operation == "get k" {
+                    expected = row.expected[0];
+                }
+                let answer = with_operation(&helper, row.operation, &key, |operation| match way {
+                    "execute" => by_execute(&client, operation),
+                    _ => by_queue(&client, operation),
+                });
+                if let Some(found) = wrong(&answer, expected, &key) {
+                    failures.push(format!("{what}, {protocol}, {way}: {}: {found}, not {expected}", row.name));
+                }
+            }
+        }
+    }
+    failures
+}
+
+#[test]
+fn the_table_holds_for_memcached() {
+    let server = Memcached::tcp(&[]);
+    let failures = run_table(server.address(), "memcached");
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn the_table_holds_for_the_embedded_server() {
+    let server = bmemc::server::Server::start(bmemc::server::Config::default()).unwrap();
+    let failures = run_table(server.address(), "embedded");
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_command_is_in_the_table() {
+    let verbs: Vec<&str> = rows().iter().map(|row| row.operation.split(' ').next().unwrap()).collect();
+    for command in Command::ALL {
+        assert!(verbs.contains(&command.name()), "{}", command.name());
+    }
+    let statuses = [Status::Ok, Status::NotFound, Status::NotStored, Status::Exists, Status::ClientError];
+    for status in statuses {
+        let name = format!("{status:?}");
+        assert!(rows().iter().any(|row| row.expected.iter().any(|cell| cell.starts_with(&name))), "{name}");
+    }
+}
