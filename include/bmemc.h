@@ -2,8 +2,9 @@
 //
 // Chapters, from simple to expert; stop reading where you have what you need:
 //   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
-//   7 every operation    8 servers of a client in use    9 queue    10 counters and events
-//   11 embedded server    12 values that other clients can read
+//   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
+//   10 queue    11 counters and events    12 embedded server
+//   13 values that other clients can read
 //
 // What holds everywhere:
 // - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -262,15 +263,21 @@ typedef struct {
     uint64_t cas;
     // The counter after increment or decrement.
     uint64_t number;
-    // Seconds that the item has left, -1 for ever; zero where it was not asked for.
+    // Seconds that the item has left, -1 for ever; zero where it was not asked for (meta flag `t`).
     int64_t ttl;
     // The key, where the answer is about one that the operation did not name.
     bmemc_bytes key;
     bmemc_bytes value;
     // The server's own words; this library's where it failed.
     bmemc_bytes detail;
+    // Bytes of the value; zero where meta flag `s` did not ask for it.
+    uint32_t size;
+    // Seconds since the item was last read; zero where meta flag `l` did not ask for it.
+    uint32_t last_access;
+    // 1: the item was read before; zero where meta flag `h` did not ask for it, too.
+    uint32_t fetched;
     // Zero.
-    uint32_t reserved[6];
+    uint32_t reserved[3];
 } bmemc_item;
 
 // The item of a value, borrowed from it: gone once the value is freed. NULL for NULL.
@@ -373,8 +380,8 @@ bmemc_status bmemc_client_version(const bmemc_client *client,
 // ================================================================================================
 
 // What is asked of the server: `bmemc_op.opcode`. In brackets the fields that it uses beside
-// `key`; the numbers never change. Those that this version does not have answer
-// BMEMC_E_UNSUPPORTED.
+// `key`; the numbers never change. What the protocol spoken does not have answers
+// BMEMC_E_UNSUPPORTED, and the message says which one has it.
 typedef enum {
     // Reads a value.
     BMEMC_OP_GET = 1,
@@ -393,8 +400,10 @@ typedef enum {
     BMEMC_OP_PREPEND = 7,
     // Deletes a key. [cas]
     BMEMC_OP_DELETE = 8,
-    // Adds to a counter, a value of decimal digits; it wraps at 64 bits. [delta, cas; initial and
-    // ttl with BMEMC_FLAG_CREATE]
+    // Adds to a counter, a value of decimal digits; it wraps at 64 bits. The item's `number` is the
+    // new one. With BMEMC_FLAG_CREATE a missing counter is made with `initial` (`delta` is not
+    // applied) and `ttl`: not over text, where it is an add and then an increment. [delta, cas;
+    // initial and ttl with BMEMC_FLAG_CREATE]
     BMEMC_OP_INCREMENT = 9,
     // Subtracts from a counter; it stops at zero. [as increment]
     BMEMC_OP_DECREMENT = 10,
@@ -402,23 +411,31 @@ typedef enum {
     BMEMC_OP_TOUCH = 11,
     // Drops every item of the server. No key. [ttl: in so many seconds]
     BMEMC_OP_FLUSH_ALL = 12,
-    // Asks for statistics. [key: which; empty: the general ones]
+    // Asks for statistics: `value` has a line "NAME VALUE" for each, which bmemc_stats_items()
+    // takes apart. [key: which; empty: the general ones]
     BMEMC_OP_STATS = 13,
     // Asks for the server's version. No key.
     BMEMC_OP_VERSION = 14,
-    // Sets how much the server logs. No key. [delta: the level]
+    // Sets how much the server logs. No key. Not over binary. [delta: the level]
     BMEMC_OP_VERBOSITY = 15,
     // Does nothing, in one round trip. No key.
     BMEMC_OP_NOOP = 16,
-    // Sets the server's memory limit. No key. [delta: megabytes]
+    // Sets the server's memory limit. No key. Not over binary. [delta: megabytes]
     BMEMC_OP_CACHE_MEMLIMIT = 17,
-    // Shuts the server down, where it allows that. No key.
+    // Shuts the server down, where it allows that (memcached's -A). Not over binary. [key: empty,
+    // or "graceful"]
     BMEMC_OP_SHUTDOWN = 18,
-    // Lists the keys of the server. No key.
+    // Lists what the server holds: `value` has its lines, up to option max_value_bytes;
+    // bmemc_metadump() takes them apart as they come. Not over binary. It has a connection to
+    // itself. [key: "all" or empty, "hash", or slab classes such as "1,2"]
     BMEMC_OP_METADUMP = 19,
-    // A meta command. [value, meta_flags]
+    // A meta command: `meta_flags` is its word and its flags, as "mg v t"; see bmemc_meta(). Not
+    // over text and binary. [value, meta_flags]
     BMEMC_OP_META = 20,
-    // A line of the caller's own. [value]
+    // A line of the caller's own, CR LF is added: `value` is what comes back up to the end, which
+    // is not in it. More than one line only where the end is given. ERROR, CLIENT_ERROR and
+    // SERVER_ERROR are failures. Not over binary. It has a connection to itself. [value; key: with
+    // what the reply ends, up to 250 bytes; empty: CR LF]
     BMEMC_OP_RAW = 21,
 } bmemc_opcode;
 
@@ -460,7 +477,8 @@ typedef struct {
     bmemc_bytes value;
     // Hashed instead of the key to choose the server; empty: the key.
     bmemc_bytes routing_key;
-    // Raw flags of a meta command, separated by spaces.
+    // Flags of meta commands, separated by spaces, which are added to those of the operation:
+    // "t l h s" to a get, "I T30" to a delete, "N30" to an append. Not over text and binary.
     bmemc_bytes meta_flags;
     // The item must still have this cas, else BMEMC_EXISTS; zero: any.
     uint64_t cas;
@@ -507,6 +525,59 @@ bmemc_status bmemc_execute(const bmemc_client *client,
 
 // ================================================================================================
 // Chapter 8
+// What is about servers rather than one key: statistics and lists of keys, taken apart; and meta
+// commands.
+// ================================================================================================
+
+// Called for each item of a dump, on the thread that called bmemc_metadump(); `item` is borrowed
+// and gone when the callback returns. `context` is what bmemc_metadump() was given. 0: go on;
+// anything else ends the dump.
+typedef int32_t (*bmemc_metadump_callback)(const bmemc_item *item, void *context);
+
+// Asks every server for its statistics: an item for each, with the name as `key`, the value as
+// `value` and the server's index as `server`. `argument`: which ("settings", "items", "slabs",
+// "cachedump 1 10" ...); empty: the general ones; "reset" sets them back and has none. On
+// BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_UNKNOWN_COMMAND: the server does not have
+// these (over binary it has fewer).
+bmemc_status bmemc_client_stats(const bmemc_client *client,
+                                bmemc_bytes argument,
+                                bmemc_results **out,
+                                bmemc_error *error);
+
+// Takes the value of a BMEMC_OP_STATS answer apart, which has a line "NAME VALUE" for each
+// statistic: items as bmemc_client_stats() has them. `*out` is the caller's, to be freed.
+bmemc_status bmemc_stats_items(bmemc_bytes text, bmemc_results **out, bmemc_error *error);
+
+// Lists what the servers hold, without values: calls `callback(item, context)` for each item as it
+// comes, however many there are. `classes`: "all" or empty, "hash", or numbers of slab classes
+// such as "1,2". An item has `key`, `ttl`, `last_access`, `cas`, `fetched`, `size` (as the server
+// stores it), `flags` where the server tells them, its slab class as `number`, its `server`, and
+// the server's line as `detail`. It takes a connection of its own; option timeout_ms is for each
+// piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED.
+// BMEMC_E_SERVER_ERROR: "BUSY ...", another dump is under way.
+bmemc_status bmemc_metadump(const bmemc_client *client,
+                            bmemc_bytes classes,
+                            bmemc_metadump_callback callback,
+                            void *context,
+                            bmemc_error *error);
+
+// Runs a meta command: `command` is "mg", "ms", "md", "ma", "me" or "mn", `flags` are its flags as
+// they are written, separated by spaces; "ms" stores `value`. O and q are the library's and are
+// refused. In the item: `value` (with flag v; of "me" the line), `flags` (f), `cas` (c), `ttl`
+// (t), `size` (s), `last_access` (l), `fetched` (h), `key` (k), and the bits of W, X and Z.
+// HD and VA are BMEMC_OK, EN and NF BMEMC_NOT_FOUND, NS BMEMC_NOT_STORED, EX BMEMC_EXISTS. On
+// BMEMC_OK `*answer` is the caller's, to be freed. BMEMC_E_UNSUPPORTED: another protocol is
+// spoken.
+bmemc_status bmemc_meta(const bmemc_client *client,
+                        bmemc_bytes command,
+                        bmemc_bytes key,
+                        bmemc_bytes flags,
+                        bmemc_bytes value,
+                        bmemc_value **answer,
+                        bmemc_error *error);
+
+// ================================================================================================
+// Chapter 9
 // Servers of a client in use: listing them, changing them while calls go on, and dropping
 // connections.
 // ================================================================================================
@@ -539,7 +610,7 @@ bmemc_status bmemc_client_servers(const bmemc_client *client,
                                   bmemc_error *error);
 
 // ================================================================================================
-// Chapter 9
+// Chapter 10
 // Queue: operations in, answers out, for event loops, schedulers and whoever keeps many under way
 // at once. Nothing blocks but a fetch that is told to wait, and the library needs no thread. A
 // queue opens connections of its own for each client, up to option connections a server.
@@ -625,7 +696,7 @@ bmemc_status bmemc_queue_fetch_into(const bmemc_queue *queue,
 bmemc_status bmemc_queue_cancel(const bmemc_queue *queue, uint64_t tag, bmemc_error *error);
 
 // ================================================================================================
-// Chapter 10
+// Chapter 11
 // Counters and events: what a client does, for metrics and logs.
 // ================================================================================================
 
@@ -720,7 +791,7 @@ bmemc_status bmemc_options_on_event(bmemc_options *options,
                                     bmemc_error *error);
 
 // ================================================================================================
-// Chapter 11
+// Chapter 12
 // Embedded server: a small memcached inside the process, for tests, examples and machines that
 // have none.
 // ================================================================================================
@@ -744,7 +815,7 @@ const char *bmemc_server_address(const bmemc_server *server);
 void bmemc_server_free(bmemc_server *server);
 
 // ================================================================================================
-// Chapter 12
+// Chapter 13
 // Values that other clients can read. With option codec, a client writes values and flags as
 // another client does (docs/values.md says which codec for which), and reads them back: bmemc_op
 // tells by `value_type` what a value is, bmemc_item tells what it was found to be. Long values are
