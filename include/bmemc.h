@@ -4,7 +4,7 @@
 //   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
 //   10 queue    11 counters and events    12 embedded server
-//   13 values that other clients can read
+//   13 values that other clients can read    14 rings
 //
 // What holds everywhere:
 // - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -894,6 +894,86 @@ bmemc_status bmemc_value_decode(const bmemc_client *client,
 // How the value of the statistic of this name is to be read: BMEMC_STAT_INTEGER for a name that is
 // not known, and for bytes that are none. Any thread.
 bmemc_stat_type bmemc_stat_type_of(bmemc_bytes name);
+
+// ================================================================================================
+// Chapter 14
+// Rings: which of several servers a key belongs to, without a client; key hashes; and a ring of the
+// caller's own for a client. docs/rings.md tells which ring shares a cache with which client.
+// ================================================================================================
+
+// A ring. Any number of threads may look keys up at once while none of them changes it.
+typedef struct bmemc_ring bmemc_ring;
+
+// Chooses a server: the index, from 0 on, of the one among `count` that has the key; anything from
+// `count` on: none, and the operation fails. `context` is what bmemc_options_on_route() was given.
+typedef size_t (*bmemc_route_callback)(bmemc_bytes key, size_t count, void *context);
+
+// Makes a ring of the servers that the options have, in their order, as the options "distribution",
+// "key_hash", "hash_tag", "key_form", "hash_seed" and "weight_unit" say. There may be no server yet.
+// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: two servers go by one name, or
+// the distribution does not have the key hash or a weight.
+bmemc_status bmemc_ring_new(const bmemc_options *options,
+                            bmemc_ring **out,
+                            bmemc_error *error);
+
+// Frees a ring.
+void bmemc_ring_free(bmemc_ring *ring);
+
+// Adds a server at the end of the list. `address` is written as for bmemc_options_add_server();
+// `name` is what the ring hashes, whatever text it may be, and with a name the address may be empty.
+// With an empty name the ring makes one of the address, as the client that it matches does. `weight`
+// is its share of the keys, from 1 to 1000000; not every distribution has weights other than 1.
+// BMEMC_E_ARGUMENT: there is neither name nor address, the address is none, a server goes by this name
+// already, or there is no such weight; the message quotes it, and the ring stays as it was.
+bmemc_status bmemc_ring_add(bmemc_ring *ring,
+                            bmemc_bytes address,
+                            bmemc_bytes name,
+                            uint32_t weight,
+                            bmemc_error *error);
+
+// Removes the server that goes by this name: the one that it was given, else its address as it was
+// written. Those after it in the list move up by one.
+// BMEMC_NOT_FOUND: there is none of this name.
+bmemc_status bmemc_ring_remove(bmemc_ring *ring, bmemc_bytes name, bmemc_error *error);
+
+// Writes the index, in the list of servers, of the one that has the key. The first look-up after a
+// change builds the ring; the others allocate nothing.
+// BMEMC_NOT_FOUND: the ring has no server, or its callback chose one that there is not.
+bmemc_status bmemc_ring_get(const bmemc_ring *ring,
+                            bmemc_bytes key,
+                            uint32_t *server,
+                            bmemc_error *error);
+
+// Writes up to `capacity` indices of servers to `servers`, and to `*count` how many: first the one
+// that has the key, then those that the key should try when that one is out, each server once.
+// BMEMC_NOT_FOUND: the ring has no server, or its callback chose one that there is not.
+bmemc_status bmemc_ring_successors(const bmemc_ring *ring,
+                                   bmemc_bytes key,
+                                   uint32_t *servers,
+                                   size_t capacity,
+                                   size_t *count,
+                                   bmemc_error *error);
+
+// Lists a ring's servers as bmemc_client_servers() does those of a client. On BMEMC_OK `*out` is the
+// caller's, to be freed.
+bmemc_status bmemc_ring_servers(const bmemc_ring *ring,
+                                bmemc_results **out,
+                                bmemc_error *error);
+
+// Writes the hash of a key: `name` is one that option "key_hash" accepts, but "auto". All have 32
+// bits, but xxh3 64. Any thread.
+// BMEMC_E_ARGUMENT: there is no such key hash; the message lists those that there are.
+bmemc_status bmemc_key_hash(bmemc_bytes name, bmemc_bytes key, uint64_t *hash, bmemc_error *error);
+
+// Has `callback(key, count, context)` choose the server for each key of the clients and rings that
+// are made of these options, instead of what "distribution" says; NULL: that again. It is called on
+// the thread of the call, for the same key it must always give the same index, and it must not
+// block. The callback and its `context`, which may be NULL, must outlive these clients and rings and
+// be fit for every thread that uses them.
+bmemc_status bmemc_options_on_route(bmemc_options *options,
+                                    bmemc_route_callback callback,
+                                    void *context,
+                                    bmemc_error *error);
 
 #ifdef __cplusplus
 }

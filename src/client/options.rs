@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::net::Address;
 use crate::pool::{Event, Listener};
 use crate::protocol::ProtocolChoice;
-use crate::ring::{HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings, WEIGHT_MAX};
+use crate::ring::{Chooser, HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings, WEIGHT_MAX};
 use crate::value::{Codec, Compressor, CustomCompressor};
 
 /// One server: where it is, what the ring calls it, and its share.
@@ -362,6 +362,11 @@ impl Options {
     /// Has a compressor of the caller's used instead of the codec's own zlib or gzip.
     pub fn set_compressor(&mut self, compressor: impl Compressor + 'static) {
         self.compressor = CustomCompressor::new(compressor);
+    }
+
+    /// Has `choose(key, servers)` say which server, from 0 on, has a key, instead of the ring that `distribution` names.
+    pub fn on_route(&mut self, choose: impl Fn(&[u8], usize) -> usize + Send + Sync + 'static) {
+        self.ring.chooser = Some(Chooser::new(choose));
     }
 
     /// Adds a server: `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `::1` or `/path/of/socket`. An empty `name`

@@ -4,7 +4,7 @@
 //!   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //!   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
 //!   10 queue    11 counters and events    12 embedded server
-//!   13 values that other clients can read
+//!   13 values that other clients can read    14 rings
 //!
 //! What holds everywhere:
 //! - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -59,6 +59,8 @@ mod server;
 
 mod values;
 
+mod ring;
+
 /// What any number of threads may use or look at at once.
 const fn shared<T: Send + Sync>() {}
 /// What may go from thread to thread, one at a time.
@@ -71,4 +73,5 @@ const _: () = {
     shared::<results::bmemc_results>();
     shared::<queue::bmemc_queue>();
     shared::<server::bmemc_server>();
+    shared::<ring::bmemc_ring>();
 };

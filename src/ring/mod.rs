@@ -2,6 +2,7 @@
 //! names, weights and keys, not connections; it does no I/O, and a lookup neither allocates nor fails.
 
 mod bmemcached;
+mod chooser;
 mod circle;
 mod hash_tag;
 mod jump;
@@ -20,6 +21,7 @@ mod settings;
 mod spooky;
 mod successors;
 
+pub use chooser::Chooser;
 pub use hash_tag::HashTag;
 pub use key_hash::KeyHash;
 pub use kind::RingKind;
@@ -64,20 +66,29 @@ enum Map {
     Ch3(usize),
     WeightedCh3(WeightedCh3),
     McrouterRendezvous(McrouterRendezvous),
+    Custom(Chooser),
 }
 
 impl Ring {
     /// A ring of these servers, which it calls by their index here. Fails where two servers go by one name, where a weight
     /// or a setting is one that this kind of ring does not have, and beyond [`SERVERS_MAX`] and [`WEIGHT_MAX`].
     pub fn new(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Result<Ring> {
-        check_servers(kind, servers)?;
+        Ring::check(kind, servers, settings)?;
         let key_hash = kind.key_hash(settings.key_hash)?;
-        let name = |server: &RingServer| server.name_as(kind.name_form(), settings.credentials.as_ref());
-        let names: Vec<String> = servers.iter().map(name).collect();
-        check_names(&names)?;
+        let names = names(kind, servers, settings);
         let weights: Vec<u32> = servers.iter().map(|server| server.weight).collect();
-        let map = Map::new(kind, &names, &weights, key_hash, settings);
+        let map = match &settings.chooser {
+            Some(chooser) => Map::Custom(chooser.clone()),
+            None => Map::new(kind, &names, &weights, key_hash, settings),
+        };
         Ok(Ring { kind, count: servers.len(), hash_tag: settings.hash_tag, map })
+    }
+
+    /// Whether there can be a ring of these: cheaper than making one.
+    pub fn check(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Result<()> {
+        check_servers(kind, servers)?;
+        kind.key_hash(settings.key_hash)?;
+        check_names(&names(kind, servers, settings))
     }
 
     /// How it distributes keys.
@@ -95,12 +106,15 @@ impl Ring {
         self.count == 0
     }
 
-    /// The server that has the key; `None` where there is no server.
+    /// The server that has the key; `None` where there is no server, or a function of the user's chose one that there
+    /// is not.
+    #[inline]
     pub fn get(&self, key: &[u8]) -> Option<usize> {
-        match self.count {
-            0 => None,
-            1 => Some(0),
-            _ => Some(self.map.get(self.hashed_part(key))),
+        match (&self.map, self.count) {
+            (_, 0) => None,
+            (Map::Custom(chooser), count) => chooser.choose(key, count),
+            (_, 1) => Some(0),
+            (map, _) => Some(map.get(self.hashed_part(key))),
         }
     }
 
@@ -151,16 +165,23 @@ impl Map {
             Map::Ch3(servers) => ch3(key, *servers),
             Map::WeightedCh3(ring) => ring.get(key),
             Map::McrouterRendezvous(ring) => ring.get(key),
+            // Ring::get asks the function itself: it alone may have no answer.
+            Map::Custom(_) => 0,
         }
     }
+}
+
+fn names(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Vec<String> {
+    let name = |server: &RingServer| server.name_as(kind.name_form(), settings.credentials.as_ref());
+    servers.iter().map(name).collect()
 }
 
 fn check_servers(kind: RingKind, servers: &[RingServer]) -> Result<()> {
     if servers.len() > SERVERS_MAX {
         return Err(Error::argument(format!("{} servers; a ring takes {SERVERS_MAX} at most", servers.len())));
     }
-    for RingServer { name, address, weight } in servers {
-        let called = if name.is_empty() { address } else { name };
+    for server in servers {
+        let (called, weight) = (server.name(), &server.weight);
         if called.is_empty() {
             return Err(Error::argument("a server without a name and without an address"));
         }

@@ -23,6 +23,15 @@ impl RingServer {
         RingServer { name: String::new(), address: address.into(), weight: 1 }
     }
 
+    /// What it goes by: the name that was given, else the address as it was written.
+    pub fn name(&self) -> &str {
+        if self.name.is_empty() {
+            &self.address
+        } else {
+            &self.name
+        }
+    }
+
     /// What the ring calls it where names are made like this.
     pub(super) fn name_as(&self, form: NameForm, credentials: Option<&(String, String)>) -> String {
         if !self.name.is_empty() {

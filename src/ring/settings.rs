@@ -1,11 +1,12 @@
 //! What a ring can be told beside its kind and its servers.
 
+use super::chooser::Chooser;
 use super::hash_tag::HashTag;
 use super::key_hash::KeyHash;
 use std::fmt;
 
 /// What a ring can be told beside its kind and its servers. The default is what the client that the ring matches does.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub struct RingSettings {
     /// How keys are hashed; `None`: as the kind of ring does it.
     pub key_hash: Option<KeyHash>,
@@ -19,6 +20,8 @@ pub struct RingSettings {
     pub credentials: Option<(String, String)>,
     /// The weight that stands for mcrouter's 1.0 in ring `weighted_ch3`; 0: the largest one.
     pub weight_unit: u32,
+    /// A function that chooses instead of the ring; it sees whole keys, whatever `hash_tag` says.
+    pub chooser: Option<Chooser>,
 }
 
 impl fmt::Debug for RingSettings {

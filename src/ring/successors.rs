@@ -55,6 +55,7 @@ impl<'a> Successors<'a> {
     fn begin(&self) -> Walk {
         let around = |place, left| Walk::Around { place, left, last: usize::MAX };
         match &self.ring.map {
+            Map::Custom(_) if self.ring.count == 0 => Walk::Listed { next: 0, left: 0 },
             _ if self.ring.count < 2 => Walk::Listed { next: 0, left: self.ring.count },
             Map::Circle(circle) if circle.style() == Style::Ketama => {
                 around(circle.first_place(self.key), circle.points().len())
@@ -63,6 +64,10 @@ impl<'a> Successors<'a> {
             Map::Bmemcached(ring) => around(ring.first_place(self.key), ring.points().len()),
             Map::Rendezvous(_) => Walk::Down { below: u64::MAX },
             Map::McrouterRendezvous(_) => Walk::McrouterDown { below: NO_LIMIT },
+            Map::Custom(chooser) => match chooser.choose(self.key, self.ring.count) {
+                Some(next) => Walk::Listed { next, left: self.ring.count },
+                None => Walk::Listed { next: 0, left: 0 },
+            },
             listed => Walk::Listed { next: listed.get(self.key), left: self.ring.count },
         }
     }

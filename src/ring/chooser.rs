@@ -1,0 +1,27 @@
+//! A ring of the user's own: a function that chooses.
+
+use std::fmt;
+use std::sync::Arc;
+
+type Choose = dyn Fn(&[u8], usize) -> usize + Send + Sync;
+
+/// A function that says which of so many servers has a key, from 0 on; what is beyond them stands for no server.
+#[derive(Clone)]
+pub struct Chooser(Arc<Choose>);
+
+impl Chooser {
+    /// A ring of this function. It must answer the same for the same key and number of servers, and must not block.
+    pub fn new(choose: impl Fn(&[u8], usize) -> usize + Send + Sync + 'static) -> Chooser {
+        Chooser(Arc::new(choose))
+    }
+
+    pub(super) fn choose(&self, key: &[u8], servers: usize) -> Option<usize> {
+        Some((self.0)(key, servers)).filter(|server| *server < servers)
+    }
+}
+
+impl fmt::Debug for Chooser {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Chooser(a function)")
+    }
+}

@@ -1,0 +1,298 @@
+// ring.c: rings and key hashes without a client: what other clients choose (tests/vectors/rings.json), and what is refused.
+//
+//   ring                              runs where the source is, for the vectors
+
+#include "check.h"
+
+#define ARGUMENT(word, call) REFUSED(BMEMC_E_ARGUMENT, word, call)
+
+static const bmemc_bytes nothing = {NULL, 3};
+
+// --- the vectors: as much of JSON as the file has ---------------------------------------------------
+
+static char *json;
+static char keys[64][64];
+static size_t key_count;
+
+static void read_json(void) {
+    FILE *file = fopen("tests/vectors/rings.json", "rb");
+    EXPECT(file != NULL);
+    if (!file) exit(1);
+    json = calloc(1, 1 << 16);
+    EXPECT(fread(json, 1, (1 << 16) - 1, file) > 1000);
+    fclose(file);
+}
+
+// What follows `"name": [` behind `from`.
+static const char *list(const char *from, const char *name) {
+    char words[64];
+    snprintf(words, sizeof words, "\"%s\": [", name);
+    const char *at = strstr(from, words);
+    if (!at) complain(__FILE__, __LINE__, name, " is not in the file"), exit(1);
+    return at + strlen(words);
+}
+
+static void read_keys(void) {
+    const char *at = list(json, "keys");
+    for (key_count = 0; key_count < 64 && *at == '"'; key_count++) {
+        char *to = keys[key_count];
+        for (at++; *at != '"'; at++) *to++ = *at == '\\' ? *++at : *at;
+        at += at[1] == ',' ? 3 : 1;
+    }
+    EXPECT(key_count == 50);
+}
+
+// --- rings ------------------------------------------------------------------------------------------
+
+// A ring of this distribution and the servers of the file; `weighted`: with their weights.
+static bmemc_ring *ring_of(const char *distribution, const char *key_hash, int weighted) {
+    static const char *const servers[] = {"10.0.0.1:11211", "10.0.0.2:11212", "cache-3.example:11211", "10.0.0.4:11213"};
+    static const uint32_t weights[] = {1, 3, 7, 100};
+    bmemc_ring *ring = NULL;
+    bmemc_options *options = bmemc_options_new();
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("distribution"), text(distribution), e));
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("key_hash"), text(key_hash), e));
+    for (size_t at = 0; at < 4; at++)
+        STATUS(BMEMC_OK, bmemc_options_add_server(options, text(servers[at]), text(""), weighted ? weights[at] : 1, e));
+    STATUS(BMEMC_OK, bmemc_ring_new(options, &ring, e));
+    bmemc_options_free(options);
+    return ring;
+}
+
+static void chooses_as(const char *name, const char *distribution, const char *key_hash, int weighted) {
+    bmemc_ring *ring = ring_of(distribution, key_hash, weighted);
+    const char *at = list(strstr(json, "\"ring\": {"), name);
+    for (size_t index = 0; index < key_count; index++, at += 3) {
+        uint32_t server = 99;
+        STATUS(BMEMC_OK, bmemc_ring_get(ring, text(keys[index]), &server, e));
+        if (server != (uint32_t)(*at - '0')) complain(__FILE__, __LINE__, name, ": %s", keys[index]);
+    }
+    bmemc_ring_free(ring);
+}
+
+static void rings_choose_as_other_clients_do(void) {
+    chooses_as("pymemcache_rendezvous", "rendezvous", "auto", 0);
+    chooses_as("libmemcached_ketama_weighted", "ketama", "auto", 1);
+    chooses_as("libmemcached_ketama", "ketama_unweighted", "default", 0);
+    chooses_as("libmemcached_ketama_md5", "ketama_unweighted", "md5", 0);
+    chooses_as("libmemcached_modula", "modulo", "auto", 0);
+    chooses_as("spymemcached_ketama", "spymemcached", "auto", 0);
+    chooses_as("twemproxy_ketama_fnv1a_64", "twemproxy", "auto", 1);
+    chooses_as("gomemcache", "gomemcache", "auto", 0);
+    chooses_as("mc_go", "memcachier", "auto", 0);
+    chooses_as("memjs", "memjs", "auto", 0);
+    chooses_as("dalli_weighted", "dalli", "auto", 1);
+    chooses_as("uhashring_bmemcached", "bmemcached", "auto", 0);
+    chooses_as("mcrouter_ch3", "ch3", "auto", 0);
+    chooses_as("mcrouter_crc32", "mcrouter_crc32", "auto", 0);
+    chooses_as("mcrouter_rendezvous", "mcrouter_rendezvous", "auto", 0);
+}
+
+static void key_hashes_are_those_of_libhashkit(void) {
+    static const char *const names[] = {"default", "md5", "crc", "fnv1_64", "fnv1a_64", "fnv1_32", "fnv1a_32", "hsieh", "murmur", "jenkins", "murmur3"};
+    for (size_t at = 0; at < sizeof names / sizeof *names; at++) {
+        const char *number = list(strstr(json, "\"hash\": {"), names[at]);
+        for (size_t index = 0; index < key_count; index++) {
+            char *end;
+            uint64_t hash = 0, expected = strtoull(number, &end, 10);
+            STATUS(BMEMC_OK, bmemc_key_hash(text(names[at]), text(keys[index]), &hash, e));
+            if (hash != expected) complain(__FILE__, __LINE__, names[at], ": %s", keys[index]);
+            number = end + 2;
+        }
+    }
+    uint64_t hash = 0;
+    STATUS(BMEMC_OK, bmemc_key_hash(text("murmur3_32"), text("The quick brown fox jumps over the lazy dog"), &hash, e));
+    EXPECT(hash == 776992547);
+    STATUS(BMEMC_OK, bmemc_key_hash(text("xxh3"), text(""), &hash, e));
+    EXPECT(hash == UINT64_C(0x2d06800538d394c2));
+}
+
+// --- servers come and go ----------------------------------------------------------------------------
+
+// Servers that have one letter as their name.
+static void add_letters(bmemc_ring *ring, const char *letters) {
+    for (; *letters; letters++) STATUS(BMEMC_OK, bmemc_ring_add(ring, text(""), bytes(letters, 1), 1, e));
+}
+
+// The names of pymemcache's own tests, which are no addresses.
+static void servers_come_and_go(void) {
+    static const struct { const char *key; uint32_t all, without_1, with_3; } cases[] = {
+        {"ok", 0, 0, 0}, {"mykey", 1, 0, 0}, {"wat", 2, 1, 1}, {"lol", 2, 1, 2},
+    };
+    bmemc_options *options = bmemc_options_new();
+    bmemc_ring *ring = NULL;
+    uint32_t server = 99, order[4] = {99, 99, 99, 99};
+    size_t count = 99;
+    STATUS(BMEMC_OK, bmemc_ring_new(options, &ring, e));
+    bmemc_options_free(options);
+    STATUS(BMEMC_NOT_FOUND, bmemc_ring_get(ring, text("ok"), &server, e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_ring_successors(ring, text("ok"), order, 4, &count, e));
+    EXPECT(server == 0 && count == 0 && order[0] == 99);
+    add_letters(ring, "012");
+    for (size_t at = 0; at < 4; at++) {
+        STATUS(BMEMC_OK, bmemc_ring_get(ring, text(cases[at].key), &server, e));
+        EXPECT(server == cases[at].all);
+        STATUS(BMEMC_OK, bmemc_ring_successors(ring, text(cases[at].key), order, 4, &count, e));
+        EXPECT(count == 3 && order[0] == cases[at].all && order[0] + order[1] + order[2] == 3);
+    }
+    STATUS(BMEMC_OK, bmemc_ring_successors(ring, text("ok"), order, 1, &count, e));
+    EXPECT(count == 1 && order[0] == 0);
+    STATUS(BMEMC_OK, bmemc_ring_successors(ring, text("ok"), NULL, 0, &count, e));
+    EXPECT(count == 0);
+    STATUS(BMEMC_OK, bmemc_ring_remove(ring, text("1"), e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_ring_remove(ring, text("1"), e));
+    for (size_t at = 0; at < 4; at++) {
+        STATUS(BMEMC_OK, bmemc_ring_get(ring, text(cases[at].key), &server, e));
+        EXPECT(server == cases[at].without_1);
+    }
+    STATUS(BMEMC_OK, bmemc_ring_add(ring, text(""), text("3"), 1, e));
+    for (size_t at = 0; at < 4; at++) {
+        STATUS(BMEMC_OK, bmemc_ring_get(ring, text(cases[at].key), &server, e));
+        EXPECT(server == cases[at].with_3);
+    }
+    bmemc_ring_free(ring);
+}
+
+static void servers_are_listed(void) {
+    bmemc_ring *ring = ring_of("ketama", "auto", 1);
+    bmemc_results *results = NULL;
+    size_t count = 0;
+    STATUS(BMEMC_OK, bmemc_ring_add(ring, text("10.0.0.9"), text("cache-9"), 9, e));
+    STATUS(BMEMC_OK, bmemc_ring_servers(ring, &results, e));
+    bmemc_ring_free(ring);
+    const bmemc_item *items = bmemc_results_items(results, &count);
+    EXPECT(count == 5 && items[4].server == 4 && items[4].number == 9 && items[1].number == 3);
+    EXPECT(same(items[4].key, text("cache-9")) && same(items[4].value, text("10.0.0.9")));
+    EXPECT(same(items[0].key, text("10.0.0.1:11211")) && same(items[0].value, text("10.0.0.1:11211")));
+    bmemc_results_free(results);
+}
+
+// --- a ring of the caller's own ---------------------------------------------------------------------
+
+static size_t by_length(bmemc_bytes key, size_t count, void *context) {
+    EXPECT(context == (void *)&json && count == 4);
+    return key.len;
+}
+
+static void a_callback_chooses(void) {
+    bmemc_options *options = bmemc_options_new();
+    bmemc_ring *ring = NULL;
+    uint32_t server = 99;
+    STATUS(BMEMC_OK, bmemc_options_on_route(options, by_length, &json, e));
+    STATUS(BMEMC_OK, bmemc_ring_new(options, &ring, e));
+    STATUS(BMEMC_OK, bmemc_options_on_route(options, NULL, NULL, e));
+    bmemc_options_free(options);
+    add_letters(ring, "abcd");
+    STATUS(BMEMC_OK, bmemc_ring_get(ring, text("abc"), &server, e));
+    EXPECT(server == 3);
+    STATUS(BMEMC_OK, bmemc_ring_get(ring, text(""), &server, e));
+    EXPECT(server == 0);
+    STATUS(BMEMC_NOT_FOUND, bmemc_ring_get(ring, text("abcd"), &server, e));
+    bmemc_ring_free(ring);
+}
+
+// --- what is refused --------------------------------------------------------------------------------
+
+static void null_for_each_pointer(void) {
+    bmemc_options *options = bmemc_options_new();
+    bmemc_ring *ring = ring_of("rendezvous", "auto", 0), *out = ring;
+    bmemc_results *results = (bmemc_results *)ring;
+    uint32_t server = 7;
+    size_t count = 7;
+    uint64_t hash = 7;
+    ARGUMENT("options is NULL", bmemc_ring_new(NULL, &out, e));
+    EXPECT(out == NULL);
+    ARGUMENT("out is NULL", bmemc_ring_new(options, NULL, e));
+    ARGUMENT("ring is NULL", bmemc_ring_add(NULL, text("::1"), text(""), 1, e));
+    ARGUMENT("address: data is NULL", bmemc_ring_add(ring, nothing, text(""), 1, e));
+    ARGUMENT("name: data is NULL", bmemc_ring_add(ring, text("::1"), nothing, 1, e));
+    ARGUMENT("ring is NULL", bmemc_ring_remove(NULL, text("::1"), e));
+    ARGUMENT("name: data is NULL", bmemc_ring_remove(ring, nothing, e));
+    ARGUMENT("ring is NULL", bmemc_ring_get(NULL, text("k"), &server, e));
+    EXPECT(server == 0);
+    ARGUMENT("key: data is NULL", bmemc_ring_get(ring, nothing, &server, e));
+    ARGUMENT("key: len is", bmemc_ring_get(ring, bytes("k", SIZE_MAX), &server, e));
+    ARGUMENT("server is NULL", bmemc_ring_get(ring, text("k"), NULL, e));
+    ARGUMENT("ring is NULL", bmemc_ring_successors(NULL, text("k"), &server, 1, &count, e));
+    EXPECT(count == 0);
+    ARGUMENT("key: data is NULL", bmemc_ring_successors(ring, nothing, &server, 1, &count, e));
+    ARGUMENT("servers is NULL", bmemc_ring_successors(ring, text("k"), NULL, 1, &count, e));
+    ARGUMENT("capacity is", bmemc_ring_successors(ring, text("k"), &server, SIZE_MAX, &count, e));
+    ARGUMENT("count is NULL", bmemc_ring_successors(ring, text("k"), &server, 1, NULL, e));
+    ARGUMENT("ring is NULL", bmemc_ring_servers(NULL, &results, e));
+    EXPECT(results == NULL);
+    ARGUMENT("out is NULL", bmemc_ring_servers(ring, NULL, e));
+    ARGUMENT("name: data is NULL", bmemc_key_hash(nothing, text("k"), &hash, e));
+    EXPECT(hash == 0);
+    ARGUMENT("key: data is NULL", bmemc_key_hash(text("md5"), nothing, &hash, e));
+    ARGUMENT("hash is NULL", bmemc_key_hash(text("md5"), text("k"), NULL, e));
+    ARGUMENT("options is NULL", bmemc_options_on_route(NULL, by_length, NULL, e));
+    bmemc_ring_free(NULL);
+    bmemc_ring_free(ring);
+    bmemc_options_free(options);
+}
+
+static void what_is_wrong_is_named(void) {
+    bmemc_options *options = bmemc_options_new();
+    bmemc_ring *ring = ring_of("ketama", "auto", 0);
+    uint64_t hash;
+    uint32_t before = 99, after = 98;
+    STATUS(BMEMC_OK, bmemc_ring_get(ring, text("k"), &before, e));
+    ARGUMENT("without a name", bmemc_ring_add(ring, text(""), text(""), 1, e));
+    ARGUMENT("server \"10.0.0.1:x\"", bmemc_ring_add(ring, text("10.0.0.1:x"), text("a"), 1, e));
+    ARGUMENT("\"10.0.0.1\"", bmemc_ring_add(ring, text("10.0.0.1"), text(""), 1, e));
+    ARGUMENT("weight 0 is not from 1 to 1000000", bmemc_ring_add(ring, text("a"), text(""), 0, e));
+    ARGUMENT("weight 1000001", bmemc_ring_add(ring, text("a"), text(""), 1000001, e));
+    ARGUMENT("not UTF-8", bmemc_ring_add(ring, text(""), text("\xff"), 1, e));
+    STATUS(BMEMC_OK, bmemc_ring_get(ring, text("k"), &after, e));
+    EXPECT(before == after);
+    bmemc_ring_free(ring);
+    ARGUMENT("there is no key hash \"sha1\"; there are one_at_a_time, md5", bmemc_key_hash(text("sha1"), text("k"), &hash, e));
+    ARGUMENT("\"auto\"", bmemc_key_hash(text("auto"), text("k"), &hash, e));
+    ARGUMENT("distribution: \"ring\" is not one of rendezvous, ketama", bmemc_options_set(options, text("distribution"), text("ring"), e));
+    ARGUMENT("hash_tag", bmemc_options_set(options, text("hash_tag"), text("{"), e));
+    ARGUMENT("key_hash", bmemc_options_set(options, text("key_hash"), text("sha1"), e));
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("distribution"), text("jump"), e));
+    STATUS(BMEMC_OK, bmemc_options_add_server(options, text("10.0.0.1"), text(""), 2, e));
+    ARGUMENT("ring jump has no weights", bmemc_ring_new(options, &ring, e));
+    EXPECT(ring == NULL);
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("distribution"), text("dalli"), e));
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("key_hash"), text("md5"), e));
+    ARGUMENT("key_hash: \"md5\"; ring dalli", bmemc_ring_new(options, &ring, e));
+    bmemc_options_free(options);
+}
+
+static void a_thousand_servers(void) {
+    bmemc_options *options = bmemc_options_new();
+    bmemc_ring *ring = NULL;
+    uint32_t order[1000];
+    size_t count = 0;
+    char name[32];
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("distribution"), text("ketama"), e));
+    STATUS(BMEMC_OK, bmemc_ring_new(options, &ring, e));
+    for (int index = 0; index < 1000; index++) {
+        snprintf(name, sizeof name, "server-%d", index);
+        STATUS(BMEMC_OK, bmemc_ring_add(ring, text(""), text(name), 1, e));
+    }
+    STATUS(BMEMC_OK, bmemc_ring_successors(ring, text("k"), order, 1000, &count, e));
+    uint64_t sum = 0;
+    for (size_t at = 0; at < count; at++) sum += order[at];
+    EXPECT(count == 1000 && sum == 499500);
+    bmemc_ring_free(ring);
+    bmemc_options_free(options);
+}
+
+int main(void) {
+    read_json();
+    read_keys();
+    RUN(rings_choose_as_other_clients_do);
+    RUN(key_hashes_are_those_of_libhashkit);
+    RUN(servers_come_and_go);
+    RUN(servers_are_listed);
+    RUN(a_callback_chooses);
+    RUN(null_for_each_pointer);
+    RUN(what_is_wrong_is_named);
+    RUN(a_thousand_servers);
+    free(json);
+    return finish();
+}
