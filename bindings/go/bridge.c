@@ -1,0 +1,123 @@
+#include "bridge.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ON_STACK = 32, EVENTS = 256 };
+
+static bmemc_op make(const bridge_op *from, const uint8_t *key, const uint8_t *value) {
+    return (bmemc_op){
+        .tag = from->tag,
+        .key = {key, from->key_len},
+        .value = {value, from->value_len},
+        .cas = from->cas,
+        .delta = from->delta,
+        .initial = from->initial,
+        .ttl = from->ttl,
+        .opcode = from->opcode,
+        .flags = from->flags,
+        .value_type = from->value_type,
+        .op_flags = from->op_flags,
+        .timeout_ms = from->timeout_ms,
+        .compress_level = from->compress_level,
+    };
+}
+
+static bmemc_op make_from(const bridge_op *from, const uint8_t *bytes) {
+    const uint8_t *key = bytes + from->at, *value = key + from->key_len, *routing = value + from->value_len;
+    bmemc_op op = make(from, key, value);
+    op.routing_key = (bmemc_bytes){routing, from->routing_len};
+    op.meta_flags = (bmemc_bytes){routing + from->routing_len, from->meta_len};
+    return op;
+}
+
+int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                      const uint8_t *bytes, size_t *accepted, bmemc_error *error) {
+    bmemc_op few[ON_STACK], *list = few;
+    if (count > ON_STACK && !(list = malloc(count * sizeof *list))) abort(); // as Go does where there is no memory
+    for (size_t i = 0; i < count; i++) list[i] = make_from(&ops[i], bytes);
+    int32_t status = bmemc_queue_submit(queue, client, list, count, accepted, error);
+    if (list != few) free(list);
+    return status;
+}
+
+int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const bridge_op *op, const uint8_t *key,
+                          const uint8_t *value, size_t *accepted, bmemc_error *error) {
+    bmemc_op one = make(op, key, value);
+    return bmemc_queue_submit(queue, client, &one, 1, accepted, error);
+}
+
+void bridge_fetch(bmemc_queue *queue, bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms,
+                  bmemc_error *error) {
+    inbox->status = bmemc_queue_fetch_into(queue, inbox->answers, inbox->capacity, slab, slab_size, wait_ms,
+                                           &inbox->count, error);
+}
+
+int32_t bridge_submit_fetch(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                            const uint8_t *bytes, size_t *accepted, bmemc_error *error, bridge_inbox *inbox,
+                            uint8_t *slab, size_t slab_size, int32_t wait_ms) {
+    int32_t status = bridge_submit(queue, client, ops, count, bytes, accepted, error);
+    inbox->count = 0, inbox->status = BMEMC_OK;
+    if (status == BMEMC_OK) bridge_fetch(queue, inbox, slab, slab_size, wait_ms, error);
+    return status;
+}
+
+// A ring of the newest that found room; those that did not are counted.
+struct bridge_events {
+    pthread_mutex_t lock;
+    size_t first;
+    atomic_size_t count;
+    uint64_t lost;
+    bridge_event ring[EVENTS];
+};
+
+bridge_events *bridge_events_new(void) {
+    bridge_events *events = calloc(1, sizeof *events);
+    if (!events) abort();
+    pthread_mutex_init(&events->lock, NULL);
+    return events;
+}
+
+void bridge_events_free(bridge_events *events) {
+    if (!events) return;
+    pthread_mutex_destroy(&events->lock);
+    free(events);
+}
+
+void bridge_events_add(const bmemc_event *event, void *context) {
+    bridge_events *events = context;
+    pthread_mutex_lock(&events->lock);
+    if (events->count == EVENTS) {
+        events->lost++;
+    } else {
+        bridge_event *to = &events->ring[(events->first + events->count++) % EVENTS];
+        size_t len = event->message.len < sizeof to->message ? event->message.len : sizeof to->message;
+        *to = (bridge_event){.kind = event->kind, .status = event->status, .os_error = event->os_error,
+                             .server = event->server, .elapsed_us = event->elapsed_us, .message_len = len};
+        memcpy(to->message, event->message.data, len);
+    }
+    pthread_mutex_unlock(&events->lock);
+}
+
+bool bridge_events_waiting(bridge_events *events) {
+    return events->count > 0;
+}
+
+bool bridge_events_take(bridge_events *events, bridge_event *out, uint64_t *lost) {
+    pthread_mutex_lock(&events->lock);
+    *lost += events->lost;
+    events->lost = 0;
+    bool any = events->count > 0;
+    if (any) {
+        *out = events->ring[events->first];
+        events->first = (events->first + 1) % EVENTS;
+        events->count--;
+    }
+    pthread_mutex_unlock(&events->lock);
+    return any;
+}
+
+int32_t bridge_options_on_event(bmemc_options *options, bridge_events *events, bmemc_error *error) {
+    return bmemc_options_on_event(options, bridge_events_add, events, error);
+}

@@ -1,0 +1,72 @@
+// bridge.h: what Go and libbmemc hand to each other. Go's memory may not hold pointers that C is given to follow, so an
+// operation crosses as numbers (bridge_op) beside one run of bytes, and becomes a bmemc_op here. Nothing here knows of
+// memcached.
+#ifndef BMEMC_BRIDGE_H
+#define BMEMC_BRIDGE_H
+
+#include <bmemc.h>
+#include <stdbool.h>
+
+#if BMEMC_VERSION_MAJOR != 0 || BMEMC_VERSION_MINOR != 1
+#error "this binding is for version 0.1 of bmemc.h"
+#endif
+
+// One operation without its bytes. Key, value, routing key and meta flags stand one behind the other, from `at` on.
+typedef struct {
+    uint64_t tag, cas, delta, initial;
+    int64_t ttl;
+    size_t at, value_len;
+    uint32_t key_len, routing_len, meta_len;
+    int32_t opcode;
+    uint32_t flags, value_type, op_flags, timeout_ms;
+    int32_t compress_level;
+} bridge_op;
+
+// Where the answers of a fetch go, and how it went.
+typedef struct {
+    bmemc_answer *answers;
+    size_t capacity, count;
+    int32_t status;
+} bridge_inbox;
+
+// Submits operations whose bytes count from `bytes`. *accepted as bmemc_queue_submit() has it.
+int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                      const uint8_t *bytes, size_t *accepted, bmemc_error *error);
+
+// Submits one operation that has a key and a value and no other bytes, each where it is.
+int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const bridge_op *op, const uint8_t *key,
+                          const uint8_t *value, size_t *accepted, bmemc_error *error);
+
+// Fetches into the inbox, values into the slab where they fit; waits for the first answer for up to wait_ms.
+void bridge_fetch(bmemc_queue *queue, bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms,
+                  bmemc_error *error);
+
+// Submits, and where all was accepted waits for the first answers: one crossing for a caller who is alone.
+int32_t bridge_submit_fetch(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                            const uint8_t *bytes, size_t *accepted, bmemc_error *error, bridge_inbox *inbox,
+                            uint8_t *slab, size_t slab_size, int32_t wait_ms);
+
+// Events that wait for Go. The library calls bridge_events_add() on whatever thread is inside it; Go takes them out
+// afterwards, so that no C code ever calls Go.
+typedef struct bridge_events bridge_events;
+
+// One event that waits; `message` is cut at its size.
+typedef struct {
+    int32_t kind, status, os_error;
+    uint32_t server;
+    uint64_t elapsed_us;
+    size_t message_len;
+    uint8_t message[256];
+} bridge_event;
+
+bridge_events *bridge_events_new(void);
+void bridge_events_free(bridge_events *events);
+// To be given to bmemc_options_on_event().
+void bridge_events_add(const bmemc_event *event, void *events);
+// Whether there are any.
+bool bridge_events_waiting(bridge_events *events);
+// Takes the oldest one out; false where there is none. Adds to *lost how many did not find room.
+bool bridge_events_take(bridge_events *events, bridge_event *out, uint64_t *lost);
+int32_t bridge_options_on_event(bmemc_options *options, bridge_events *events, bmemc_error *error);
+
+#endif

@@ -1,0 +1,133 @@
+package bmemc
+
+// #include "bridge.h"
+import "C"
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// A call is one caller's request under way, of one operation or many. Until it is complete it belongs to the engine, under
+// whose lock answers are put into it; then it is the caller's again.
+type call struct {
+	answers []Answer
+	one     [1]Answer
+	// Where the value of a single get goes, if not into memory of its own.
+	into []byte
+	// GetInto was called: `into` counts even where it is empty.
+	isInto bool
+	// Answers that are still to come.
+	left int
+	// Why all of it failed at once.
+	failure *Error
+	// Gets one element when the call is complete.
+	done chan struct{}
+	// Its place among those of the engine, and how often that was used before.
+	slot, generation uint32
+	// The number of the open batch that it was put into; zero: none.
+	batch uint64
+	// Memory for the values of many answers.
+	block []byte
+	// Answers that the caller has to unpack.
+	parcels []parcel
+}
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+// newCall is a call that is about to be made, with room for so many answers.
+func newCall(count int) *call {
+	c := calls.Get().(*call)
+	if count == 1 {
+		c.answers = c.one[:]
+	} else {
+		c.answers = make([]Answer, count)
+	}
+	c.left = count
+	return c
+}
+
+// recycle ends the call: nothing of it may be used any more.
+func (c *call) recycle() {
+	*c = call{done: c.done}
+	calls.Put(c)
+}
+
+// tag is what the answer to an operation carries: the place of its call, and which of its operations it is. The generation
+// tells it from an earlier call in the same place, which may still be about to cancel.
+func (c *call) tag(index int) uint64 {
+	return uint64(c.generation)<<(slotBits+indexBits) | uint64(c.slot)<<indexBits | uint64(index)
+}
+
+const (
+	indexBits = 12
+	slotBits  = 32
+)
+
+func slotOf(tag uint64) uint32 { return uint32(tag >> indexBits) }
+func indexOf(tag uint64) int   { return int(tag & (1<<indexBits - 1)) }
+
+// take puts an answer into the call, with the engine's lock held.
+func (c *call) take(index int, from *C.bmemc_answer, in *inbox) {
+	answer := &c.answers[index]
+	answer.read(&from.item)
+	switch {
+	case from.owner != nil:
+		c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
+	case c.isInto:
+		c.put(answer, in.placed(from))
+	case from.offset != C.SIZE_MAX && (from.item.value.len > 0 || answer.Status == 0):
+		answer.Value = c.keep(in.placed(from))
+	}
+	c.left--
+}
+
+// keep copies a value out of the slab. Values of one call share memory as long as they are small.
+func (c *call) keep(value []byte) []byte {
+	if len(c.answers) == 1 || len(value) > 1024 {
+		return append(make([]byte, 0, len(value)), value...)
+	}
+	if cap(c.block)-len(c.block) < len(value) {
+		c.block = make([]byte, 0, min(max(len(value)*c.left, len(value)), 16<<10))
+	}
+	start := len(c.block)
+	c.block = append(c.block, value...)
+	return c.block[start:len(c.block):len(c.block)]
+}
+
+// put copies the value of a single get into the caller's buffer.
+func (c *call) put(answer *Answer, value []byte) {
+	if answer.Status != 0 {
+		return
+	}
+	answer.Number = uint64(len(value))
+	if len(value) > len(c.into) {
+		answer.Status = ErrBuffer
+		return
+	}
+	answer.Value = c.into[:copy(c.into, value)]
+}
+
+// unpack copies what is the library's still, and gives it back. It is the caller who does it, without a lock.
+func (c *call) unpack() {
+	for i := range c.parcels {
+		p := &c.parcels[i]
+		answer := &c.answers[p.index]
+		if c.isInto && answer.Status == 0 {
+			c.put(answer, unsafe.Slice((*byte)(p.item.value.data), int(p.item.value.len)))
+		} else if p.item.value.len > 0 {
+			answer.Value = bytesOf(p.item.value)
+		}
+		answer.Key, answer.Detail = stringOf(p.item.key), stringOf(p.item.detail)
+		p.free()
+	}
+	c.parcels = nil
+}
+
+// discard gives back what nobody will unpack.
+func (c *call) discard() {
+	for i := range c.parcels {
+		c.parcels[i].free()
+	}
+	c.parcels = nil
+}

@@ -1,0 +1,361 @@
+package bmemc
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// Client talks to one or more servers. Any number of goroutines may use one at once; one client a program is usual, and
+// the fastest, since what they ask for at the same time goes to the server together. Close it when it is not needed any
+// more; one that is forgotten is closed when the garbage collector finds it.
+type Client struct {
+	engine  *engine
+	codec   codec
+	observe func(context.Context, Call) (context.Context, func(error))
+	timeout time.Duration
+	cleanup runtime.Cleanup
+}
+
+// New makes a client. No connection is opened until the first call. An option that is not accepted is an error that names
+// it and what it accepts.
+func New(options Options) (*Client, error) {
+	if err := checkVersion(); err != nil {
+		return nil, err
+	}
+	events := newEventPump(options.OnEvent)
+	built, err := options.build(events)
+	if err != nil {
+		events.close()
+		return nil, err
+	}
+	defer C.bmemc_options_free(built)
+	var handle *C.bmemc_client
+	var words C.bmemc_error
+	if status := C.bmemc_client_new(built, &handle, &words); status != C.BMEMC_OK {
+		events.close()
+		return nil, failure(C.int32_t(status), &words)
+	}
+	return wrap(handle, &options, events)
+}
+
+// wrap makes a client of a handle, which it takes.
+func wrap(handle *C.bmemc_client, options *Options, events *eventPump) (*Client, error) {
+	engine, err := newEngine(handle, events)
+	if err != nil {
+		C.bmemc_client_free(handle)
+		events.close()
+		return nil, err
+	}
+	c := &Client{engine: engine, codec: options.codec(), observe: options.Observe, timeout: options.Timeout}
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	c.cleanup = runtime.AddCleanup(c, closeEngine, engine)
+	return c, nil
+}
+
+const defaultTimeout = time.Second
+
+// Close ends the client: calls under way and calls that come later fail with [ErrClosed]. It may be called more than once,
+// from any goroutine. It returns nil, or an error for a client that New did not make.
+func (c *Client) Close() error {
+	if c == nil || c.engine == nil {
+		return noClient()
+	}
+	c.cleanup.Stop()
+	c.engine.close()
+	return nil
+}
+
+func noClient() *Error { return refused("the client is nil, or was not made by New") }
+
+// check finds what is wrong with a call before anything is done for it.
+func (c *Client) check(ctx context.Context) *Error {
+	if c == nil || c.engine == nil {
+		return noClient()
+	}
+	if ctx == nil {
+		return refused("the context is nil")
+	}
+	if ctx.Err() != nil {
+		err := contextError(ctx)
+		err.Bits = BitNotSent
+		return err
+	}
+	return nil
+}
+
+// milliseconds is what is left of a context's deadline, if that is earlier than the client's own; else zero.
+func (c *Client) milliseconds(ctx context.Context) C.uint32_t {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	left := time.Until(deadline)
+	if left >= c.timeout {
+		return 0
+	}
+	return C.uint32_t(max((left+time.Millisecond-1)/time.Millisecond, 1))
+}
+
+// fill writes an operation as the library takes it.
+func (c *Client) fill(ctx context.Context, op *Op, r *request) *Error {
+	ttl, err := seconds(op.TTL)
+	if err != nil {
+		return err
+	}
+	if max(len(op.Key), len(op.RoutingKey), len(op.MetaFlags)) > 1<<20 {
+		return refused("a key, routing key or meta flags of more than 1 MiB; a key has 1 to 250 bytes")
+	}
+	if op.CompressLevel < -1 || op.CompressLevel > 9 {
+		return refused("compress_level is %d; it is -1 to 9", op.CompressLevel)
+	}
+	r.key, r.value, r.routing, r.meta = op.Key, op.Value, op.RoutingKey, op.MetaFlags
+	r.op = C.bridge_op{
+		cas: C.uint64_t(op.CAS), delta: C.uint64_t(op.Delta), initial: C.uint64_t(op.Initial), ttl: C.int64_t(ttl),
+		opcode: C.int32_t(op.Opcode), flags: C.uint32_t(op.Flags), value_type: C.uint32_t(op.Type),
+		op_flags: C.uint32_t(op.OpFlags), timeout_ms: c.milliseconds(ctx), compress_level: C.int32_t(op.CompressLevel),
+	}
+	return nil
+}
+
+// one runs an operation; on success `use` gets its answer, which is gone afterwards.
+func (c *Client) one(ctx context.Context, op *Op, into []byte, isInto bool, use func(*Answer)) (err error) {
+	if failed := c.check(ctx); failed != nil {
+		return failed.about(op.Opcode, op.Key)
+	}
+	if c.observe != nil {
+		observed, end := c.observe(ctx, Call{op.Opcode, op.Key, 1})
+		if observed != nil {
+			ctx = observed
+		}
+		if end != nil {
+			defer func() { end(err) }()
+		}
+	}
+	var r request
+	if failed := c.fill(ctx, op, &r); failed != nil {
+		return failed.about(op.Opcode, op.Key)
+	}
+	call := newCall(1)
+	call.into, call.isInto = into, isInto
+	failed := c.engine.do(ctx, call, &r)
+	runtime.KeepAlive(c)
+	if failed != nil {
+		call.recycle()
+		return failed.about(op.Opcode, op.Key)
+	}
+	call.unpack()
+	answer := &call.answers[0]
+	if answer.Status != 0 {
+		err = answer.err(ctx, op.Opcode, op.Key)
+	}
+	use(answer)
+	call.recycle()
+	return err
+}
+
+// Do runs one operation, with everything that it can be told. The answer is there where the error is nil or a refusal.
+func (c *Client) Do(ctx context.Context, op Op) (Answer, error) {
+	var answer Answer
+	err := c.one(ctx, &op, nil, false, func(a *Answer) { answer = *a })
+	return answer, err
+}
+
+// Execute runs any mix of operations in as few round trips as possible: answer i is that of operation i, with a status of
+// its own, and operations on one key keep their order. The error is about all of them.
+func (c *Client) Execute(ctx context.Context, ops []Op) ([]Answer, error) {
+	if failed := c.check(ctx); failed != nil {
+		return nil, failed
+	}
+	return c.execute(ctx, len(ops), func(i int) *Op { return &ops[i] })
+}
+
+// execute runs operations 0 to count-1; `at` may give the same memory each time.
+func (c *Client) execute(ctx context.Context, count int, at func(int) *Op) (answers []Answer, err error) {
+	if count == 0 {
+		return []Answer{}, nil
+	}
+	if c.observe != nil {
+		first := at(0)
+		observed, end := c.observe(ctx, Call{first.Opcode, first.Key, count})
+		if observed != nil {
+			ctx = observed
+		}
+		if end != nil {
+			defer func() { end(err) }()
+		}
+	}
+	answers = make([]Answer, count)
+	for from := 0; from < count; from += mostOps {
+		to := min(from+mostOps, count)
+		if failed := c.executeSome(ctx, answers[from:to], func(i int) *Op { return at(from + i) }); failed != nil {
+			return nil, failed
+		}
+	}
+	return answers, nil
+}
+
+// executeSome runs at most as many operations as cross at once, in rounds: what the queue could not take behind an
+// operation that it refused is left for the next one.
+func (c *Client) executeSome(ctx context.Context, answers []Answer, at func(int) *Op) *Error {
+	for i := range answers {
+		answers[i].Status = deferred.Status
+	}
+	for {
+		more, failed := c.executeRound(ctx, answers, at)
+		if !more || failed != nil {
+			return failed
+		}
+	}
+}
+
+func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int) *Op) (bool, *Error) {
+	b := batches.Get().(*batch)
+	defer b.recycle()
+	b.ordered = true
+	for i := range answers {
+		if answers[i].Status != deferred.Status {
+			continue
+		}
+		var r request
+		if failed := c.fill(ctx, at(i), &r); failed != nil {
+			answers[i] = failed.answer()
+			continue
+		}
+		r.op.tag = C.uint64_t(i)
+		b.add(&r)
+	}
+	if len(b.ops) == 0 {
+		return false, nil
+	}
+	call := newCall(0)
+	call.answers, call.left = answers, len(b.ops)
+	failed := c.engine.doBatch(ctx, call, b)
+	runtime.KeepAlive(c)
+	if failed == nil {
+		call.unpack()
+	}
+	call.recycle()
+	return slices.ContainsFunc(answers, func(a Answer) bool { return a.Status == deferred.Status }), failed
+}
+
+// answer is a failure in the place of an answer.
+func (e *Error) answer() Answer {
+	return Answer{Status: e.Status, Bits: e.Bits, Detail: e.Message, osError: int32(e.OSError)}
+}
+
+// about is the same failure, of this operation.
+func (e *Error) about(op Opcode, keys ...string) *Error {
+	failed := *e
+	failed.Op = op
+	if len(keys) > 1 || keys[0] != "" {
+		failed.Keys = keys
+	}
+	return &failed
+}
+
+// Err is the answer's error: nil where it was done, a refusal, or an [*Error].
+func (a *Answer) Err() error {
+	if a.Status == 0 {
+		return nil
+	}
+	return a.err(context.Background(), 0, "")
+}
+
+func (a *Answer) err(ctx context.Context, op Opcode, key string) error {
+	if a.Status > 0 {
+		return a.Status
+	}
+	failed := &Error{Status: a.Status, Op: op, Server: a.Server, OSError: syscall.Errno(a.osError), Bits: a.Bits, Message: a.Detail}
+	if key != "" {
+		failed.Keys = []string{key}
+	}
+	// The library was told of the context's deadline: whose clock was first does not matter.
+	if deadline, ok := ctx.Deadline(); ok && a.Status == ErrTimeout && time.Until(deadline) <= time.Millisecond {
+		failed.cause = context.DeadlineExceeded
+	}
+	return failed
+}
+
+// ---- Servers ----
+
+// ServerInfo is one server of a client in use.
+type ServerInfo struct {
+	Server
+	// Index is what answers, events and counters call it.
+	Index int
+}
+
+// Servers lists the servers.
+func (c *Client) Servers() ([]ServerInfo, error) {
+	var servers []ServerInfo
+	err := c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		var results *C.bmemc_results
+		if status := C.bmemc_client_servers(handle, &results, words); status != C.BMEMC_OK {
+			return asError(C.int32_t(status), words)
+		}
+		defer C.bmemc_results_free(results)
+		var count C.size_t
+		items := unsafe.Slice(C.bmemc_results_items(results, &count), int(count))
+		for i := range items {
+			server := Server{stringOf(items[i].value), stringOf(items[i].key), int(items[i].number)}
+			servers = append(servers, ServerInfo{server, int(items[i].server)})
+		}
+		return nil
+	})
+	return servers, err
+}
+
+// AddServer adds a server to a client in use. Keys move to it as the ring says.
+func (c *Client) AddServer(server Server) error {
+	weight, err := server.weight()
+	if err != nil {
+		return err
+	}
+	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(server.Address, server.Name, func(address, name C.bmemc_bytes) error {
+			return asError(C.int32_t(C.bmemc_client_add_server(handle, address, name, weight, words)), words)
+		})
+	})
+}
+
+// RemoveServer removes the server of this name; what it was asked already is still answered. [ErrNotFound]: there is none.
+func (c *Client) RemoveServer(name string) error {
+	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(name, "", func(name, _ C.bmemc_bytes) error {
+			return asError(C.int32_t(C.bmemc_client_remove_server(handle, name, words)), words)
+		})
+	})
+}
+
+// DisconnectAll drops the connections that are not in use by calls under way; later calls open new ones.
+func (c *Client) DisconnectAll() error {
+	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return asError(C.int32_t(C.bmemc_disconnect_all(handle, words)), words)
+	})
+}
+
+// with calls `use` with the handle, which is not freed meanwhile.
+func (c *Client) with(use func(*C.bmemc_client, *C.bmemc_error) error) error {
+	if c == nil || c.engine == nil {
+		return noClient()
+	}
+	if err := c.engine.enter(); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(c)
+	defer c.engine.leave()
+	var words C.bmemc_error
+	return use(c.engine.client, &words)
+}
+
+func closeEngine(e *engine) { e.close() }

@@ -1,0 +1,232 @@
+package bmemc
+
+import (
+	"context"
+	"time"
+)
+
+// ---- Reading ----
+
+// Get reads an item. [ErrNotFound]: a miss.
+func (c *Client) Get(ctx context.Context, key string) (*Item, error) {
+	return c.read(ctx, &Op{Opcode: OpGet, Key: key})
+}
+
+// Gets reads an item with its CAS, for [Client.CompareAndSwap].
+func (c *Client) Gets(ctx context.Context, key string) (*Item, error) {
+	return c.read(ctx, &Op{Opcode: OpGet, Key: key, OpFlags: FlagWantCAS})
+}
+
+// GetAndTouch reads an item and gives it a new time to live.
+func (c *Client) GetAndTouch(ctx context.Context, key string, ttl time.Duration) (*Item, error) {
+	return c.read(ctx, &Op{Opcode: OpGetAndTouch, Key: key, TTL: ttl})
+}
+
+func (c *Client) read(ctx context.Context, op *Op) (*Item, error) {
+	var item *Item
+	err := c.one(ctx, op, nil, false, func(a *Answer) { item = a.item(op.Key) })
+	if err != nil {
+		return nil, err
+	}
+	return item, nil
+}
+
+// GetInto reads a value into a buffer and returns its length; nothing is allocated. [ErrBuffer]: the buffer is shorter
+// than the value, whose length is returned.
+func (c *Client) GetInto(ctx context.Context, key string, buffer []byte) (int, error) {
+	length := 0
+	err := c.one(ctx, &Op{Opcode: OpGet, Key: key}, buffer, true, func(a *Answer) { length = int(a.Number) })
+	return length, err
+}
+
+// GetMulti reads many items in as few round trips as possible. The map has those that were found; a key that is neither
+// there nor in the error is a miss. The error is nil or a [*MultiError]: what could be read is in the map even then.
+func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]*Item, error) {
+	return c.getMulti(ctx, keys, 0)
+}
+
+// GetsMulti is GetMulti with the CAS of each item.
+func (c *Client) GetsMulti(ctx context.Context, keys []string) (map[string]*Item, error) {
+	return c.getMulti(ctx, keys, FlagWantCAS)
+}
+
+func (c *Client) getMulti(ctx context.Context, keys []string, flags OpFlags) (map[string]*Item, error) {
+	op := Op{Opcode: OpGet, OpFlags: flags}
+	key := func(i int) string { return keys[i] }
+	answers, err := c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op })
+	items, found := make([]Item, len(answers)), make(map[string]*Item, len(answers))
+	for i := range answers {
+		if a := &answers[i]; a.Status == 0 {
+			items[i] = Item{Key: keys[i], Value: a.Value, Flags: a.Flags, Type: a.Type, TTL: a.TTL, CAS: a.CAS, Bits: a.Bits}
+			found[keys[i]] = &items[i]
+		}
+	}
+	return found, err
+}
+
+// ---- Writing ----
+
+// Set stores an item, whatever was there before; its CAS does not count.
+func (c *Client) Set(ctx context.Context, item *Item) error { return c.store(ctx, OpSet, item) }
+
+// Add stores an item if there is none with its key, else [ErrNotStored].
+func (c *Client) Add(ctx context.Context, item *Item) error { return c.store(ctx, OpAdd, item) }
+
+// Replace stores an item if there is one with its key, else [ErrNotStored].
+func (c *Client) Replace(ctx context.Context, item *Item) error { return c.store(ctx, OpReplace, item) }
+
+// Append puts the item's value behind the one that is there, else [ErrNotStored].
+func (c *Client) Append(ctx context.Context, item *Item) error { return c.store(ctx, OpAppend, item) }
+
+// Prepend puts the item's value before the one that is there, else [ErrNotStored].
+func (c *Client) Prepend(ctx context.Context, item *Item) error { return c.store(ctx, OpPrepend, item) }
+
+// CompareAndSwap stores an item that [Client.Gets] returned, unless it has changed since: then [ErrExists], or
+// [ErrNotFound] where it is gone.
+func (c *Client) CompareAndSwap(ctx context.Context, item *Item) error {
+	if item != nil && item.CAS == 0 {
+		return refused("item %s has no CAS; read it with Gets", quoted(item.Key)).about(OpSet, item.Key)
+	}
+	if item == nil {
+		return c.store(ctx, OpSet, item)
+	}
+	op := item.op(OpSet)
+	op.CAS = item.CAS
+	return c.run(ctx, &op)
+}
+
+func (c *Client) store(ctx context.Context, opcode Opcode, item *Item) error {
+	if item == nil {
+		return refused("the item is nil").about(opcode, "")
+	}
+	op := item.op(opcode)
+	return c.run(ctx, &op)
+}
+
+func (c *Client) run(ctx context.Context, op *Op) error {
+	return c.one(ctx, op, nil, false, func(*Answer) {})
+}
+
+// SetMulti stores many items in as few round trips as possible. The error is nil or a [*MultiError].
+func (c *Client) SetMulti(ctx context.Context, items []*Item) error {
+	for i, item := range items {
+		if item == nil {
+			return refused("item %d is nil", i).about(OpSet, "")
+		}
+	}
+	var op Op
+	key := func(i int) string { return items[i].Key }
+	_, err := c.many(ctx, len(items), key, func(i int) *Op { op = items[i].op(OpSet); return &op })
+	return err
+}
+
+// Delete deletes a key. [ErrNotFound]: there was none.
+func (c *Client) Delete(ctx context.Context, key string) error {
+	return c.run(ctx, &Op{Opcode: OpDelete, Key: key})
+}
+
+// DeleteMulti deletes many keys in as few round trips as possible; those that are not there are no failure. The error is
+// nil or a [*MultiError].
+func (c *Client) DeleteMulti(ctx context.Context, keys []string) error {
+	op := Op{Opcode: OpDelete}
+	key := func(i int) string { return keys[i] }
+	_, err := c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op })
+	return err
+}
+
+// Touch gives an item a new time to live. [ErrNotFound]: there is none.
+func (c *Client) Touch(ctx context.Context, key string, ttl time.Duration) error {
+	return c.run(ctx, &Op{Opcode: OpTouch, Key: key, TTL: ttl})
+}
+
+// ---- Counters ----
+
+// Increment adds to a counter, a value of decimal digits, and returns what it is then; it wraps at 64 bits.
+// [ErrNotFound]: there is none.
+func (c *Client) Increment(ctx context.Context, key string, delta uint64) (uint64, error) {
+	return c.count(ctx, &Op{Opcode: OpIncrement, Key: key, Delta: delta})
+}
+
+// Decrement subtracts from a counter and returns what it is then; it stops at zero. [ErrNotFound]: there is none.
+func (c *Client) Decrement(ctx context.Context, key string, delta uint64) (uint64, error) {
+	return c.count(ctx, &Op{Opcode: OpDecrement, Key: key, Delta: delta})
+}
+
+// IncrementOrCreate is Increment, but a missing counter is created with this value and time to live.
+func (c *Client) IncrementOrCreate(ctx context.Context, key string, delta, initial uint64, ttl time.Duration) (uint64, error) {
+	return c.count(ctx, &Op{Opcode: OpIncrement, Key: key, Delta: delta, Initial: initial, TTL: ttl, OpFlags: FlagCreate})
+}
+
+// DecrementOrCreate is Decrement, but a missing counter is created with this value and time to live.
+func (c *Client) DecrementOrCreate(ctx context.Context, key string, delta, initial uint64, ttl time.Duration) (uint64, error) {
+	return c.count(ctx, &Op{Opcode: OpDecrement, Key: key, Delta: delta, Initial: initial, TTL: ttl, OpFlags: FlagCreate})
+}
+
+func (c *Client) count(ctx context.Context, op *Op) (uint64, error) {
+	var number uint64
+	err := c.one(ctx, op, nil, false, func(a *Answer) { number = a.Number })
+	if err != nil {
+		return 0, err
+	}
+	return number, nil
+}
+
+// ---- Many ----
+
+// many runs operations and sorts out their failures: one error for each server and status.
+func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op) ([]Answer, error) {
+	if failed := c.check(ctx); failed != nil {
+		return nil, &MultiError{[]*Error{failed.aboutAll(count, key, at)}}
+	}
+	answers, err := c.execute(ctx, count, at)
+	if err != nil {
+		return nil, &MultiError{[]*Error{err.(*Error).aboutAll(count, key, at)}}
+	}
+	type reason struct {
+		server int
+		status Status
+	}
+	var failed MultiError
+	var known map[reason]*Error
+	for i := range answers {
+		a := &answers[i]
+		if a.Status >= 0 {
+			continue
+		}
+		why := reason{a.Server, a.Status}
+		if known[why] == nil {
+			if known == nil {
+				known = make(map[reason]*Error)
+			}
+			known[why] = a.err(ctx, at(i).Opcode, "").(*Error)
+			failed.Failed = append(failed.Failed, known[why])
+		}
+		known[why].Keys = append(known[why].Keys, key(i))
+	}
+	if failed.Failed != nil {
+		return answers, &failed
+	}
+	return answers, nil
+}
+
+func (e *Error) aboutAll(count int, key func(int) string, at func(int) *Op) *Error {
+	if count == 0 {
+		return e
+	}
+	keys := make([]string, count)
+	for i := range keys {
+		keys[i] = key(i)
+	}
+	return e.about(at(0).Opcode, keys...)
+}
+
+// ---- Administration ----
+
+// Version asks for the servers' versions: one for each server, in the order of [Client.Servers].
+func (c *Client) Version(ctx context.Context) ([]string, error) {
+	answer, err := c.Do(ctx, Op{Opcode: OpVersion})
+	if err != nil {
+		return nil, err
+	}
+	return []string{string(answer.Value)}, nil
+}

@@ -1,0 +1,3 @@
+module github.com/libbmemc/bmemc
+
+go 1.24

@@ -1,0 +1,92 @@
+package bmemc
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"time"
+	"unsafe"
+)
+
+const (
+	// Answers of one fetch.
+	inboxAnswers = 512
+	// Bytes of their values; longer ones come in memory of the library's.
+	slabBytes = 256 << 10
+	// How long a caller who is alone blocks its thread at most.
+	blockMilliseconds = 1
+)
+
+// An inbox is where a fetch puts its answers: the answers into C's memory, the values into a slab of Go's. Whoever has
+// the right to fetch owns it.
+type inbox struct {
+	box   *C.bridge_inbox
+	slab  []byte
+	words C.bmemc_error
+}
+
+func newInbox() *inbox {
+	box := (*C.bridge_inbox)(C.calloc(1, C.sizeof_bridge_inbox))
+	box.answers = (*C.bmemc_answer)(C.calloc(inboxAnswers, C.sizeof_bmemc_answer))
+	box.capacity = inboxAnswers
+	return &inbox{box: box, slab: make([]byte, slabBytes)}
+}
+
+func (in *inbox) free() {
+	C.free(unsafe.Pointer(in.box.answers))
+	C.free(unsafe.Pointer(in.box))
+}
+
+func (in *inbox) slabStart() *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(in.slab)) }
+
+// fetch takes in what has come, waiting for the first answer for so many milliseconds.
+func (in *inbox) fetch(queue *C.bmemc_queue, milliseconds C.int32_t) {
+	C.bridge_fetch(queue, in.box, in.slabStart(), C.size_t(len(in.slab)), milliseconds, &in.words)
+}
+
+// failed says why the fetch failed, if it did.
+func (in *inbox) failed() *Error {
+	if in.box.status == C.BMEMC_OK {
+		return nil
+	}
+	return failure(in.box.status, &in.words)
+}
+
+// answers are those of the last fetch.
+func (in *inbox) answers() []C.bmemc_answer {
+	return unsafe.Slice(in.box.answers, int(in.box.count))
+}
+
+// placed is a value that is in the slab.
+func (in *inbox) placed(from *C.bmemc_answer) []byte {
+	return in.slab[from.offset : from.offset+from.item.value.len]
+}
+
+// A parcel is an answer whose bytes are the library's still.
+type parcel struct {
+	index int
+	item  C.bmemc_item
+	owner *C.bmemc_value
+}
+
+func (p *parcel) free() { C.bmemc_value_free(p.owner) }
+
+// read fills in all of an answer but its bytes.
+func (a *Answer) read(item *C.bmemc_item) {
+	a.Status, a.osError = Status(item.status), int32(item.os_error)
+	a.Flags, a.Type, a.Bits = uint32(item.flags), ValueType(item.value_type), Bits(item.bits)
+	a.Server, a.CAS, a.Number = int(item.server), uint64(item.cas), uint64(item.number)
+	if item.ttl != 0 {
+		a.TTL = time.Duration(min(max(int64(item.ttl), -1), maxTTL)) * time.Second
+	}
+}
+
+// bytesOf copies bytes of the library's.
+func bytesOf(from C.bmemc_bytes) []byte {
+	return append([]byte(nil), unsafe.Slice((*byte)(from.data), int(from.len))...)
+}
+
+func stringOf(from C.bmemc_bytes) string {
+	return string(unsafe.Slice((*byte)(from.data), int(from.len)))
+}

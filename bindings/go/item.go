@@ -1,0 +1,33 @@
+package bmemc
+
+import "time"
+
+// Item is a key with its value: what is stored, and what a read returns.
+type Item struct {
+	// Key has 1 to 250 bytes; over the text and meta protocols without spaces and control characters.
+	Key string
+	// Value is read while a call lasts and not kept. What a read returns is the caller's; values of one [Client.GetMulti]
+	// may share memory.
+	Value []byte
+	// Flags are any number, which comes back with the value. Where the client has a codec (Options.Codec) it makes them of
+	// Type, and what is given here does not count ([FlagExplicitFlags] changes that).
+	Flags uint32
+	// Type is what the value is, for the client's codec.
+	Type ValueType
+	// TTL is how long the item lives: zero until it is evicted, negative not at all; rounded up to whole seconds. After a
+	// read it is zero unless it was asked for.
+	TTL time.Duration
+	// CAS is the item's version as [Client.Gets] returned it.
+	CAS uint64
+	// Bits tell more after a read, such as [BitStale].
+	Bits Bits
+}
+
+func (a *Answer) item(key string) *Item {
+	return &Item{Key: key, Value: a.Value, Flags: a.Flags, Type: a.Type, TTL: a.TTL, CAS: a.CAS, Bits: a.Bits}
+}
+
+// op is the operation that stores an item.
+func (i *Item) op(opcode Opcode) Op {
+	return Op{Opcode: opcode, Key: i.Key, Value: i.Value, Flags: i.Flags, Type: i.Type, TTL: i.TTL}
+}

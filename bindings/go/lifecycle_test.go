@@ -1,0 +1,188 @@
+package bmemc_test
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libbmemc/bmemc"
+	"github.com/libbmemc/bmemc/bmemctest"
+)
+
+// Who waits when the client is closed, and who comes later, is told so at once.
+func TestCloseWhileCallsWait(t *testing.T) {
+	for name, close := range map[string]func(*bmemc.Client){
+		"once":  func(c *bmemc.Client) { c.Close() },
+		"often": func(c *bmemc.Client) { go c.Close(); go c.Close(); c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, bmemc.Options{Servers: bmemc.Servers(silentServer(t)), Protocol: "text", Timeout: time.Hour})
+			var group sync.WaitGroup
+			for i := range 50 {
+				group.Add(1)
+				go func() {
+					defer group.Done()
+					var err error
+					if i%2 == 0 {
+						_, err = c.Get(background, "k")
+					} else {
+						_, err = c.GetMulti(background, []string{"k", "l"})
+					}
+					if !errors.Is(err, bmemc.ErrClosed) {
+						t.Errorf("%v", err)
+					}
+				}()
+			}
+			time.Sleep(20 * time.Millisecond)
+			close(c)
+			group.Wait()
+			_, err := c.Get(background, "k")
+			wantError(t, err, bmemc.ErrClosed)
+		})
+	}
+}
+
+// Calls and Close at the same time, again and again.
+func TestCloseRaces(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	for range 100 {
+		c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address())})
+		var group sync.WaitGroup
+		for range 4 {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				for {
+					_, err := c.Get(background, "k")
+					if errors.Is(err, bmemc.ErrClosed) {
+						return
+					}
+					if !errors.Is(err, bmemc.ErrNotFound) {
+						t.Error(err)
+						return
+					}
+				}
+			}()
+		}
+		runtime.Gosched()
+		c.Close()
+		group.Wait()
+	}
+}
+
+// A client that was forgotten, and one that was closed, leave nothing behind: no goroutine, no descriptor, no thread.
+func TestNothingIsLeft(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	make := func(forget bool) {
+		c, err := bmemc.New(bmemc.Options{Servers: bmemc.Servers(server.Address()), OnEvent: func(bmemc.Event) {}})
+		wantOK(t, err)
+		mustSet(t, c, "k", "v")
+		mustGet(t, c, "k", "v")
+		if !forget {
+			c.Close()
+		}
+	}
+	make(false)
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	for i := range 50 {
+		make(i%2 == 0)
+	}
+	eventually(t, "all is gone", func() bool {
+		runtime.GC()
+		return runtime.NumGoroutine() <= goroutines && openDescriptors(t) <= descriptors
+	})
+}
+
+func openDescriptors(t *testing.T) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	wantOK(t, err)
+	return len(entries)
+}
+
+// A forgotten client is not closed under a call that is still running.
+func TestForgottenDuringACall(t *testing.T) {
+	server := startMemcached(t, "tcp")
+	for range 20 {
+		c, err := bmemc.New(bmemc.Options{Servers: bmemc.Servers(server.address), Timeout: 30 * time.Second})
+		wantOK(t, err)
+		collecting := make(chan struct{})
+		go func() {
+			for range 5 {
+				runtime.GC()
+			}
+			close(collecting)
+		}()
+		for range 50 {
+			if _, err := c.Get(background, "k"); err != bmemc.ErrNotFound {
+				t.Fatal(err)
+			}
+		}
+		<-collecting
+	}
+}
+
+// Memory does not grow with what is done: every kind of call, long values and failures too.
+func TestMemoryIsFlat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(bmemctest.NewServer(t).Address())})
+	long := strings.Repeat("x", 300_000) // longer than the slab
+	mustSet(t, c, "long", long)
+	round := func(count int) {
+		for range count {
+			mustSet(t, c, "k", "v")
+			mustGet(t, c, "k", "v")
+			mustGet(t, c, "long", long)
+			_, err := c.GetMulti(background, []string{"k", "l", "long"})
+			wantOK(t, err)
+			_, err = c.Get(background, "not a key")
+			wantError(t, err, bmemc.ErrArgument)
+		}
+	}
+	round(300)
+	before := resident(t)
+	round(1500)
+	if grown := resident(t) - before; grown > 24<<20 {
+		t.Fatalf("%d more bytes are resident after 7500 more calls", grown)
+	}
+}
+
+// resident is the memory that the process has, in bytes, after what is garbage has been given back.
+func resident(t *testing.T) int {
+	t.Helper()
+	for range 3 {
+		runtime.GC()
+	}
+	statm, err := os.ReadFile("/proc/self/statm")
+	wantOK(t, err)
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	wantOK(t, err)
+	return pages * os.Getpagesize()
+}
+
+// Servers that go away and come back: failures while it is gone, answers afterwards, never a wrong one.
+func TestServerRestarts(t *testing.T) {
+	first := startMemcached(t, "tcp")
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(first.address), Timeout: 10 * time.Second})
+	mustSet(t, c, "k", "v")
+	first.stop()
+	_, err := c.Get(background, "k")
+	if err == nil || bmemc.IsRefusal(err) {
+		t.Fatalf("%v", err)
+	}
+	server, err := bmemc.StartServer(first.address)
+	if err != nil {
+		t.Skip("the port was taken meanwhile:", err)
+	}
+	defer server.Close()
+	eventually(t, "it is found again", func() bool {
+		_, err := c.Get(background, "k")
+		return err == bmemc.ErrNotFound
+	})
+}

@@ -1,0 +1,6 @@
+//go:build !bmemc_static
+
+package bmemc
+
+// #cgo pkg-config: bmemc
+import "C"

@@ -1,0 +1,265 @@
+package bmemc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/libbmemc/bmemc"
+	"github.com/libbmemc/bmemc/bmemctest"
+)
+
+// everyCall is every call there is that takes a context.
+func everyCall(c *bmemc.Client, ctx context.Context) map[string]func() error {
+	item := &bmemc.Item{Key: "k", Value: []byte("v"), CAS: 1}
+	return map[string]func() error{
+		"Get":               func() error { _, err := c.Get(ctx, "k"); return err },
+		"Gets":              func() error { _, err := c.Gets(ctx, "k"); return err },
+		"GetAndTouch":       func() error { _, err := c.GetAndTouch(ctx, "k", time.Hour); return err },
+		"GetInto":           func() error { _, err := c.GetInto(ctx, "k", make([]byte, 9)); return err },
+		"GetMulti":          func() error { _, err := c.GetMulti(ctx, []string{"k", "l"}); return err },
+		"GetsMulti":         func() error { _, err := c.GetsMulti(ctx, []string{"k"}); return err },
+		"Set":               func() error { return c.Set(ctx, item) },
+		"Add":               func() error { return c.Add(ctx, item) },
+		"Replace":           func() error { return c.Replace(ctx, item) },
+		"Append":            func() error { return c.Append(ctx, item) },
+		"Prepend":           func() error { return c.Prepend(ctx, item) },
+		"CompareAndSwap":    func() error { return c.CompareAndSwap(ctx, item) },
+		"SetMulti":          func() error { return c.SetMulti(ctx, []*bmemc.Item{item}) },
+		"Delete":            func() error { return c.Delete(ctx, "k") },
+		"DeleteMulti":       func() error { return c.DeleteMulti(ctx, []string{"k"}) },
+		"Touch":             func() error { return c.Touch(ctx, "k", time.Hour) },
+		"Increment":         func() error { _, err := c.Increment(ctx, "k", 1); return err },
+		"Decrement":         func() error { _, err := c.Decrement(ctx, "k", 1); return err },
+		"IncrementOrCreate": func() error { _, err := c.IncrementOrCreate(ctx, "k", 1, 1, 0); return err },
+		"DecrementOrCreate": func() error { _, err := c.DecrementOrCreate(ctx, "k", 1, 1, 0); return err },
+		"Do":                func() error { _, err := c.Do(ctx, bmemc.Op{Opcode: bmemc.OpNoop}); return err },
+		"Execute": func() error {
+			answers, err := c.Execute(ctx, []bmemc.Op{{Opcode: bmemc.OpNoop}})
+			if err == nil {
+				err = answers[0].Err()
+			}
+			return err
+		},
+		"GetValue": func() error { _, err := bmemc.GetValue[int](ctx, c, "k"); return err },
+		"SetValue": func() error { return bmemc.SetValue(ctx, c, "k", 1, 0) },
+		"Version":  func() error { _, err := c.Version(ctx); return err },
+	}
+}
+
+// everyOther is every call that takes none.
+func everyOther(c *bmemc.Client) map[string]func() error {
+	return map[string]func() error{
+		"Servers":        func() error { _, err := c.Servers(); return err },
+		"AddServer":      func() error { return c.AddServer(bmemc.Server{Address: "h"}) },
+		"RemoveServer":   func() error { return c.RemoveServer("h") },
+		"DisconnectAll":  func() error { return c.DisconnectAll() },
+		"Counters":       func() error { _, err := c.Counters(); return err },
+		"ServerCounters": func() error { _, err := c.ServerCounters(0); return err },
+	}
+}
+
+func wantAll(t *testing.T, wanted error, calls ...map[string]func() error) {
+	t.Helper()
+	for _, group := range calls {
+		for name, call := range group {
+			err := call()
+			var failed *bmemc.Error
+			if !errors.Is(err, wanted) || !errors.As(err, &failed) || failed.Message == "" {
+				t.Errorf("%s: %v, not %v", name, err, wanted)
+			}
+		}
+	}
+}
+
+func TestNoClient(t *testing.T) {
+	for _, c := range []*bmemc.Client{nil, {}} {
+		wantAll(t, bmemc.ErrArgument, everyCall(c, background), everyOther(c))
+		wantError(t, c.Close(), bmemc.ErrArgument)
+	}
+	var server *bmemc.EmbeddedServer
+	wantError(t, server.Close(), bmemc.ErrArgument)
+	if server.Address() != "" {
+		t.Fatal(server.Address())
+	}
+}
+
+func TestNoContext(t *testing.T) {
+	wantAll(t, bmemc.ErrArgument, everyCall(bmemctest.NewClient(t), nil))
+}
+
+func TestClosedClient(t *testing.T) {
+	c := bmemctest.NewClient(t)
+	mustSet(t, c, "k", "1")
+	wantOK(t, c.Close())
+	wantOK(t, c.Close())
+	wantAll(t, bmemc.ErrClosed, everyCall(c, background), everyOther(c))
+}
+
+func TestNobodyListens(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	wantOK(t, err)
+	address := listener.Addr().String()
+	listener.Close()
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(address)})
+	wantAll(t, bmemc.ErrConnection, everyCall(c, background))
+	_, err = c.Get(background, "k")
+	var failed *bmemc.Error
+	if !errors.As(err, &failed) || !failed.NotSent() || !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), address) {
+		t.Fatalf("%v: %+v", err, failed)
+	}
+	_, err = c.GetMulti(background, []string{"k", "l"})
+	var many *bmemc.MultiError
+	if !errors.As(err, &many) || len(many.Failed) != 1 || len(many.Failed[0].Keys) != 2 {
+		t.Fatalf("%v: %+v", err, many)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	good := bmemc.Servers("127.0.0.1")
+	for words, options := range map[string]bmemc.Options{
+		"server":                          {},
+		`""`:                              {Servers: bmemc.Servers("")},
+		`"host:99999"`:                    {Servers: bmemc.Servers("host:99999")},
+		"weight -1":                       {Servers: []bmemc.Server{{Address: "h", Weight: -1}}},
+		"timeout_ms":                      {Servers: good, Timeout: -time.Second},
+		"1.5ms is not a whole number":     {Servers: good, Timeout: 1500 * time.Microsecond},
+		"connect_timeout_ms":              {Servers: good, ConnectTimeout: 1000 * time.Hour},
+		"connections":                     {Servers: good, Connections: -1},
+		"auto, text, meta, binary":        {Servers: good, Protocol: "ascii"},
+		"max_waiting":                     {Servers: good, MaxWaiting: math.MaxInt64},
+		"none of Default, On and Off":     {Servers: good, NoDelay: 7},
+		`unknown option "tiemout"`:        {Servers: good, Named: map[string]string{"tiemout": "1"}},
+		`option no_delay: "maybe" is not`: {Servers: good, Named: map[string]string{"no_delay": "maybe"}},
+	} {
+		c, err := bmemc.New(options)
+		if c != nil || !errors.Is(err, bmemc.ErrArgument) || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
+}
+
+func TestBadArguments(t *testing.T) {
+	c := bmemctest.NewClient(t)
+	item := func(change func(*bmemc.Item)) *bmemc.Item {
+		item := &bmemc.Item{Key: "k", Value: []byte("v")}
+		change(item)
+		return item
+	}
+	for words, call := range map[string]func() error{
+		"the item is nil": func() error { return c.Set(background, nil) },
+		"item 1 is nil":   func() error { return c.SetMulti(background, []*bmemc.Item{{Key: "k"}, nil}) },
+		"it is at most":   func() error { return c.Set(background, item(func(i *bmemc.Item) { i.TTL = math.MaxInt64 })) },
+		"no CAS":          func() error { return c.CompareAndSwap(background, item(func(*bmemc.Item) {})) },
+		"opcode is 0":     func() error { _, err := c.Do(background, bmemc.Op{}); return err },
+		"compress_level": func() error {
+			_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", CompressLevel: math.MaxInt})
+			return err
+		},
+		"op_flags": func() error {
+			_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", OpFlags: 1 << 31})
+			return err
+		},
+		"value_type": func() error {
+			_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", Type: 1 << 31})
+			return err
+		},
+		"1 MiB":        func() error { _, err := c.Get(background, strings.Repeat("k", 1<<20+1)); return err },
+		"server is -2": func() error { _, err := c.ServerCounters(-2); return err },
+	} {
+		err := call()
+		var failed *bmemc.Error
+		if !errors.Is(err, bmemc.ErrArgument) || !errors.As(err, &failed) || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
+	mustSet(t, c, "k", "1")
+}
+
+func TestTooLarge(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		key := newKey()
+		err := c.Set(background, &bmemc.Item{Key: key, Value: make([]byte, 2<<20)})
+		wantError(t, err, bmemc.ErrTooLarge)
+		err = c.SetMulti(background, []*bmemc.Item{{Key: newKey()}, {Key: key, Value: make([]byte, 2<<20)}})
+		var many *bmemc.MultiError
+		if !errors.As(err, &many) || len(many.Failed) != 1 || many.Failed[0].Keys[0] != key || !errors.Is(err, bmemc.ErrTooLarge) {
+			t.Fatal(err)
+		}
+		err = c.Set(background, &bmemc.Item{Key: key, Value: make([]byte, 200<<20)})
+		wantError(t, err, bmemc.ErrTooLarge)
+		mustSet(t, c, key, "small")
+		mustGet(t, c, key, "small")
+	})
+}
+
+func TestServerStartErrors(t *testing.T) {
+	_, err := bmemc.StartServer("no such\x00host:1:2")
+	wantError(t, err, bmemc.ErrArgument)
+	_, err = bmemc.StartServer("/no/such/folder/socket")
+	wantError(t, err, bmemc.ErrConnection)
+	first := bmemctest.NewServer(t)
+	_, err = bmemc.StartServer(first.Address())
+	wantError(t, err, syscall.EADDRINUSE)
+	wantOK(t, first.Close())
+	wantOK(t, first.Close())
+}
+
+// What servers must not say is a failure, never a value or a miss, and the client goes on.
+func TestHostileServers(t *testing.T) {
+	for name, reply := range map[string]string{
+		"another key":    "VALUE other 0 1\r\nx\r\nEND\r\n",
+		"no number":      "VALUE k 0 x\r\nEND\r\n",
+		"huge":           "VALUE k 0 99999999999999999999\r\n",
+		"wrong end":      "VALUE k 0 1\r\nxyz",
+		"garbage":        "\x00\xff\x00\xff\r\n",
+		"server error":   "SERVER_ERROR out of \"memory\"\r\n",
+		"client error":   "CLIENT_ERROR \xff\xfe\r\n",
+		"unknown":        "ERROR\r\n",
+		"too much":       "END\r\nEND\r\nEND\r\n",
+		"an endless one": strings.Repeat("x", 1<<16),
+		"nothing":        "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, bmemc.Options{Servers: bmemc.Servers(hostileServer(t, reply)), Protocol: "text", Timeout: 5 * time.Second})
+			for round := range 3 {
+				item, err := c.Get(background, "k")
+				if name == "too much" && errors.Is(err, bmemc.ErrNotFound) {
+					continue
+				}
+				if err == nil || bmemc.IsRefusal(err) {
+					t.Fatalf("round %d: %v, %v", round, item, err)
+				}
+			}
+		})
+	}
+}
+
+// hostileServer answers whatever it reads with the same words, and closes.
+func hostileServer(t *testing.T, reply string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	wantOK(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if _, err := conn.Read(make([]byte, 4096)); err == nil {
+					fmt.Fprint(conn, reply)
+				}
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}

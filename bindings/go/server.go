@@ -1,0 +1,61 @@
+package bmemc
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"runtime"
+	"sync"
+)
+
+// EmbeddedServer is a small memcached inside the process, for tests, examples and machines that have none. It has a thread
+// of its own, and any number of goroutines may use it. Package bmemctest makes one for a test.
+type EmbeddedServer struct {
+	mu      sync.Mutex
+	handle  *C.bmemc_server
+	address string
+	cleanup runtime.Cleanup
+}
+
+// StartServer starts a server. listen is empty for the loopback address and a port of the system's choosing, else
+// "host:port" (port 0: of the system's choosing) or "/path" of a Unix socket.
+func StartServer(listen string) (*EmbeddedServer, error) {
+	if err := checkVersion(); err != nil {
+		return nil, err
+	}
+	s := &EmbeddedServer{}
+	var words C.bmemc_error
+	err := withBytes(listen, "", func(listen, _ C.bmemc_bytes) error {
+		return asError(C.int32_t(C.bmemc_server_start(listen, &s.handle, &words)), &words)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.address = C.GoString(C.bmemc_server_address(s.handle))
+	s.cleanup = runtime.AddCleanup(s, func(handle *C.bmemc_server) { C.bmemc_server_free(handle) }, s.handle)
+	return s, nil
+}
+
+// Address is where it listens, as [Server.Address] takes it.
+func (s *EmbeddedServer) Address() string {
+	if s == nil {
+		return ""
+	}
+	return s.address
+}
+
+// Close stops it, closes its connections and frees all that it held. It may be called more than once.
+func (s *EmbeddedServer) Close() error {
+	if s == nil {
+		return refused("the server is nil")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle != nil {
+		s.cleanup.Stop()
+		C.bmemc_server_free(s.handle)
+		s.handle = nil
+	}
+	return nil
+}
