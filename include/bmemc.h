@@ -309,6 +309,19 @@ bmemc_status bmemc_get(const bmemc_client *client,
                        bmemc_value **out,
                        bmemc_error *error);
 
+// Reads the value of a key with its cas, for bmemc_cas(). Else as bmemc_get().
+bmemc_status bmemc_gets(const bmemc_client *client,
+                        bmemc_bytes key,
+                        bmemc_value **out,
+                        bmemc_error *error);
+
+// Reads the value of a key and gives the item a new `ttl` (as bmemc_set()). Else as bmemc_get().
+bmemc_status bmemc_get_and_touch(const bmemc_client *client,
+                                 bmemc_bytes key,
+                                 int64_t ttl,
+                                 bmemc_value **out,
+                                 bmemc_error *error);
+
 // Reads the value of a key into `buffer`, of `capacity` bytes: nothing is allocated. `*len`
 // becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
 // the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
@@ -345,6 +358,45 @@ bmemc_status bmemc_set(const bmemc_client *client,
                        int64_t ttl,
                        bmemc_error *error);
 
+// Stores a value if there is none; else as bmemc_set(). BMEMC_NOT_STORED: there is one.
+bmemc_status bmemc_add(const bmemc_client *client,
+                       bmemc_bytes key,
+                       bmemc_bytes value,
+                       uint32_t flags,
+                       int64_t ttl,
+                       bmemc_error *error);
+
+// Stores a value if there is one; else as bmemc_set(). BMEMC_NOT_STORED: there is none.
+bmemc_status bmemc_replace(const bmemc_client *client,
+                           bmemc_bytes key,
+                           bmemc_bytes value,
+                           uint32_t flags,
+                           int64_t ttl,
+                           bmemc_error *error);
+
+// Stores a value if the item still has this cas, which bmemc_gets() tells; else as bmemc_set().
+// BMEMC_EXISTS: it has changed. BMEMC_NOT_FOUND: it is gone. BMEMC_E_ARGUMENT: `cas` is 0, which no
+// item has.
+bmemc_status bmemc_cas(const bmemc_client *client,
+                       bmemc_bytes key,
+                       bmemc_bytes value,
+                       uint32_t flags,
+                       int64_t ttl,
+                       uint64_t cas,
+                       bmemc_error *error);
+
+// Puts bytes behind a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+bmemc_status bmemc_append(const bmemc_client *client,
+                          bmemc_bytes key,
+                          bmemc_bytes value,
+                          bmemc_error *error);
+
+// Puts bytes before a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+bmemc_status bmemc_prepend(const bmemc_client *client,
+                           bmemc_bytes key,
+                           bmemc_bytes value,
+                           bmemc_error *error);
+
 // Stores many values in as few round trips as possible, all with the same `flags` and `ttl` (as
 // bmemc_set()): `values[i]` under `keys[i]`. Results as those of bmemc_get_many(). Values with a
 // cas, or a ttl, of their own: bmemc_execute().
@@ -367,11 +419,39 @@ bmemc_status bmemc_delete_many(const bmemc_client *client,
                                bmemc_results **out,
                                bmemc_error *error);
 
+// Gives an item a new `ttl` (as bmemc_set()). BMEMC_NOT_FOUND: there is none.
+bmemc_status bmemc_touch(const bmemc_client *client,
+                         bmemc_bytes key,
+                         int64_t ttl,
+                         bmemc_error *error);
+
+// Adds `delta` to a counter, a value of decimal digits; it wraps at 64 bits. `*out` becomes the new
+// number, zero on anything but BMEMC_OK. BMEMC_NOT_FOUND: there is none, and none is made (see
+// BMEMC_FLAG_CREATE). BMEMC_E_CLIENT_ERROR: the value is no number.
+bmemc_status bmemc_increment(const bmemc_client *client,
+                             bmemc_bytes key,
+                             uint64_t delta,
+                             uint64_t *out,
+                             bmemc_error *error);
+
+// Subtracts `delta` from a counter; it stops at zero. Else as bmemc_increment().
+bmemc_status bmemc_decrement(const bmemc_client *client,
+                             bmemc_bytes key,
+                             uint64_t delta,
+                             uint64_t *out,
+                             bmemc_error *error);
+
 // Asks the server for its version: the item's `value` is text such as "1.6.18". On BMEMC_OK `*out`
 // is the caller's, to be freed.
 bmemc_status bmemc_client_version(const bmemc_client *client,
                                   bmemc_value **out,
                                   bmemc_error *error);
+
+// Drops every item of every server, in `delay` seconds; 0: now.
+bmemc_status bmemc_flush_all(const bmemc_client *client, int64_t delay, bmemc_error *error);
+
+// Asks every server for nothing, in one round trip: whether they answer.
+bmemc_status bmemc_noop(const bmemc_client *client, bmemc_error *error);
 
 // ================================================================================================
 // Chapter 7

@@ -261,6 +261,92 @@ fn the_table_holds_for_the_embedded_server() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// Runs a test over every protocol, against memcached and the embedded server.
+fn everywhere(test: impl Fn(&Client, &str)) {
+    let memcached = Memcached::tcp(&[]);
+    let embedded = bmemc::server::Server::start(bmemc::server::Config::default()).unwrap();
+    for address in [memcached.address(), embedded.address()] {
+        for protocol in ["auto", "text", "meta", "binary"] {
+            test(&client(address, &[("protocol", protocol)]), protocol);
+        }
+    }
+}
+
+#[test]
+fn a_method_for_each_command() {
+    everywhere(|client, protocol| {
+        assert_eq!(client.gets(b"m").unwrap(), None);
+        assert!(client.add(b"m", b"one", 3, 60).unwrap() && !client.add(b"m", b"two", 0, 60).unwrap());
+        assert!(client.replace(b"m", b"three", 3, 60).unwrap() && !client.replace(b"m-none", b"v", 0, 60).unwrap());
+        assert!(client.append(b"m", b">").unwrap() && client.prepend(b"m", b"<").unwrap());
+        assert!(!client.append(b"m-none", b"v").unwrap() && !client.prepend(b"m-none", b"v").unwrap());
+        let item = client.gets(b"m").unwrap().unwrap();
+        assert_eq!((item.value.as_slice(), item.flags), (&b"<three>"[..], 3), "{protocol}");
+        assert_eq!(client.cas(b"m", b"v", 3, 60, item.cas + 1).unwrap(), Status::Exists);
+        assert_eq!(client.cas(b"m", b"v", 3, 60, item.cas).unwrap(), Status::Ok);
+        assert_eq!(client.cas(b"m-none", b"v", 3, 60, item.cas).unwrap(), Status::NotFound);
+        assert_eq!(client.cas(b"m", b"v", 3, 60, 0).unwrap_err().status(), Status::Argument);
+        assert_eq!(client.get_and_touch(b"m", 60).unwrap().unwrap().value, b"v");
+        assert!(client.touch(b"m", -1).unwrap() && !client.touch(b"m", 60).unwrap());
+        assert_eq!(client.increment(b"m", 1).unwrap(), None);
+        client.set(b"m", b"41", 0, 60).unwrap();
+        assert_eq!((client.increment(b"m", 9).unwrap(), client.decrement(b"m", 8).unwrap()), (Some(50), Some(42)));
+        client.delete(b"m").unwrap();
+        let created = client.increment_or_create(b"m", 5, 100, 60);
+        let again = client.decrement_or_create(b"m", 1, 7, 60);
+        match protocol {
+            "text" => assert!([created, again].iter().all(|r| r.as_ref().unwrap_err().status() == Status::Unsupported)),
+            _ => assert_eq!((created.unwrap(), again.unwrap()), (100, 99)),
+        }
+        client.noop().unwrap();
+        client.flush_all(1000).unwrap();
+        let stats = client.stats(b"").unwrap();
+        assert!(stats.iter().any(|(server, name, value)| *server == 0 && name == "pid" && !value.is_empty()));
+        let admin = [client.verbosity(0), client.cache_memlimit(64), client.raw(b"version", b"").map(drop)];
+        for result in admin {
+            match protocol {
+                "binary" => assert_eq!(result.unwrap_err().status(), Status::Unsupported),
+                _ => result.unwrap(),
+            }
+        }
+        client.delete(b"m").unwrap();
+    });
+}
+
+#[test]
+fn many_writes_have_a_cas_and_an_answer_each() {
+    everywhere(|client, protocol| {
+        client.set(b"w1", b"old", 0, 60).unwrap();
+        let cas = client.gets(b"w1").unwrap().unwrap().cas;
+        client.delete(b"w4").unwrap();
+        let large = vec![b'x'; 2_000_000];
+        let items: [(&[u8], &[u8], u64); 6] = [
+            (b"w0", b"zero", 0),
+            (b"w1", b"one", cas),
+            (b"w1", b"again", cas),
+            (b"a b\r\n", b"v", 0),
+            (b"w4", b"v", 9),
+            (b"w5", &large, 0),
+        ];
+        let answers = client.set_many(&items, 3, 60).unwrap();
+        let statuses: Vec<Status> = answers.iter().map(|answer| answer.status).collect();
+        use Status::{Argument, Exists, NotFound, Ok, TooLarge};
+        // Over binary any byte may stand in a key.
+        let odd = if protocol == "binary" { Ok } else { Argument };
+        assert_eq!(statuses, [Ok, Ok, Exists, odd, NotFound, TooLarge], "{protocol}");
+        let got = client.gets_many(&[b"w0", b"w1", b"w-none"]).unwrap();
+        let fresh: Vec<u64> = got.iter().map(|answer| answer.cas).collect();
+        assert!(fresh[0] != 0 && fresh[1] != 0 && fresh[1] != cas && fresh[2] == 0, "{protocol} {fresh:?}");
+        for (index, cas) in fresh.iter().take(2).enumerate() {
+            let told = answers.get(index).unwrap().cas;
+            assert_eq!(told, if protocol == "text" { 0 } else { *cas }, "{protocol} {index}");
+        }
+        let deleted = client.delete_many(&[b"w0", b"w1", b"w-none"]).unwrap();
+        let statuses: Vec<Status> = deleted.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [Ok, Ok, NotFound], "{protocol}");
+    });
+}
+
 #[test]
 fn every_command_is_in_the_table() {
     let verbs: Vec<&str> = rows().iter().map(|row| row.operation.split(' ').next().unwrap()).collect();

@@ -67,6 +67,22 @@ impl Client {
         self.count(Operation { delta, ..Operation::new(Command::Decrement, key) })
     }
 
+    /// Adds to a counter, and makes a missing one with `initial`, to which `delta` is not applied, for `ttl` seconds. Not
+    /// over the text protocol.
+    pub fn increment_or_create(&self, key: &[u8], delta: u64, initial: u64, ttl: i64) -> Result<u64> {
+        self.create(Operation { delta, initial, ttl, ..Operation::new(Command::Increment, key) })
+    }
+
+    /// Subtracts from a counter; else as [`Client::increment_or_create`].
+    pub fn decrement_or_create(&self, key: &[u8], delta: u64, initial: u64, ttl: i64) -> Result<u64> {
+        self.create(Operation { delta, initial, ttl, ..Operation::new(Command::Decrement, key) })
+    }
+
+    fn create(&self, operation: Operation<'_>) -> Result<u64> {
+        let operation = Operation { op_flags: op_flags::CREATE, ..operation };
+        self.count(operation)?.ok_or_else(|| Error::new(Status::Protocol, "a counter was not created"))
+    }
+
     fn count(&self, operation: Operation<'_>) -> Result<Option<u64>> {
         let (status, item) = self.one(&operation)?;
         Ok((status == Status::Ok).then_some(item.number))
@@ -85,6 +101,35 @@ impl Client {
     /// Does nothing, in one round trip to each server.
     pub fn noop(&self) -> Result<()> {
         self.everywhere(&Operation::new(Command::Noop, b"")).map(drop)
+    }
+
+    /// Sets how much the servers log. Not over the binary protocol.
+    pub fn verbosity(&self, level: u32) -> Result<()> {
+        self.everywhere(&Operation { delta: level.into(), ..Operation::new(Command::Verbosity, b"") }).map(drop)
+    }
+
+    /// Sets the memory limit of the servers, in megabytes. Not over the binary protocol.
+    pub fn cache_memlimit(&self, megabytes: u32) -> Result<()> {
+        self.everywhere(&Operation { delta: megabytes.into(), ..Operation::new(Command::CacheMemlimit, b"") }).map(drop)
+    }
+
+    /// Shuts the servers down, where they allow that; `graceful`: they finish what is under way. Not over the binary
+    /// protocol.
+    pub fn shutdown(&self, graceful: bool) -> Result<()> {
+        let mode: &[u8] = if graceful { b"graceful" } else { b"" };
+        self.everywhere(&Operation::new(Command::Shutdown, mode)).map(drop)
+    }
+
+    /// Runs a meta command: its word, key, flags as they are written, and the value that `ms` stores. O and q are the
+    /// library's.
+    pub fn meta(&self, command: &str, key: &[u8], flags: &str, value: &[u8]) -> Result<Answers> {
+        let meta_flags = format!("{command} {flags}");
+        let operation = Operation { value, meta_flags: meta_flags.as_bytes(), ..Operation::new(Command::Meta, key) };
+        let answers = self.many(&[operation])?;
+        match answers.first_error() {
+            Some(error) => Err(operation.explain(error)),
+            None => Ok(answers),
+        }
     }
 
     /// The statistics of all servers: index of the server, name and value. `argument` says which; empty: the general ones.

@@ -2,8 +2,8 @@
 //! commands.
 
 use super::bytes::bmemc_bytes;
+use super::calls::one;
 use super::client::bmemc_client;
-use super::commands::one;
 use super::guard::{guard, handle, null, place, refused};
 use super::results::{bmemc_item, bmemc_results, bmemc_value, Many};
 use super::status::{bmemc_error, bmemc_status};

@@ -4,13 +4,13 @@
 //! characters, over binary any bytes.
 
 use super::bytes::bmemc_bytes;
+use super::calls::{counted, many, one, outcome, writable, Into};
 use super::client::bmemc_client;
-use super::guard::{array, guard, handle, null, number, place, refused};
-use super::results::{bmemc_results, bmemc_value, result_of, unanswered, Many, One};
+use super::guard::{array, guard, handle, number, place, refused};
+use super::results::{bmemc_results, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::Client;
-use crate::error::{bits, Error, Result, Status};
-use crate::operation::{Answer, Operation, Room, Sink, Value};
+use crate::error::Status;
+use crate::operation::{op_flags, Command, Operation};
 use std::mem::MaybeUninit;
 
 /// Reads the value of a key. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: a
@@ -26,6 +26,39 @@ pub extern "C" fn bmemc_get(
         let out = place(out, "out")?;
         let client = handle(client, "client")?;
         one(&client.client, Operation::get(key.slice("key")?), out)
+    })
+}
+
+/// Reads the value of a key with its cas, for bmemc_cas(). Else as bmemc_get().
+#[no_mangle]
+pub extern "C" fn bmemc_gets(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    out: Option<&mut MaybeUninit<*mut bmemc_value>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let client = handle(client, "client")?;
+        let operation = Operation { op_flags: op_flags::WANT_CAS, ..Operation::get(key.slice("key")?) };
+        one(&client.client, operation, out)
+    })
+}
+
+/// Reads the value of a key and gives the item a new `ttl` (as bmemc_set()). Else as bmemc_get().
+#[no_mangle]
+pub extern "C" fn bmemc_get_and_touch(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    ttl: i64,
+    out: Option<&mut MaybeUninit<*mut bmemc_value>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let client = handle(client, "client")?;
+        let operation = Operation { ttl, ..Operation::new(Command::GetAndTouch, key.slice("key")?) };
+        one(&client.client, operation, out)
     })
 }
 
@@ -49,7 +82,7 @@ pub extern "C" fn bmemc_get_into(
         let flags = flags.map(|flags| flags.write(0));
         let len = number(len, "len")?;
         let client = handle(client, "client")?;
-        let mut sink = Into { buffer: writable(buffer, capacity)?, outcome: None, len: 0, flags: 0 };
+        let mut sink = Into::new(writable(buffer, capacity)?);
         client.client.execute(&[Operation::get(key.slice("key")?)], &mut sink)?;
         let result = sink.finish();
         *len = sink.len;
@@ -99,6 +132,93 @@ pub extern "C" fn bmemc_set(
         let client = handle(client, "client")?;
         let operation = Operation { flags, ..Operation::set(key.slice("key")?, value.slice("value")?, ttl) };
         outcome(&client.client, operation)
+    })
+}
+
+/// Stores a value if there is none; else as bmemc_set(). BMEMC_NOT_STORED: there is one.
+#[no_mangle]
+pub extern "C" fn bmemc_add(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    value: bmemc_bytes,
+    flags: u32,
+    ttl: i64,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        outcome(&client.client, Operation { value, flags, ttl, ..Operation::new(Command::Add, key) })
+    })
+}
+
+/// Stores a value if there is one; else as bmemc_set(). BMEMC_NOT_STORED: there is none.
+#[no_mangle]
+pub extern "C" fn bmemc_replace(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    value: bmemc_bytes,
+    flags: u32,
+    ttl: i64,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        outcome(&client.client, Operation { value, flags, ttl, ..Operation::new(Command::Replace, key) })
+    })
+}
+
+/// Stores a value if the item still has this cas, which bmemc_gets() tells; else as bmemc_set().
+/// BMEMC_EXISTS: it has changed. BMEMC_NOT_FOUND: it is gone. BMEMC_E_ARGUMENT: `cas` is 0, which no
+/// item has.
+#[no_mangle]
+pub extern "C" fn bmemc_cas(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    value: bmemc_bytes,
+    flags: u32,
+    ttl: i64,
+    cas: u64,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        if cas == 0 {
+            return Err(refused("cas is 0, which no item has; bmemc_gets() tells an item's".into()));
+        }
+        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        outcome(&client.client, Operation { flags, cas, ..Operation::set(key, value, ttl) })
+    })
+}
+
+/// Puts bytes behind a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+#[no_mangle]
+pub extern "C" fn bmemc_append(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    value: bmemc_bytes,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        outcome(&client.client, Operation { value, ..Operation::new(Command::Append, key) })
+    })
+}
+
+/// Puts bytes before a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+#[no_mangle]
+pub extern "C" fn bmemc_prepend(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    value: bmemc_bytes,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        outcome(&client.client, Operation { value, ..Operation::new(Command::Prepend, key) })
     })
 }
 
@@ -159,6 +279,56 @@ pub extern "C" fn bmemc_delete_many(
     })
 }
 
+/// Gives an item a new `ttl` (as bmemc_set()). BMEMC_NOT_FOUND: there is none.
+#[no_mangle]
+pub extern "C" fn bmemc_touch(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    ttl: i64,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        outcome(&client.client, Operation { ttl, ..Operation::new(Command::Touch, key.slice("key")?) })
+    })
+}
+
+/// Adds `delta` to a counter, a value of decimal digits; it wraps at 64 bits. `*out` becomes the new
+/// number, zero on anything but BMEMC_OK. BMEMC_NOT_FOUND: there is none, and none is made (see
+/// BMEMC_FLAG_CREATE). BMEMC_E_CLIENT_ERROR: the value is no number.
+#[no_mangle]
+pub extern "C" fn bmemc_increment(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    delta: u64,
+    out: Option<&mut MaybeUninit<u64>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let number = number(out, "out")?;
+        let client = handle(client, "client")?;
+        let operation = Operation { delta, ..Operation::new(Command::Increment, key.slice("key")?) };
+        counted(&client.client, operation, number)
+    })
+}
+
+/// Subtracts `delta` from a counter; it stops at zero. Else as bmemc_increment().
+#[no_mangle]
+pub extern "C" fn bmemc_decrement(
+    client: Option<&bmemc_client>,
+    key: bmemc_bytes,
+    delta: u64,
+    out: Option<&mut MaybeUninit<u64>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let number = number(out, "out")?;
+        let client = handle(client, "client")?;
+        let operation = Operation { delta, ..Operation::new(Command::Decrement, key.slice("key")?) };
+        counted(&client.client, operation, number)
+    })
+}
+
 /// Asks the server for its version: the item's `value` is text such as "1.6.18". On BMEMC_OK `*out`
 /// is the caller's, to be freed.
 #[no_mangle]
@@ -173,175 +343,29 @@ pub extern "C" fn bmemc_client_version(
     })
 }
 
-/// Runs one operation whose value is wanted.
-pub(super) fn one(client: &Client, operation: Operation<'_>, out: &mut *mut bmemc_value) -> Result<Status> {
-    let mut sink = One::default();
-    client.execute(&[operation], &mut sink)?;
-    let (status, value) = sink.finish().map_err(|error| operation.explain(error))?;
-    *out = value;
-    Ok(status)
+/// Drops every item of every server, in `delay` seconds; 0: now.
+#[no_mangle]
+pub extern "C" fn bmemc_flush_all(
+    client: Option<&bmemc_client>,
+    delay: i64,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        client.client.flush_all(delay)?;
+        Ok(Status::Ok)
+    })
 }
 
-/// Runs one operation of which only the status is wanted.
-fn outcome(client: &Client, operation: Operation<'_>) -> Result<Status> {
-    let mut sink = Outcome { outcome: None };
-    client.execute(&[operation], &mut sink)?;
-    sink.outcome.unwrap_or_else(|| Err(unanswered())).map_err(|error| operation.explain(error))
-}
-
-/// Runs many operations. One that cannot be made out of what C gave fails alone.
-pub(super) fn many<'a>(
-    client: &Client,
-    count: usize,
-    out: &mut *mut bmemc_results,
-    operation: impl Fn(usize) -> Result<Operation<'a>>,
-) -> Result<Status> {
-    let mut answers = Many::new(count);
-    let mut operations = Vec::with_capacity(count);
-    for index in 0..count {
-        match operation(index) {
-            Ok(operation) => {
-                answers.accept(index);
-                operations.push(operation);
-            }
-            Err(error) => answers.refuse(index, &error),
-        }
-    }
-    if !operations.is_empty() {
-        client.execute(&operations, &mut answers)?;
-    }
-    *out = answers.into_results();
-    Ok(Status::Ok)
-}
-
-/// Takes an answer's status.
-struct Outcome {
-    outcome: Option<Result<Status>>,
-}
-
-impl Sink for Outcome {
-    fn answer(&mut self, _index: usize, answer: Answer<'_>) {
-        self.outcome = Some(result_of(&answer));
-    }
-}
-
-/// A buffer of the caller's.
-fn writable<'a>(buffer: *mut u8, capacity: usize) -> Result<&'a mut [u8]> {
-    if capacity == 0 {
-        return Ok(&mut []);
-    }
-    if buffer.is_null() {
-        return Err(null("buffer"));
-    }
-    if capacity > isize::MAX as usize {
-        return Err(refused(format!("capacity is {capacity}, more than memory holds")));
-    }
-    // SAFETY: the contract of bmemc_get_into: so many bytes, the callee's during the call. They are only written.
-    Ok(unsafe { std::slice::from_raw_parts_mut(buffer, capacity) })
-}
-
-/// Takes an answer into a buffer of the caller's.
-struct Into<'a> {
-    buffer: &'a mut [u8],
-    outcome: Option<Result<Status>>,
-    len: usize,
-    flags: u32,
-}
-
-impl Into<'_> {
-    fn finish(&mut self) -> Result<Status> {
-        let status = self.outcome.take().unwrap_or_else(|| Err(unanswered()))?;
-        if self.len > self.buffer.len() {
-            let words = format!("the value has {} bytes and the buffer {}", self.len, self.buffer.len());
-            return Err(Error::new(Status::Buffer, words).with_bits(bits::SENT));
-        }
-        Ok(status)
-    }
-}
-
-impl Sink for Into<'_> {
-    fn room(&mut self, _index: usize, _flags: u32, len: usize) -> Room<'_> {
-        self.buffer.get_mut(..len).map_or(Room::Skip, Room::Here)
-    }
-
-    fn hit(&mut self, _index: usize, flags: u32, _cas: u64, value: &[u8]) {
-        self.outcome = Some(Ok(Status::Ok));
-        (self.len, self.flags) = (value.len(), flags);
-        if let Some(place) = self.buffer.get_mut(..value.len()) {
-            place.copy_from_slice(value);
-        }
-    }
-
-    fn answer(&mut self, _index: usize, answer: Answer<'_>) {
-        self.outcome = Some(result_of(&answer));
-        if answer.status != Status::Ok {
-            return;
-        }
-        (self.len, self.flags) = (answer.value.len(), answer.flags);
-        let bytes = match &answer.value {
-            Value::Borrowed(bytes) => *bytes,
-            Value::Owned(bytes) => bytes.as_slice(),
-            Value::Placed(_) | Value::Skipped(_) => return,
-        };
-        if let Some(place) = self.buffer.get_mut(..bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn into(capacity: usize, answer: impl FnOnce(&mut Into<'_>)) -> (Result<Status>, usize, u32, Vec<u8>) {
-        let mut buffer = vec![b'.'; capacity];
-        let mut sink = Into { buffer: &mut buffer, outcome: None, len: 0, flags: 0 };
-        answer(&mut sink);
-        let result = (sink.finish(), sink.len, sink.flags);
-        (result.0, result.1, result.2, buffer)
-    }
-
-    fn hit(value: Value<'_>) -> Answer<'_> {
-        Answer { flags: 7, value, ..Answer::new(Status::Ok) }
-    }
-
-    #[test]
-    fn a_value_lands_in_the_buffer_from_wherever_it_came() {
-        let (status, len, flags, buffer) = into(8, |sink| sink.answer(0, hit(Value::Borrowed(b"value"))));
-        assert_eq!((status.unwrap(), len, flags, &buffer[..]), (Status::Ok, 5, 7, &b"value..."[..]));
-        let (_, len, _, buffer) = into(5, |sink| sink.answer(0, hit(Value::Owned(b"value".to_vec()))));
-        assert_eq!((len, &buffer[..]), (5, &b"value"[..]));
-        let (_, len, _, buffer) = into(6, |sink| {
-            let Room::Here(room) = sink.room(0, 7, 5) else { panic!("no room") };
-            room.copy_from_slice(b"value");
-            sink.answer(0, hit(Value::Placed(5)));
-        });
-        assert_eq!((len, &buffer[..]), (5, &b"value."[..]));
-    }
-
-    #[test]
-    fn a_buffer_that_is_too_small_is_not_touched() {
-        for (capacity, value) in
-            [(4, Value::Borrowed(b"value")), (0, Value::Owned(b"value".to_vec())), (4, Value::Skipped(5))]
-        {
-            let (status, len, flags, buffer) = into(capacity, |sink| {
-                assert!(matches!(sink.room(0, 7, 5), Room::Skip));
-                sink.answer(0, hit(value));
-            });
-            let error = status.unwrap_err();
-            assert_eq!((error.status(), len, flags, error.bits()), (Status::Buffer, 5, 7, bits::SENT));
-            assert_eq!(error.message(), format!("the value has 5 bytes and the buffer {capacity}"));
-            assert_eq!(buffer, vec![b'.'; capacity]);
-        }
-    }
-
-    #[test]
-    fn a_miss_and_a_failure_leave_length_and_flags_zero() {
-        let (status, len, flags, _) = into(4, |sink| sink.answer(0, Answer::new(Status::NotFound)));
-        assert_eq!((status.unwrap(), len, flags), (Status::NotFound, 0, 0));
-        let late = Error::new(Status::Timeout, "too late");
-        let (status, len, flags, _) = into(4, |sink| sink.answer(0, Answer::failed(&late)));
-        assert_eq!((status.unwrap_err().status(), len, flags), (Status::Timeout, 0, 0));
-        assert_eq!(into(4, |_| ()).0.unwrap_err().status(), Status::Bug);
-    }
+/// Asks every server for nothing, in one round trip: whether they answer.
+#[no_mangle]
+pub extern "C" fn bmemc_noop(
+    client: Option<&bmemc_client>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        client.client.noop()?;
+        Ok(Status::Ok)
+    })
 }

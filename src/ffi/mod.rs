@@ -31,6 +31,7 @@
 #![allow(non_camel_case_types)]
 
 mod arena;
+mod calls;
 mod guard;
 
 mod status;

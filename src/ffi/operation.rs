@@ -2,8 +2,8 @@
 //! field of bmemc_item.
 
 use super::bytes::bmemc_bytes;
+use super::calls::{many, one};
 use super::client::bmemc_client;
-use super::commands::{many, one};
 use super::guard::{array, guard, handle, place, refused};
 use super::results::{bmemc_results, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
