@@ -219,6 +219,16 @@ typedef struct bmemc_client bmemc_client;
 // On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server.
 bmemc_status bmemc_client_new(const bmemc_options *options, bmemc_client **out, bmemc_error *error);
 
+// Changes whom new connections log in as, those of queues too, and lets credentials that a server
+// has refused be tried again; both empty: new connections do not log in. Connections that are open
+// stay as they are: bmemc_disconnect_all() ends them. Any thread. The password is kept in memory
+// that is wiped when it is given back, and is shown in no message.
+// BMEMC_E_ARGUMENT: only one of the two is empty, or one is too long or has a zero byte.
+bmemc_status bmemc_client_set_credentials(const bmemc_client *client,
+                                          bmemc_bytes username,
+                                          bmemc_bytes password,
+                                          bmemc_error *error);
+
 // Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
 // also while others are inside a call; any number of times. It must still be freed. NULL is
 // ignored.

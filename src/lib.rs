@@ -17,6 +17,7 @@ mod pool;
 mod protocol;
 pub mod ring;
 mod route;
+mod secret;
 pub mod server;
 mod sync;
 pub mod value;
@@ -32,6 +33,7 @@ pub use client::{
 };
 pub use error::{bits, Error, Result, Status};
 pub use operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};
+pub use secret::Secret;
 
 /// The version of this library, as "1.2.3".
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -16,12 +16,14 @@ pub use stats::{statistics, DumpEntry};
 pub use crate::protocol::ProtocolChoice;
 
 use crate::answers::{Answers, Item};
+use crate::connection::Credentials;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
 use crate::operation::{Command, Operation, Sink};
+use crate::pool::{Account, Limit, Pool, Settings};
 pub use crate::pool::{Counters, Event, EventKind, Listener};
-use crate::pool::{Limit, Pool, Settings};
 use crate::route::Route;
+use crate::secret::Secret;
 use crate::value::{Coder, Decoded, Encoded, ValueType};
 use queue::Kick;
 use sinks::{One, Picked, Place};
@@ -39,6 +41,7 @@ struct Core {
     options: Options,
     /// Of a client with a codec.
     coder: Option<Arc<Coder>>,
+    account: Arc<Account>,
     route: Route,
     /// Queues that have connections of their own for this client, to be told when it is closed.
     watchers: PerProcess<Mutex<Vec<Weak<Kick>>>>,
@@ -69,11 +72,11 @@ impl Core {
 impl Client {
     /// Makes a client; no connection is opened yet.
     pub fn new(options: Options) -> Result<Client> {
-        let pools =
-            options.servers.iter().map(|server| Pool::new(server.address.clone(), settings(&options))).collect();
-        let route = Route::new(pools)?;
+        let account = Arc::new(Account::new(options.credentials()?));
+        let pool = |server: &Server| Pool::new(server.address.clone(), settings(&options, &account));
+        let route = Route::new(options.servers.iter().map(pool).collect())?;
         let coder = coding::coder(&options).map(Arc::new);
-        Ok(Client { core: Arc::new(Core { options, coder, route, watchers: PerProcess::new() }) })
+        Ok(Client { core: Arc::new(Core { options, coder, account, route, watchers: PerProcess::new() }) })
     }
 
     /// The options that it was made with.
@@ -200,6 +203,14 @@ impl Client {
         }
     }
 
+    /// Changes whom new connections log in as, those of queues too; both empty: they do not log in. Connections that are
+    /// open stay as they are: [`Client::disconnect_all`] ends those of the pool.
+    pub fn set_credentials(&self, username: &str, password: &Secret) -> Result<()> {
+        let credentials = Credentials::new(username, password);
+        self.core.account.set(credentials.map_err(|error| error.with_bits(bits::NOT_SENT))?);
+        Ok(())
+    }
+
     /// Drops all connections; the next call opens new ones. Who waits for an answer gets `Connection`.
     pub fn disconnect_all(&self) {
         self.core.pool().disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
@@ -211,7 +222,7 @@ impl Client {
     }
 }
 
-fn settings(options: &Options) -> Settings {
+fn settings(options: &Options, account: &Arc<Account>) -> Settings {
     Settings {
         protocol: options.protocol,
         timeout_ms: options.timeout_ms,
@@ -223,5 +234,7 @@ fn settings(options: &Options) -> Settings {
         no_delay: options.no_delay,
         slow_ms: options.slow_ms,
         listener: options.listener.clone(),
+        account: account.clone(),
+        login: options.login_rules(),
     }
 }

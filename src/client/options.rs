@@ -1,11 +1,14 @@
 //! Options: how a client is to be, set by name from one table. The table is all that the bindings, `docs/options.md` and
 //! the error messages know of an option; a new one is a row here and nothing in the ABI.
 
+use crate::connection::{Credentials, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::error::{Error, Result};
 use crate::net::Address;
 use crate::pool::{Event, Listener};
+use crate::protocol::sasl::Mechanism;
 use crate::protocol::ProtocolChoice;
 use crate::ring::{Chooser, HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings, WEIGHT_MAX};
+use crate::secret::Secret;
 use crate::value::{Codec, Compressor, CustomCompressor};
 
 /// One server: where it is, what the ring calls it, and its share.
@@ -42,6 +45,12 @@ pub struct Options {
     pub max_decompressed_bytes: usize,
     /// Used instead of zlib: [`Options::set_compressor`].
     pub compressor: CustomCompressor,
+    pub username: String,
+    pub password: Secret,
+    pub(crate) auth: Style,
+    pub(crate) sasl_mechanism: Option<Mechanism>,
+    pub auth_optional: bool,
+    pub allow_plaintext_auth: bool,
     /// Who is told of events: [`Options::on_event`].
     pub listener: Listener,
 }
@@ -57,6 +66,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Text that the function accepts; the words say which.
     Text(&'static str, fn(&str) -> bool),
+    /// Text of up to so many bytes, taken as it is, that no message ever shows.
+    Secret(usize),
 }
 
 impl Kind {
@@ -67,11 +78,14 @@ impl Kind {
             Kind::Switch => "true or false".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::Text(words, _) => (*words).into(),
+            Kind::Secret(most) => format!("text of up to {most} bytes, without a zero byte; it is shown nowhere"),
         }
     }
 
-    fn parse<'a>(&self, value: &'a str) -> Option<Setting<'a>> {
+    fn parse<'a>(&self, text: &'a str) -> Option<Setting<'a>> {
+        let value = text.trim();
         match self {
+            Kind::Secret(most) => fits(text, *most).then_some(Setting::Text(text)),
             Kind::Number(from, to) => {
                 let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
                 let number = digits.then(|| value.parse::<u64>().ok()).flatten()?;
@@ -107,12 +121,25 @@ pub struct Spec {
     apply: fn(&mut Options, Setting<'_>),
 }
 
+impl Spec {
+    /// Whether no message may show its value.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret(_))
+    }
+}
+
 const PROTOCOLS: &[(&str, ProtocolChoice)] = &[
     ("auto", ProtocolChoice::Auto),
     ("text", ProtocolChoice::Text),
     ("meta", ProtocolChoice::Meta),
     ("binary", ProtocolChoice::Binary),
 ];
+
+fn fits(text: &str, most: usize) -> bool {
+    text.len() <= most && !text.contains('\0')
+}
+
+const STYLES: [Style; 4] = [Style::Auto, Style::Sasl, Style::Ascii, Style::Memcachier];
 
 /// A row whose value is a number that fits the field.
 macro_rules! number {
@@ -201,6 +228,56 @@ pub const TABLE: &[Spec] = &[
     ),
     switch!(no_delay, "true", "TCP_NODELAY: small requests are sent at once"),
     number!(slow_ms, 0, DAY_MS, "0", "Milliseconds from which on a call is told of by the event `slow`; 0: none is"),
+    Spec {
+        name: "username",
+        kind: Kind::Text("text of up to 250 bytes, without a zero byte", |value| fits(value, MAX_USERNAME)),
+        default: "",
+        about: "User that new connections log in as; needs `password`; empty: they do not log in",
+        apply: |options, setting| {
+            if let Setting::Text(text) = setting {
+                options.username = text.into();
+            }
+        },
+    },
+    Spec {
+        name: "password",
+        kind: Kind::Secret(MAX_PASSWORD),
+        default: "",
+        about: "Password of `username`",
+        apply: |options, setting| {
+            if let Setting::Text(text) = setting {
+                options.password = Secret::new(text);
+            }
+        },
+    },
+    Spec {
+        name: "auth",
+        kind: Kind::Choice(&["auto", "sasl", "ascii", "memcachier"]),
+        default: "auto",
+        about: "How to log in; auto: SASL over binary, memcached's -Y over text and meta; the others force SASL, -Y or MemCachier's form",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.auth = STYLES[index];
+            }
+        },
+    },
+    Spec {
+        name: "sasl_mechanism",
+        kind: Kind::Choice(&["auto", "SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN"]),
+        default: "auto",
+        about: "SASL mechanism; auto: the first of this list that the server offers",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.sasl_mechanism = index.checked_sub(1).map(|index| Mechanism::ALL[index]);
+            }
+        },
+    },
+    switch!(auth_optional, "false", "A server without authentication is used as well where credentials are set"),
+    switch!(
+        allow_plaintext_auth,
+        "false",
+        "PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one"
+    ),
     Spec {
         name: "distribution",
         kind: Kind::Choice(&RingKind::NAMES),
@@ -323,6 +400,12 @@ impl Default for Options {
             compress_level: 0,
             max_decompressed_bytes: 0,
             compressor: CustomCompressor::default(),
+            username: String::new(),
+            password: Secret::default(),
+            auth: Style::Auto,
+            sasl_mechanism: None,
+            auth_optional: false,
+            allow_plaintext_auth: false,
             listener: Listener::default(),
         };
         for spec in TABLE {
@@ -346,11 +429,36 @@ impl Options {
             let names: Vec<&str> = TABLE.iter().map(|spec| spec.name).collect();
             return Err(Error::argument(format!("unknown option {name:?}; there are {}", names.join(", "))));
         };
-        let Some(setting) = spec.kind.parse(value.trim()) else {
-            return Err(Error::argument(format!("option {name}: {value:?} is not {}", spec.kind.accepts())));
+        let Some(setting) = spec.kind.parse(value) else {
+            let shown = if spec.is_secret() { "the value".into() } else { format!("{value:?}") };
+            return Err(Error::argument(format!("option {name}: {shown} is not {}", spec.kind.accepts())));
         };
         (spec.apply)(self, setting);
         Ok(())
+    }
+
+    /// The credentials, if there are any. Fails where they are none, or cannot be used with this protocol.
+    pub(crate) fn credentials(&self) -> Result<Option<Credentials>> {
+        let ascii = matches!(self.auth, Style::Ascii | Style::Memcachier);
+        match self.protocol {
+            ProtocolChoice::Binary if ascii => {
+                Err(Error::argument("auth=ascii and memcachier need protocol auto, text or meta"))
+            }
+            ProtocolChoice::Text | ProtocolChoice::Meta if self.auth == Style::Sasl => {
+                Err(Error::argument("auth=sasl needs protocol auto or binary"))
+            }
+            _ => Credentials::new(&self.username, &self.password),
+        }
+    }
+
+    /// The rules of a login.
+    pub(crate) fn login_rules(&self) -> Rules {
+        Rules {
+            style: self.auth,
+            mechanism: self.sasl_mechanism,
+            optional: self.auth_optional,
+            allow_plaintext: self.allow_plaintext_auth,
+        }
     }
 
     /// Has `tell` called for each event of the clients made of these options, on the thread that noticed it. It must not
@@ -408,6 +516,14 @@ mod tests {
         }
         assert!(message(options.set("protocol", "ascii")).contains("auto, text, meta, binary"));
         assert!(message(options.set("no_delay", "yes")).contains("true or false"));
+        for bad in ["hunter2\0", &"hunter2".repeat(1000)] {
+            let words = message(options.set("password", bad));
+            assert!(words.contains("password") && words.contains("4096") && !words.contains("hunter2"), "{words}");
+        }
+        assert!(message(options.set("sasl_mechanism", "LOGIN")).contains("SCRAM-SHA-512"));
+        options.set("password", " hunter2 ").unwrap();
+        assert_eq!(options.password.expose(), " hunter2 ");
+        assert!(!format!("{options:?}").contains("hunter2"));
         options.set("timeout_ms", " 250 ").unwrap();
         assert_eq!(options.timeout_ms, 250);
     }

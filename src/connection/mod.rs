@@ -9,11 +9,15 @@ mod body;
 mod buffer;
 mod flight;
 mod handshake;
+mod known;
+mod login;
 mod reader;
 mod window;
 
 pub use batch::{Batch, Piece};
 pub use flight::Deliver;
 pub use handshake::{Handshake, Outcome};
+pub use known::Known;
+pub use login::{Credentials, Login, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 pub use reader::{Broken, Reader};
 pub use window::{window, WIDEST};

@@ -40,6 +40,11 @@ impl bmemc_bytes {
         Ok(unsafe { std::slice::from_raw_parts(self.data, self.len) })
     }
 
+    /// The bytes as text that no message may show.
+    pub fn secret(&self, name: &str) -> Result<&str> {
+        std::str::from_utf8(self.slice(name)?).map_err(|_| refused(format!("{name}: it is not UTF-8")))
+    }
+
     /// The bytes as text.
     pub fn text(&self, name: &str) -> Result<&str> {
         let bytes = self.slice(name)?;

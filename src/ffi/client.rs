@@ -1,10 +1,12 @@
 //! Client: what talks to the servers.
 
+use super::bytes::bmemc_bytes;
 use super::guard::{guard, handle, place, quietly};
 use super::options::bmemc_options;
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::Client;
 use crate::error::Status;
+use crate::secret::Secret;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -28,6 +30,26 @@ pub extern "C" fn bmemc_client_new(
         let out = place(out, "out")?;
         let options = handle(options, "options")?.options.clone();
         *out = Box::into_raw(Box::new(bmemc_client { client: Arc::new(Client::new(options)?) }));
+        Ok(Status::Ok)
+    })
+}
+
+/// Changes whom new connections log in as, those of queues too, and lets credentials that a server
+/// has refused be tried again; both empty: new connections do not log in. Connections that are open
+/// stay as they are: bmemc_disconnect_all() ends them. Any thread. The password is kept in memory
+/// that is wiped when it is given back, and is shown in no message.
+/// BMEMC_E_ARGUMENT: only one of the two is empty, or one is too long or has a zero byte.
+#[no_mangle]
+pub extern "C" fn bmemc_client_set_credentials(
+    client: Option<&bmemc_client>,
+    username: bmemc_bytes,
+    password: bmemc_bytes,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        let (username, password) = (username.text("username")?, Secret::new(password.secret("password")?));
+        client.client.set_credentials(username, &password)?;
         Ok(Status::Ok)
     })
 }

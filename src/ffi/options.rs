@@ -55,7 +55,10 @@ pub extern "C" fn bmemc_options_set(
 ) -> bmemc_status {
     guard(error, || {
         let options = options.ok_or_else(|| null("options"))?;
-        options.options.set(name.text("name")?, value.text("value")?)?;
+        let name = name.text("name")?;
+        let secret = TABLE.iter().any(|spec| spec.name == name && spec.is_secret());
+        let value = if secret { value.secret(name) } else { value.text("value") };
+        options.options.set(name, value?)?;
         Ok(Status::Ok)
     })
 }

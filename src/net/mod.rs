@@ -17,4 +17,4 @@ pub use deadline::Deadline;
 pub(crate) use socket::LOOK;
 pub use socket::{Ready, Socket, SocketSettings, Wait};
 pub use sys::signal;
-pub(crate) use sys::{clock, fork, futex, tally};
+pub(crate) use sys::{clock, fork, futex, random, tally};

@@ -203,12 +203,17 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
 /// Opens a connection and learns what is spoken on it.
 pub(super) fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
     let settings = shared.socket_settings();
+    shared.check_refusal(clock::now())?;
     loop {
+        // Before the socket: it may be that nothing is to be said there.
+        let mut handshake = shared.handshake()?;
         let socket = Socket::connect(&shared.address, &settings, deadline, || shared.check_open())?;
-        let mut handshake = shared.handshake();
         // An error, or another try: the close of this socket.
-        let outcome = greet(&socket, &mut handshake, shared, deadline).inspect_err(|_| tally::add(1))?;
-        shared.learn(outcome.dialect);
+        let outcome = greet(&socket, &mut handshake, shared, deadline).inspect_err(|error| {
+            shared.greeting_failed(&handshake, error);
+            tally::add(1);
+        })?;
+        shared.learn(&outcome);
         if !outcome.reconnect {
             return Ok((socket, outcome.dialect));
         }
@@ -222,8 +227,9 @@ fn greet(socket: &Socket, handshake: &mut Handshake, shared: &Shared, deadline: 
         if let Some(outcome) = handshake.outcome() {
             return Ok(outcome);
         }
-        let request = handshake.take_request();
-        match say(socket, &request).and_then(|()| hear(socket, shared, deadline)) {
+        // A server that has hung up may have said why.
+        let said = say(socket, &handshake.take_request());
+        match hear(socket, shared, deadline).map_err(|error| said.err().unwrap_or(error)) {
             Ok(bytes) => handshake.receive(&bytes)?,
             Err(error) if error.status() == Status::Closed => return Err(error),
             Err(error) => handshake.fail(error)?,

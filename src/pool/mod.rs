@@ -2,6 +2,7 @@
 //! receives by itself; callers that come meanwhile put their operations into the open batch and sleep, and whoever
 //! reads takes them along (leader/follower). Connections are opened when they are first needed.
 
+mod account;
 mod aside;
 mod call;
 mod counters;
@@ -15,20 +16,22 @@ mod model;
 mod single;
 mod turn;
 
+pub(crate) use account::Account;
 pub use counters::Counters;
 pub use events::{Event, EventKind, Listener};
 
-use crate::connection::Handshake;
+use crate::connection::{Handshake, Known, Login, Outcome, Rules};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
-use crate::net::{clock, Address, Deadline, Socket, SocketSettings};
+use crate::net::{clock, random, Address, Deadline, Socket, SocketSettings};
 use crate::operation::{Answer, Operation, Sink};
-use crate::protocol::{Dialect, ProtocolChoice};
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use crate::protocol::ProtocolChoice;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{thread_number, Mutex};
+use base64::prelude::{Engine, BASE64_STANDARD};
 use crossbeam::utils::CachePadded;
 use line::Line;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// A connection that was idle for longer is looked at before it is used.
@@ -48,36 +51,76 @@ pub(crate) struct Settings {
     /// Calls that take longer are told of; 0: none.
     pub slow_ms: u32,
     pub listener: Listener,
+    pub account: Arc<Account>,
+    pub login: Rules,
 }
+
+/// So long after a server has refused a login the same credentials are not tried there again, in nanoseconds: servers
+/// lock out who tries too often, and a wrong password does not get right by itself.
+const REFUSED_FOR: u64 = 5_000_000_000;
 
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub address: Address,
     pub settings: Settings,
     closed: AtomicBool,
-    dialect: AtomicU8,
+    /// What handshakes have found out: [`Known`].
+    known: AtomicU64,
+    /// Which credentials the server has refused, counted from one, and until when they are not tried again.
+    refused: AtomicU64,
+    refused_until: AtomicU64,
 }
 
 impl Shared {
-    /// What `protocol=auto` has found the server to speak.
-    fn learned(&self) -> Option<Dialect> {
-        match self.dialect.load(Ordering::Relaxed) {
-            1 => Some(Dialect::Text),
-            2 => Some(Dialect::TextMeta),
-            _ => None,
+    /// Fails where it is too early to try again what the server has just refused.
+    pub fn check_refusal(&self, now: u64) -> Result<()> {
+        let (refused, until) = (self.refused.load(Ordering::Acquire), self.refused_until.load(Ordering::Acquire));
+        if refused == 0 || now >= until || refused != self.settings.account.get().1 + 1 {
+            return Ok(());
         }
-    }
-
-    /// Remembers what a handshake has found.
-    pub fn learn(&self, dialect: Dialect) {
-        if self.settings.protocol == ProtocolChoice::Auto {
-            self.dialect.store(if dialect == Dialect::TextMeta { 2 } else { 1 }, Ordering::Relaxed);
-        }
+        let left = (until - now) / 1_000_000 + 1;
+        let words = format!(
+            "{} has refused these credentials; they are not tried again for {left} ms, unless they are changed",
+            self.address
+        );
+        Err(Error::new(Status::Auth, words).with_bits(bits::NOT_SENT))
     }
 
     /// The handshake of a new connection.
-    pub fn handshake(&self) -> Handshake {
-        Handshake::new(&self.address, self.settings.protocol, self.learned())
+    pub fn handshake(&self) -> Result<Handshake> {
+        let known = Known::from_number(self.known.load(Ordering::Relaxed));
+        Handshake::begin(&self.address, self.settings.protocol, self.login()?, known)
+    }
+
+    fn login(&self) -> Result<Option<Login>> {
+        let (Some(credentials), generation) = self.settings.account.get() else { return Ok(None) };
+        let mut nonce = [0; 18];
+        let failed = |error| Error::os(Status::Auth, "the system has no random numbers", &error);
+        random::fill(&mut nonce).map_err(failed)?;
+        let (rules, nonce) = (self.settings.login, BASE64_STANDARD.encode(nonce));
+        Ok(Some(Login { credentials, generation, rules, nonce }))
+    }
+
+    /// Remembers what a handshake has found.
+    pub fn learn(&self, outcome: &Outcome) {
+        if self.settings.protocol == ProtocolChoice::Auto {
+            self.known.store(outcome.known.to_number(), Ordering::Relaxed);
+        }
+    }
+
+    /// A handshake has failed: what was known is to be found out anew, and credentials that were refused are let be.
+    pub fn greeting_failed(&self, handshake: &Handshake, error: &Error) {
+        self.known.store(0, Ordering::Relaxed);
+        if let (Status::Auth, Some(generation)) = (error.status(), handshake.generation()) {
+            self.refused_until.store(clock::now() + REFUSED_FOR, Ordering::Release);
+            self.refused.store(generation + 1, Ordering::Release);
+        }
+    }
+
+    /// A connection has ended, other than by being idle: at its place may be another server now.
+    pub fn doubt(&self) {
+        let known = self.known.load(Ordering::Relaxed);
+        self.known.store(Known::doubt(known), Ordering::Relaxed);
     }
 
     /// How a new connection's socket is to be.
@@ -99,6 +142,9 @@ impl Shared {
 
     /// Tells of a connection that was closed, and why.
     pub fn tell_closed(&self, why: &Error) {
+        if why.status() != Status::Ok {
+            self.doubt();
+        }
         self.settings.listener.tell(|| Event::failure(EventKind::Closed, 0, &self.named(why)));
     }
 
@@ -198,7 +244,9 @@ struct Home {
 impl Pool {
     /// A pool for the server at `address`; no connection is opened yet.
     pub fn new(address: Address, settings: Settings) -> Pool {
-        let shared = Shared { address, settings, closed: AtomicBool::new(false), dialect: AtomicU8::new(0) };
+        let (closed, known) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (refused, refused_until) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Shared { address, settings, closed, known, refused, refused_until };
         Pool { shared, home: PerProcess::new() }
     }
 

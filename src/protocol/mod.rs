@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod binary;
 pub mod meta;
+pub mod sasl;
 pub mod text;
 
 use crate::error::{Error, Result, Status};

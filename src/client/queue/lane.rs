@@ -6,7 +6,7 @@ use super::held::Held;
 use super::output::Hands;
 use super::records::{Records, NEVER};
 use super::sending::Sending;
-use crate::connection::{window, Batch, Broken, Handshake, Reader};
+use crate::connection::{window, Batch, Broken, Handshake, Outcome, Reader};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{tally, Connecting, Deadline, Socket, Wait};
@@ -264,6 +264,7 @@ impl Lane {
 
     fn connect(&mut self, host: &Host<'_>) -> Result<()> {
         self.begun = host.now;
+        host.shared.check_refusal(host.now)?;
         let deadline = connect_deadline(host);
         let settings = host.shared.socket_settings();
         let connecting = Connecting::begin(&host.shared.address, &settings, deadline, Some(host.waker))?;
@@ -287,7 +288,7 @@ impl Lane {
         } else {
             host.poller.add(&socket, host.token, READ).map_err(failed)?;
         }
-        let handshake = Box::new(host.shared.handshake());
+        let handshake = Box::new(host.shared.handshake()?);
         let deadline = extended(*deadline, host);
         self.stage = Stage::Greeting { socket, handshake, deadline };
         Ok(true)
@@ -296,21 +297,10 @@ impl Lane {
     /// Answers whether the handshake is done.
     fn greet(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
         let Stage::Greeting { socket, handshake, deadline } = &mut self.stage else { return Ok(false) };
-        let outcome = loop {
-            if let Some(outcome) = handshake.outcome() {
-                break outcome;
-            }
-            match exchange(socket, &handshake.take_request()) {
-                Ok(Some(bytes)) => {
-                    *deadline = extended(*deadline, host);
-                    handshake.receive(&bytes)?;
-                }
-                Ok(None) if deadline.nanoseconds() > host.now => return Ok(false),
-                Ok(None) => handshake.fail(Error::new(Status::Timeout, "no answer in time"))?,
-                Err(error) => handshake.fail(error)?,
-            }
-        };
-        host.shared.learn(outcome.dialect);
+        let greeted = converse(socket, handshake, deadline, host);
+        let failed = |error: &Error| host.shared.greeting_failed(handshake, error);
+        let Some(outcome) = greeted.inspect_err(failed)? else { return Ok(false) };
+        host.shared.learn(&outcome);
         let Stage::Greeting { socket, .. } = mem::take(&mut self.stage) else { return Ok(false) };
         if !outcome.reconnect {
             self.counted.connects += 1;
@@ -417,6 +407,9 @@ impl Lane {
 
     /// Notes for who is told of events that the connection, or the attempt at one, ends.
     pub fn note_end(&mut self, why: &Error, shared: &Shared) {
+        if matches!(self.stage, Stage::Open(_)) && why.status() != Status::Ok {
+            shared.doubt();
+        }
         if !shared.settings.listener.is_there() {
             return;
         }
@@ -558,15 +551,47 @@ fn extended(deadline: Deadline, host: &Host<'_>) -> Deadline {
     }
 }
 
+/// Goes on with a handshake as far as it can without waiting; `None`: not to its end.
+fn converse(
+    socket: &Socket,
+    handshake: &mut Handshake,
+    deadline: &mut Deadline,
+    host: &Host<'_>,
+) -> Result<Option<Outcome>> {
+    loop {
+        if let Some(outcome) = handshake.outcome() {
+            return Ok(Some(outcome));
+        }
+        match exchange(socket, &handshake.take_request()) {
+            Ok(Some(bytes)) => {
+                *deadline = extended(*deadline, host);
+                handshake.receive(&bytes)?;
+            }
+            Ok(None) if deadline.nanoseconds() > host.now => return Ok(None),
+            Ok(None) => handshake.fail(Error::new(Status::Timeout, "no answer in time"))?,
+            Err(error) => handshake.fail(error)?,
+        }
+    }
+}
+
 /// Sends a request of a handshake and receives what is there; `None`: nothing yet.
 fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
     tally::add(1 + u64::from(!request.is_empty()));
     let lost = |error: io::Error| Error::os(Status::Connection, "the connection was lost", &error);
-    if !request.is_empty() && socket.send(request).map_err(lost)? != request.len() {
+    let said = match request.is_empty() {
+        true => Ok(0),
+        false => socket.send(request).map_err(lost),
+    };
+    if said.as_ref().is_ok_and(|sent| *sent != request.len()) {
         return Err(Error::new(Status::Connection, "the handshake could not be sent"));
     }
     let mut chunk = [0; 512];
-    match socket.receive(&mut chunk, &mut [], Wait::No) {
+    let came = socket.receive(&mut chunk, &mut [], Wait::No);
+    if !matches!(came, Ok(1..)) {
+        // A server that has hung up may have said why; if not, this is what is known.
+        said?;
+    }
+    match came {
         Ok(0) => Err(Error::new(Status::Connection, "the server closed the connection")),
         Ok(came) => Ok(Some(chunk[..came].to_vec())),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),

@@ -6,6 +6,7 @@ pub mod epoll;
 pub mod fork;
 #[cfg(not(all(test, bmemc_model)))]
 pub mod futex;
+pub mod random;
 pub mod signal;
 #[cfg(not(all(test, bmemc_model)))]
 pub mod socket;

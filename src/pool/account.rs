@@ -1,0 +1,55 @@
+//! Account: who a client says it is, to all its servers and from all its queues, and what may be changed while it is in
+//! use. Connections that are open stay as they are.
+
+use crate::connection::Credentials;
+use crate::net::fork::PerProcess;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// See the module.
+pub(crate) struct Account {
+    initial: Current,
+    /// The lock is held for a moment only.
+    current: PerProcess<Mutex<Current>>,
+}
+
+/// The credentials, and how often they were changed.
+#[derive(Clone)]
+struct Current {
+    credentials: Option<Arc<Credentials>>,
+    generation: u64,
+}
+
+impl Account {
+    pub fn new(credentials: Option<Credentials>) -> Account {
+        let initial = Current { credentials: credentials.map(Arc::new), generation: 0 };
+        Account { initial, current: PerProcess::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        // A child goes on with its parent's, unless some thread was at them just when it was forked: then with the first.
+        let inherit = |parents: Option<&Mutex<Current>>| {
+            let parents = parents.and_then(|parents| parents.try_lock().ok().map(|current| current.clone()));
+            Mutex::new(parents.unwrap_or_else(|| self.initial.clone()))
+        };
+        self.current.get(inherit).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these are used, for new connections.
+    pub fn set(&self, credentials: Option<Credentials>) {
+        let mut current = self.lock();
+        current.credentials = credentials.map(Arc::new);
+        current.generation += 1;
+    }
+
+    /// The credentials, if there are any, with a number that changes when they do.
+    pub fn get(&self) -> (Option<Arc<Credentials>>, u64) {
+        let current = self.lock();
+        (current.credentials.clone(), current.generation)
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Account")
+    }
+}
