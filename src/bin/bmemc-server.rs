@@ -1,7 +1,7 @@
 //! The embedded server as a program: `bmemc-server -p 11211`. Its options are memcached's, as far as the server has what
 //! they ask for. It prints where it listens, and runs until SIGINT or SIGTERM.
 
-use bmemc::server::{Config, Protocol, Server};
+use bmemc::server::{Auth, Config, Protocol, Server, User};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,6 +21,10 @@ A memcached for tests: all of text, meta and binary, in one thread.
   -F, --disable-flush-all   flush_all is refused
   -B, --protocol=NAME       auto, ascii or binary (default: auto)
   -A, --enable-shutdown     the shutdown command works
+  -S, --enable-sasl         users of the file that MEMCACHED_SASL_PWDB names log in by SASL
+  -Y, --auth-file=FILE      users of this file log in over the text protocol
+                            (both: a line name:password for each)
+  -o, --extended=OPTIONS    idle_timeout=SECONDS: idle connections are closed
   -v, --verbose             connections on stderr; -vv: commands too
   -t, --threads=NUM         accepted, and ignored: there is one
   -U, --udp-port=0          accepted: there is no UDP
@@ -42,6 +46,9 @@ const OPTIONS: &[(char, &str, bool)] = &[
     ('F', "disable-flush-all", false),
     ('B', "protocol", true),
     ('A', "enable-shutdown", false),
+    ('S', "enable-sasl", false),
+    ('Y', "auth-file", true),
+    ('o', "extended", true),
     ('v', "verbose", false),
     ('t', "threads", true),
     ('U', "udp-port", true),
@@ -135,6 +142,12 @@ fn configure(options: &[(char, String)]) -> Result<Config, String> {
             'F' => config.flush = false,
             'B' => config.protocol = protocol(value)?,
             'A' => config.shutdown = true,
+            'S' => {
+                let file = std::env::var("MEMCACHED_SASL_PWDB").map_err(|_| "-S: MEMCACHED_SASL_PWDB is not set")?;
+                (config.auth, config.users) = (Auth::Sasl, users("MEMCACHED_SASL_PWDB", &file)?);
+            }
+            'Y' => (config.auth, config.users) = (Auth::Ascii, users("-Y", value)?),
+            'o' => config.idle_timeout = extended(value)?,
             'v' => config.verbose += 1,
             't' => drop(number("-t", value, 1, 1 << 16)?),
             'U' => drop(number("-U", value, 0, 0)?),
@@ -142,6 +155,16 @@ fn configure(options: &[(char, String)]) -> Result<Config, String> {
         }
     }
     Ok(config)
+}
+
+fn users(option: &str, file: &str) -> Result<Vec<User>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{option} {file:?} cannot be read: {error}"))?;
+    User::list(&text).map_err(|error| format!("{option} {file:?}: {error}"))
+}
+
+fn extended(value: &str) -> Result<u64, String> {
+    let seconds = value.strip_prefix("idle_timeout=").and_then(|seconds| seconds.parse().ok());
+    seconds.ok_or_else(|| format!("-o {value:?} is not idle_timeout=SECONDS"))
 }
 
 fn number(option: &str, value: &str, least: u64, most: u64) -> Result<u64, String> {

@@ -19,6 +19,8 @@ const MAX_LINE: usize = 512;
 
 /// `version` so often fills a binary header, so that a server that waits for one finds that this is none, and hangs up.
 const VERSIONS: u8 = 3;
+/// The same in one line, for a server that may answer it once however often it is asked: memcached before a login.
+const LONG_VERSION: &[u8] = b"version                \r\n";
 
 /// How a handshake ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +92,7 @@ impl Handshake {
                 _ => self.ask_version(VERSIONS),
             },
             (ProtocolChoice::Auto, Some(Style::Auto | Style::Sasl)) if self.known.ascii && !self.known.doubtful => {
-                self.ask_version(1)
+                self.ask(Step::Version(1), Message::new(LONG_VERSION.to_vec()))
             }
             (ProtocolChoice::Auto, Some(Style::Auto | Style::Sasl)) | (ProtocolChoice::Binary, Some(_)) => {
                 self.ask(Step::SaslList, frame::request(frame::LIST, "", b""))

@@ -2,7 +2,7 @@
 //! have none.
 
 use super::bytes::bmemc_bytes;
-use super::guard::{guard, place, quietly};
+use super::guard::{guard, handle, place, quietly};
 use super::status::{bmemc_error, bmemc_status, c_string};
 use crate::error::{Result, Status};
 use crate::net::Address;
@@ -12,11 +12,11 @@ use std::mem::MaybeUninit;
 use std::os::raw::c_char;
 use std::ptr;
 
-/// A server with a thread of its own. Any number of threads may look at its address; it may be
-/// freed on any.
+/// A server with a thread of its own. Any number of threads may use it at once; it may be freed on
+/// any.
 pub struct bmemc_server {
     address: CString,
-    _server: Server,
+    server: Server,
 }
 
 /// Starts a server. `listen`: empty for the loopback address and a port of the system's choosing,
@@ -33,7 +33,7 @@ pub extern "C" fn bmemc_server_start(
     guard(error, || {
         let out = place(out, "out")?;
         let server = Server::start(config(listen.text("listen")?)?)?;
-        *out = Box::into_raw(Box::new(bmemc_server { address: c_string(server.address()), _server: server }));
+        *out = Box::into_raw(Box::new(bmemc_server { address: c_string(server.address()), server }));
         Ok(Status::Ok)
     })
 }
@@ -43,6 +43,38 @@ pub extern "C" fn bmemc_server_start(
 #[no_mangle]
 pub extern "C" fn bmemc_server_address(server: Option<&bmemc_server>) -> *const c_char {
     server.map_or(ptr::null(), |server| server.address.as_ptr())
+}
+
+/// Changes something of a running server, by name; requests that arrive after this call meet it.
+/// Any thread.
+///   "advance_seconds"  moves the server's clock forward by so many seconds: items expire
+///   "auth"             "none", "sasl" (binary alone), "ascii" (memcached's -Y, text alone) or
+///                      "memcachier": who may use it
+///   "users"            a line "name:password" for each
+///   "mechanisms"       the SASL mechanisms that are offered, with spaces between
+///   "idle_timeout"     seconds after which an idle connection is closed; 0: never
+///   "max_connections"  the most connections at a time; more are told so, and closed
+///   "version"          what the version command says
+///   "fault"            what goes wrong from now on; empty: nothing
+/// A fault is "[command=NAME] [skip=N] [count=N] HARM": of the commands of this name (as in text and
+/// meta; binary ones go by the same names; without it: of all) it lets N be, and then hits N, or all.
+/// HARM is "delay=MILLISECONDS" (the reply comes late), "close" (the connection ends instead),
+/// "stall" (it never answers again), "garbage" (instead of the reply), or "error=LINE", a line to the
+/// end of the value, which in binary becomes a frame of status 0x84.
+/// BMEMC_E_ARGUMENT: there is no such name, or it does not accept the value; the message says what
+/// it accepts. BMEMC_E_FORKED: the server is the parent's.
+#[no_mangle]
+pub extern "C" fn bmemc_server_set(
+    server: Option<&bmemc_server>,
+    name: bmemc_bytes,
+    value: bmemc_bytes,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let server = handle(server, "server")?;
+        server.server.set(name.text("name")?, value.secret("value")?)?;
+        Ok(Status::Ok)
+    })
 }
 
 /// Stops a server, closes its connections, joins its thread and frees it with all that it held.

@@ -67,7 +67,7 @@ pub fn boot(world: World) -> Vec<JoinHandle<()>> {
         world,
         now: 1_000_000_000,
         wires: BTreeMap::new(),
-        core: Core::new(Config::default(), Arc::new(ModelClock::new()), 11211),
+        core: Core::new(Config::default(), Arc::default(), Arc::new(ModelClock::new()), 11211),
         sleepers: Vec::new(),
         tickets: 0,
         late: BTreeMap::new(),

@@ -7,6 +7,7 @@ mod scram;
 use crate::secret::Secret;
 use hmac::{KeyInit, Mac, SimpleHmac};
 use md5::Md5;
+pub use scram::Functions;
 use scram::Scram;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,11 @@ impl Mechanism {
     /// Every one, the best first.
     pub const ALL: [Mechanism; 5] =
         [Mechanism::ScramSha512, Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::CramMd5, Mechanism::Plain];
+
+    /// The one of this name.
+    pub fn named(name: &[u8]) -> Option<Mechanism> {
+        Mechanism::ALL.into_iter().find(|mechanism| mechanism.name().as_bytes() == name)
+    }
 
     /// As servers call it.
     pub fn name(self) -> &'static str {
@@ -104,7 +110,8 @@ impl Exchange {
     }
 }
 
-fn md5_mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+/// HMAC-MD5.
+pub fn md5_mac(key: &[u8], message: &[u8]) -> Vec<u8> {
     // A key of any length is accepted.
     let Ok(mut mac) = SimpleHmac::<Md5>::new_from_slice(key) else { return Vec::new() };
     mac.update(message);

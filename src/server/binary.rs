@@ -17,7 +17,7 @@ const HEADER: usize = 24;
 const BODY_MAX: usize = 1 << 30;
 
 /// The opcodes. A quiet one means what its loud one does.
-mod op {
+pub mod op {
     pub const GET: u8 = 0x00;
     pub const SET: u8 = 0x01;
     pub const ADD: u8 = 0x02;
@@ -59,6 +59,8 @@ const INVALID: Refusal = Refusal(0x04, "Invalid arguments");
 const NOT_STORED: Refusal = Refusal(0x05, "Not stored.");
 const BAD_DELTA: Refusal = Refusal(0x06, "Non-numeric server-side value for incr or decr");
 const AUTH_ERROR: Refusal = Refusal(0x20, "Auth failure.");
+const AUTH_CONTINUE: u16 = 0x21;
+const INTERNAL_ERROR: u16 = 0x84;
 const UNKNOWN: Refusal = Refusal(0x81, "Unknown command");
 const NO_MEMORY: Refusal = Refusal(0x82, "Out of memory allocating item");
 
@@ -93,6 +95,66 @@ impl Request<'_> {
     /// How many bytes it takes, its value not among them.
     pub fn size(&self) -> usize {
         HEADER + self.header.extras + self.header.key
+    }
+
+    pub fn header(&self) -> Header {
+        self.header
+    }
+
+    pub fn opcode(&self) -> u8 {
+        self.header.opcode
+    }
+
+    pub fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    pub fn value_len(&self) -> usize {
+        self.header.value()
+    }
+
+    /// Whether it is about a login.
+    pub fn is_login(&self) -> bool {
+        matches!(self.header.opcode, op::SASL_LIST..=op::SASL_STEP)
+    }
+
+    /// The same in the text protocol, or the nearest to it.
+    pub fn name(&self) -> &'static str {
+        match self.header.loud() {
+            op::GET | op::GETK => "get",
+            op::SET => "set",
+            op::ADD => "add",
+            op::REPLACE => "replace",
+            op::DELETE => "delete",
+            op::INCREMENT => "incr",
+            op::DECREMENT => "decr",
+            op::QUIT => "quit",
+            op::FLUSH => "flush_all",
+            op::NOOP => "mn",
+            op::VERSION => "version",
+            op::APPEND => "append",
+            op::PREPEND => "prepend",
+            op::STAT => "stats",
+            op::TOUCH => "touch",
+            op::GAT | op::GATK => "gat",
+            op::SASL_LIST..=op::SASL_STEP => "sasl",
+            _ => "",
+        }
+    }
+
+    /// A success with a value.
+    pub fn answer(&self, value: &[u8], out: &mut Vec<u8>) -> Step {
+        self.header.done(0, value, out)
+    }
+
+    /// A challenge of a login.
+    pub fn challenge(&self, value: &[u8], out: &mut Vec<u8>) -> Step {
+        self.header.reply(AUTH_CONTINUE, 0, [&[], &[], value], out);
+        Step::Next
+    }
+
+    pub fn refuse_login(&self, out: &mut Vec<u8>) -> Step {
+        self.header.refuse(AUTH_ERROR, out)
     }
 
     /// Four bytes of the extras.
@@ -166,6 +228,11 @@ impl Header {
         out.extend_from_slice(extras);
         out.extend_from_slice(key);
         out.extend_from_slice(value);
+    }
+
+    /// A failure of the server's own, in these words.
+    pub fn fail(&self, words: &str, out: &mut Vec<u8>) {
+        self.reply(INTERNAL_ERROR, 0, [&[], &[], words.as_bytes()], out);
     }
 
     /// A success with nothing but a value; a quiet request does not hear of it.

@@ -2,6 +2,8 @@
 //! them.
 
 use crate::error::{Error, Result};
+use crate::protocol::sasl::Mechanism;
+use crate::secret::Secret;
 use std::path::PathBuf;
 
 /// Which protocols a connection may speak (`-B`).
@@ -13,6 +15,41 @@ pub enum Protocol {
     Ascii,
     /// Binary alone.
     Binary,
+}
+
+/// Who may use a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Auth {
+    /// Everybody.
+    None,
+    /// Users who log in by SASL, over binary alone (`-S`).
+    Sasl,
+    /// Users who log in by a `set` of "name password", over text and meta alone (`-Y`).
+    Ascii,
+    /// Users who log in by a `set` of the password under their name, over text and meta alone, as at MemCachier.
+    Memcachier,
+}
+
+/// Somebody who may use a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    pub name: String,
+    pub password: Secret,
+}
+
+impl User {
+    /// Users as memcached's `-Y` file has them: a line `name:password` each.
+    pub fn list(text: &str) -> Result<Vec<User>> {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+        let user = |(number, line): (usize, &str)| match line.split_once(':') {
+            Some((name, password)) if !name.is_empty() => {
+                Ok(User { name: name.into(), password: Secret::new(password) })
+            }
+            // The line may have a password in it.
+            _ => Err(Error::argument(format!("users: line {} is not name:password", number + 1))),
+        };
+        lines.map(user).collect()
+    }
 }
 
 /// How a server is to run. `Config::default()` serves all protocols on a free port of 127.0.0.1.
@@ -47,6 +84,15 @@ pub struct Config {
     pub verbose: u32,
     /// What the `version` command says; clients choose features by it. Default: "1.6.18".
     pub version: String,
+    /// Who may use it. Default: everybody.
+    pub auth: Auth,
+    /// The users, where not everybody is one. Default: none.
+    pub users: Vec<User>,
+    /// The SASL mechanisms that are offered. Default: PLAIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, SCRAM-SHA-512.
+    pub mechanisms: Vec<String>,
+    /// A connection that is idle for more than so many seconds of the server's clock is closed (`-o idle_timeout`);
+    /// 0, the default: none is.
+    pub idle_timeout: u64,
 }
 
 impl Default for Config {
@@ -66,9 +112,16 @@ impl Default for Config {
             debug_time: false,
             verbose: 0,
             version: "1.6.18".into(),
+            auth: Auth::None,
+            users: Vec::new(),
+            mechanisms: Mechanism::ALL.iter().rev().map(|mechanism| mechanism.name().into()).collect(),
+            idle_timeout: 0,
         }
     }
 }
+
+/// What can be changed by name, also while the server runs.
+const CHANGES: &str = "auth, users, mechanisms, fault, idle_timeout, max_connections, version";
 
 impl Config {
     /// The defaults, listening on `host:port` (port 0: of the system's choosing) or `/path` of a Unix socket; empty is
@@ -88,6 +141,45 @@ impl Config {
         Ok(Config { listen: host.into(), port, ..Config::default() })
     }
 
+    /// Changes what has this name: see [`super::Server::set`].
+    pub(super) fn change(&mut self, name: &str, value: &str) -> Result<()> {
+        let wrong = |accepted: &str| Error::argument(format!("{name}: {value:?} is not {accepted}"));
+        match name {
+            "auth" => {
+                self.auth = match value {
+                    "none" => Auth::None,
+                    "sasl" => Auth::Sasl,
+                    "ascii" => Auth::Ascii,
+                    "memcachier" => Auth::Memcachier,
+                    _ => return Err(wrong("one of none, sasl, ascii, memcachier")),
+                }
+            }
+            "users" => self.users = User::list(value)?,
+            "mechanisms" => {
+                let names: Vec<String> = value.split_whitespace().map(String::from).collect();
+                if names.iter().any(|name| Mechanism::named(name.as_bytes()).is_none()) {
+                    let known = Mechanism::ALL.map(Mechanism::name).join(" ");
+                    return Err(wrong(&format!("a list of some of {known}")));
+                }
+                self.mechanisms = names;
+            }
+            "idle_timeout" => self.idle_timeout = value.parse().map_err(|_| wrong("a number of seconds"))?,
+            "max_connections" => {
+                let number = value.parse().ok().filter(|number| *number > 0);
+                self.max_connections = number.ok_or_else(|| wrong("a number from 1 on"))?;
+            }
+            "version" => {
+                let before = std::mem::replace(&mut self.version, value.into());
+                if let Err(error) = self.check() {
+                    self.version = before;
+                    return Err(error);
+                }
+            }
+            _ => return Err(Error::argument(format!("{name:?} cannot be set; there are advance_seconds, {CHANGES}"))),
+        }
+        Ok(())
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::argument(what));
         if !(1 << 10..=1 << 30).contains(&self.item_max) {
@@ -95,6 +187,13 @@ impl Config {
         }
         if self.memory_limit < 1 << 20 {
             return wrong(format!("memory_limit {} is less than 1048576 bytes", self.memory_limit));
+        }
+        match (self.auth, self.protocol) {
+            (Auth::Sasl, Protocol::Ascii) => return wrong("auth sasl needs the binary protocol".into()),
+            (Auth::Ascii | Auth::Memcachier, Protocol::Binary) => {
+                return wrong("auth ascii and memcachier need the text protocol".into());
+            }
+            _ => {}
         }
         if self.max_connections == 0 {
             return wrong("max_connections 0 is less than 1".into());

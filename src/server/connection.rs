@@ -2,12 +2,16 @@
 //! the stream into requests and values, and bounds what a client can make the server hold; the protocols' own files
 //! know the commands.
 
-use super::config::{Config, Protocol};
+use super::auth::Session;
+use super::config::{Auth, Config, Protocol};
+use super::control::Control;
+use super::fault::{Fault, Harm, GARBAGE};
 use super::stats::Counters;
 use super::store::{Limits, Store, Write};
 use super::{binary, clock::Clock, meta, text};
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A line may be this long, unless it is a `get`.
 const LINE_MAX: usize = 2048;
@@ -27,6 +31,8 @@ const VALUE_AHEAD: usize = 64 << 10;
 /// What all connections share.
 pub struct Core {
     pub config: Config,
+    pub control: Arc<Control>,
+    pub fault: Option<Fault>,
     pub store: Store,
     pub clock: Arc<Clock>,
     pub started: i64,
@@ -37,12 +43,17 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(config: Config, clock: Arc<Clock>, port: u16) -> Core {
+    pub fn new(config: Config, control: Arc<Control>, clock: Arc<Clock>, port: u16) -> Core {
         let limits =
             Limits { item_max: config.item_max, memory: config.memory_limit, evict: config.evict, cas: config.cas };
         let started = clock.now();
         let store = Store::new(limits, started);
-        Core { config, store, clock, started, port, open_connections: 0, stopping: false }
+        Core { config, control, fault: None, store, clock, started, port, open_connections: 0, stopping: false }
+    }
+
+    /// Makes the changes that the handle has asked for.
+    pub fn refresh(&mut self) {
+        self.control.apply(&mut self.config, &mut self.fault);
     }
 
     /// Writes a line on stderr, if so much was asked for.
@@ -66,6 +77,8 @@ pub enum Step {
     Value(Pending),
     /// A value that is refused.
     Swallow(u64),
+    /// The value of a login.
+    Login(usize),
     /// More of its answer, once some of it is sent.
     Fetch(text::Fetch),
     /// The end of the connection, without the replies that are not sent yet.
@@ -89,11 +102,26 @@ pub enum Reply {
     Binary(binary::Header),
 }
 
+impl Wrong {
+    /// A command begins: whether it meets a fault.
+    fn tempt(&mut self, core: &mut Core, name: &[u8], frame: Option<binary::Header>) {
+        let Some(fault) = core.fault.as_mut() else {
+            self.harm = None;
+            return;
+        };
+        self.harm = fault.hits(&String::from_utf8_lossy(name)).then(|| fault.harm.clone());
+        (self.done, self.frame) = (false, frame);
+    }
+}
+
 enum State {
     Command,
     Value(Pending),
     Swallow(u64),
+    Login(usize),
     Fetch(text::Fetch),
+    /// Reads on and answers nothing.
+    Stalled,
     /// To be closed when all is sent.
     Finished,
     /// To be closed now.
@@ -102,15 +130,38 @@ enum State {
 
 pub struct Connection {
     protocol: Protocol,
+    session: Session,
     state: State,
     input: Input,
     output: Vec<u8>,
     sent: usize,
+    wrong: Wrong,
+}
+
+/// What a fault does to the command that is being executed.
+#[derive(Default)]
+struct Wrong {
+    harm: Option<Harm>,
+    /// Its replies have been replaced; there are no more.
+    done: bool,
+    /// The command, where it is a binary one.
+    frame: Option<binary::Header>,
+    /// Replies that wait, and for when.
+    held: Vec<u8>,
+    due: Option<Instant>,
 }
 
 impl Connection {
     pub fn new(protocol: Protocol) -> Connection {
-        Connection { protocol, state: State::Command, input: Input::default(), output: Vec::new(), sent: 0 }
+        Connection {
+            protocol,
+            session: Session::new(),
+            state: State::Command,
+            input: Input::default(),
+            output: Vec::new(),
+            sent: 0,
+            wrong: Wrong::default(),
+        }
     }
 
     /// Takes what has arrived. Nothing is executed before `run`.
@@ -127,14 +178,64 @@ impl Connection {
 
     /// Executes what has arrived, until it is short of input or has much to send.
     pub fn run(&mut self, core: &mut Core) {
-        while self.may_go_on() && self.step(core) {}
+        core.refresh();
+        self.release();
+        loop {
+            let before = self.output.len();
+            let went_on = self.may_go_on() && self.step(core);
+            self.harm(before);
+            if !went_on {
+                break;
+            }
+        }
         self.input.compact();
+    }
+
+    /// When replies that wait are due.
+    pub fn due(&self) -> Option<Instant> {
+        self.wrong.due
+    }
+
+    /// Sends replies that were due.
+    fn release(&mut self) {
+        if self.wrong.due.is_some_and(|due| due <= Instant::now()) {
+            self.wrong.due = None;
+            self.output.append(&mut self.wrong.held);
+        }
+    }
+
+    /// Does to the replies behind `before` what the fault of their command says.
+    fn harm(&mut self, before: usize) {
+        let Some(harm) = &self.wrong.harm else { return };
+        if self.output.len() <= before {
+            return;
+        }
+        if let Harm::Delay(time) = harm {
+            self.wrong.held = self.output.split_off(before);
+            self.wrong.due = Some(Instant::now() + *time);
+            return;
+        }
+        self.output.truncate(before);
+        if std::mem::replace(&mut self.wrong.done, true) {
+            return;
+        }
+        match harm {
+            Harm::Delay(_) => {}
+            Harm::Close => self.state = State::Finished,
+            Harm::Stall => self.state = State::Stalled,
+            Harm::Garbage => self.output.extend_from_slice(GARBAGE),
+            Harm::Error(line) => match &self.wrong.frame {
+                Some(header) => header.fail(line, &mut self.output),
+                None => drop(text::say(&mut self.output, false, line)),
+            },
+        }
     }
 
     /// Whether it could execute or take more, as far as its output goes.
     pub fn may_go_on(&self) -> bool {
         match self.state {
             State::Finished | State::Dropped => false,
+            _ if self.wrong.due.is_some() => false,
             // Its reply waits for the end of the value, as memcached's does; so it must come to that end.
             State::Swallow(_) => true,
             // What is sent already counts until all is: so much memory at most, and no moving about within it.
@@ -144,7 +245,9 @@ impl Connection {
 
     /// Whether it has work left that needs no input: it stopped because of its output.
     pub fn is_stalled(&self) -> bool {
-        matches!(self.state, State::Fetch(_)) || !self.may_go_on() && !self.is_over() && !self.input.rest().is_empty()
+        let held = self.wrong.due.is_some();
+        let stopped = !self.may_go_on() && !self.is_over() && !self.input.rest().is_empty();
+        !held && (matches!(self.state, State::Fetch(_)) || stopped)
     }
 
     /// Whether no more input is wanted, for good.
@@ -174,6 +277,13 @@ impl Connection {
         match std::mem::replace(&mut self.state, State::Command) {
             State::Command => self.read_command(core),
             State::Value(pending) => self.read_value(pending, core),
+            State::Login(length) => self.read_login(length, core),
+            State::Stalled => {
+                self.state = State::Stalled;
+                let count = self.input.rest().len();
+                self.input.consume(count);
+                false
+            }
             State::Swallow(left) => {
                 let count = self.input.rest().len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 self.input.consume(count);
@@ -198,6 +308,7 @@ impl Connection {
                 self.state = State::Value(pending);
             }
             Step::Swallow(count) => return self.swallow(count),
+            Step::Login(length) => self.state = State::Login(length),
             Step::Fetch(fetch) => self.state = State::Fetch(fetch),
             Step::Drop => self.state = State::Dropped,
             Step::Finish => self.state = State::Finished,
@@ -215,7 +326,11 @@ impl Connection {
     fn read_command(&mut self, core: &mut Core) -> bool {
         let Some(first) = self.input.rest().first() else { return false };
         if self.protocol == Protocol::Auto {
-            self.protocol = if *first == binary::REQUEST { Protocol::Binary } else { Protocol::Ascii };
+            self.protocol = match core.config.auth {
+                Auth::Sasl => Protocol::Binary,
+                Auth::None if *first == binary::REQUEST => Protocol::Binary,
+                _ => Protocol::Ascii,
+            };
         }
         match self.protocol {
             Protocol::Binary => self.read_frame(core),
@@ -235,8 +350,22 @@ impl Connection {
         let line = rest.get(..end).unwrap_or_default();
         // An empty line keeps its CR in memcached, and is no command either way.
         let line = if end > 1 { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
-        let step = text::command(line, core, &mut self.output);
+        self.wrong.tempt(core, line.split(|byte| *byte == b' ').next().unwrap_or_default(), None);
+        let step = match core.config.auth {
+            Auth::Ascii | Auth::Memcachier if !self.session.admitted => self.session.line(line, &mut self.output),
+            _ => text::command(line, core, &mut self.output),
+        };
         self.input.consume(end + 1);
+        self.apply(step)
+    }
+
+    fn read_login(&mut self, length: usize, core: &mut Core) -> bool {
+        let Some(value) = self.input.rest().get(..length + 2) else {
+            self.state = State::Login(length);
+            return false;
+        };
+        let step = self.session.value(value, core, &mut self.output);
+        self.input.consume(length + 2);
         self.apply(step)
     }
 
@@ -244,7 +373,17 @@ impl Connection {
         let (used, step) = match binary::frame(self.input.rest()) {
             binary::Frame::Short => return false,
             binary::Frame::NoRequest => (0, Step::Drop),
-            binary::Frame::Request(request) => (request.size(), binary::command(&request, core, &mut self.output)),
+            binary::Frame::Request(request) => {
+                self.wrong.tempt(core, request.name().as_bytes(), Some(request.header()));
+                let login = core.config.auth == Auth::Sasl && (request.is_login() || !self.session.admitted);
+                match login {
+                    true => match self.session.frame(&request, self.input.rest(), core, &mut self.output) {
+                        Some(done) => done,
+                        None => return false,
+                    },
+                    false => (request.size(), binary::command(&request, core, &mut self.output)),
+                }
+            }
         };
         self.input.consume(used);
         self.apply(step)

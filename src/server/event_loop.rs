@@ -4,8 +4,9 @@
 use super::clock::Clock;
 use super::config::Config;
 use super::connection::{Connection, Core};
+use super::control::Control;
 use crate::error::{Error, Result, Status};
-use crate::net::poller::{Event, Events, Interest, Poller, Waker};
+use crate::net::poller::{Events, Interest, Poller, Waker};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -15,7 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WAKER: u64 = 0;
 const LISTENER: u64 = 1;
@@ -38,6 +39,11 @@ impl Remote {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
     }
+
+    /// Has the thread look at what has changed.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
 }
 
 /// A failure of the system's.
@@ -48,6 +54,7 @@ pub fn failed(what: impl std::fmt::Display, error: &io::Error) -> Error {
 /// A server that is bound, with its connections once it runs.
 pub struct EventLoop {
     config: Config,
+    control: Arc<Control>,
     clock: Arc<Clock>,
     remote: Arc<Remote>,
     poller: Poller,
@@ -57,7 +64,7 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    pub fn bind(config: Config, clock: Arc<Clock>) -> Result<EventLoop> {
+    pub fn bind(config: Config, clock: Arc<Clock>, control: Arc<Control>) -> Result<EventLoop> {
         let setup = |error: io::Error| failed("cannot set the server up", &error);
         let (listener, address, port) = match &config.unix {
             Some(path) => bind_unix(path)?,
@@ -69,7 +76,7 @@ impl EventLoop {
         poller.add(&waker, WAKER, Interest::READ.and(Interest::EDGE)).map_err(setup)?;
         poller.add(&listener, LISTENER, Interest::READ).map_err(setup)?;
         let remote = Arc::new(Remote { stop: AtomicBool::new(false), waker });
-        Ok(EventLoop { config, clock, remote, poller, listener, address, port })
+        Ok(EventLoop { config, control, clock, remote, poller, listener, address, port })
     }
 
     pub fn address(&self) -> String {
@@ -82,8 +89,8 @@ impl EventLoop {
 
     /// Serves until it is told to stop.
     pub fn run(self) {
-        let EventLoop { config, clock, remote, poller, listener, .. } = self;
-        let core = Core::new(config, clock, self.port);
+        let EventLoop { config, control, clock, remote, poller, listener, .. } = self;
+        let core = Core::new(config, control, clock, self.port);
         let mut running = Running {
             poller,
             listener,
@@ -91,6 +98,8 @@ impl EventLoop {
             peers: HashMap::new(),
             next_token: FIRST_CONNECTION,
             paused: false,
+            delayed: Vec::new(),
+            swept: 0,
             buffer: vec![0; READ_SIZE],
         };
         let mut events = Events::with_capacity(256);
@@ -108,6 +117,8 @@ struct Peer {
     socket: Socket,
     connection: Connection,
     interest: Interest,
+    /// When something arrived last, by the server's clock.
+    active: i64,
 }
 
 struct Running {
@@ -118,12 +129,17 @@ struct Running {
     next_token: u64,
     /// No connection is accepted for a moment.
     paused: bool,
+    /// Connections with replies that wait: [`Connection::due`].
+    delayed: Vec<u64>,
+    /// When idle connections were last looked for.
+    swept: i64,
     buffer: Vec<u8>,
 }
 
 impl Running {
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
-        self.poller.wait(events, self.paused.then_some(ACCEPT_PAUSE))?;
+        self.poller.wait(events, self.patience())?;
+        self.core.refresh();
         self.core.store.set_now(self.core.clock.now());
         if self.paused {
             self.paused = false;
@@ -133,10 +149,42 @@ impl Running {
             match event.token {
                 WAKER => {}
                 LISTENER => self.accept_all()?,
-                token => self.serve(token, event),
+                token => self.serve(token, event.readable()),
             }
         }
+        self.serve_delayed();
+        self.close_idle();
         Ok(())
+    }
+
+    /// How long nothing may happen before there is something to do.
+    fn patience(&self) -> Option<Duration> {
+        let pause = self.paused.then_some(ACCEPT_PAUSE);
+        let sweep = (self.core.config.idle_timeout > 0).then_some(Duration::from_secs(1));
+        let due = self.delayed.iter().filter_map(|token| self.peers.get(token)?.connection.due()).min();
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        [pause, sweep, due].into_iter().flatten().min()
+    }
+
+    fn serve_delayed(&mut self) {
+        let now = Instant::now();
+        for token in std::mem::take(&mut self.delayed) {
+            match self.peers.get(&token).and_then(|peer| peer.connection.due()) {
+                Some(due) if due > now => self.delayed.push(token),
+                Some(_) => self.serve(token, false),
+                None => {}
+            }
+        }
+    }
+
+    fn close_idle(&mut self) {
+        let (now, limit) = (self.core.clock.now(), self.core.config.idle_timeout);
+        if limit == 0 || now == std::mem::replace(&mut self.swept, now) {
+            return;
+        }
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.peers.retain(|_, peer| now.saturating_sub(peer.active) <= limit);
+        self.core.open_connections = self.peers.len();
     }
 
     fn accept_all(&mut self) -> io::Result<()> {
@@ -171,14 +219,18 @@ impl Running {
         }
         self.core.log(1, format_args!("connection {token} begins"));
         let connection = Connection::new(self.core.config.protocol);
-        self.peers.insert(token, Peer { socket, connection, interest });
+        let active = self.core.clock.now();
+        self.peers.insert(token, Peer { socket, connection, interest, active });
         self.core.open_connections = self.peers.len();
     }
 
-    fn serve(&mut self, token: u64, event: Event) {
+    fn serve(&mut self, token: u64, readable: bool) {
         let Some(peer) = self.peers.get_mut(&token) else { return };
-        let alive = peer.serve(event, &mut self.core, &mut self.buffer).unwrap_or(false);
+        let alive = peer.serve(readable, &mut self.core, &mut self.buffer).unwrap_or(false);
         let kept = alive && peer.wait(token, &self.poller).is_ok();
+        if peer.connection.due().is_some() && !self.delayed.contains(&token) {
+            self.delayed.push(token);
+        }
         if !kept {
             self.peers.remove(&token);
             self.core.open_connections = self.peers.len();
@@ -189,9 +241,9 @@ impl Running {
 
 impl Peer {
     /// Reads, executes and writes as far as it goes without waiting; false once the connection is at its end.
-    fn serve(&mut self, event: Event, core: &mut Core, buffer: &mut [u8]) -> io::Result<bool> {
+    fn serve(&mut self, readable: bool, core: &mut Core, buffer: &mut [u8]) -> io::Result<bool> {
         self.flush(core)?;
-        if event.readable() && self.connection.may_go_on() {
+        if readable && self.connection.may_go_on() {
             self.read(core, buffer)?;
         }
         self.connection.run(core);
@@ -207,6 +259,7 @@ impl Peer {
             }
             Ok(count) => {
                 core.counters().bytes_read += count as u64;
+                self.active = core.store.now();
                 self.connection.receive(buffer.get(..count).unwrap_or_default());
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}

@@ -3,6 +3,7 @@
 // No test program uses all of it.
 #![allow(dead_code)]
 
+pub mod logins;
 pub mod oracle;
 pub mod scripted;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 pub struct Memcached {
     address: String,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
     socket: Option<PathBuf>,
 }
@@ -25,25 +27,36 @@ pub struct Memcached {
 impl Memcached {
     /// One that listens on a loopback port of the system's choosing.
     pub fn tcp(extra: &[&str]) -> Memcached {
+        Memcached::tcp_in(&[], extra)
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn tcp_in(environment: &[(&str, &str)], extra: &[&str]) -> Memcached {
         let port = free_port().to_string();
         let arguments = [&["-l", "127.0.0.1", "-p", &port], extra].concat();
-        Memcached::launch(format!("127.0.0.1:{port}"), &arguments, None)
+        Memcached::launch(format!("127.0.0.1:{port}"), environment, &arguments, None)
     }
 
     /// One that listens on a Unix socket.
     #[allow(dead_code)]
     pub fn unix(extra: &[&str]) -> Memcached {
+        Memcached::unix_in(&[], extra)
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn unix_in(environment: &[(&str, &str)], extra: &[&str]) -> Memcached {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let socket = std::env::temp_dir().join(format!("bmemc-test-{}-{number}.sock", std::process::id()));
         let path = socket.display().to_string();
         let arguments = [&["-s", &path], extra].concat();
-        Memcached::launch(path.clone(), &arguments, Some(socket))
+        Memcached::launch(path.clone(), environment, &arguments, Some(socket))
     }
 
-    fn launch(address: String, arguments: &[&str], socket: Option<PathBuf>) -> Memcached {
+    fn launch(address: String, environment: &[(&str, &str)], arguments: &[&str], socket: Option<PathBuf>) -> Memcached {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        let mut server = Memcached { address, arguments, child: None, socket };
+        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let mut server = Memcached { address, arguments, environment, child: None, socket };
         server.start();
         server
     }
@@ -63,6 +76,7 @@ impl Memcached {
         let program = std::env::var("BMEMC_MEMCACHED").unwrap_or_else(|_| "memcached".into());
         let mut command = Command::new(&program);
         command.args(&self.arguments).args(["-U", "0", "-t", "1", "-u", "root"]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
         let until = Instant::now() + Duration::from_secs(10);

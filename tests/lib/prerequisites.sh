@@ -6,6 +6,7 @@ tools=(
     "memcached memcached"
     "memccp libmemcached-tools"
     "nutcracker nutcracker"
+    "saslpasswd2 sasl2-bin"
     "cmake cmake"
     "make make"
     "ninja ninja-build"
@@ -27,6 +28,8 @@ missing_packages() {
     done
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     echo '#include <stdio.h>' | gcc -E -xc - >/dev/null 2>&1 || echo libc6-dev
+    # Cyrus SASL has each mechanism in a file of its own.
+    compgen -G '/usr/lib/*/sasl2/libscram.so' >/dev/null || echo libsasl2-modules
     echo '#include <libmemcached/memcached.h>' | gcc -E -xc - >/dev/null 2>&1 || echo libmemcached-dev
 }
 

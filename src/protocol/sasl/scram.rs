@@ -18,14 +18,17 @@ const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=100_000;
 const NO_BINDING: &str = "biws";
 
 /// The functions of one hash.
-struct Functions {
-    hash: fn(&[u8]) -> Vec<u8>,
-    mac: fn(&[u8], &[u8]) -> Vec<u8>,
-    salted: fn(&[u8], &[u8], u32) -> Zeroizing<Vec<u8>>,
+#[derive(Clone, Copy)]
+pub struct Functions {
+    pub hash: fn(&[u8]) -> Vec<u8>,
+    pub mac: fn(&[u8], &[u8]) -> Vec<u8>,
+    /// Password, salt, iterations.
+    pub salted: fn(&[u8], &[u8], u32) -> Zeroizing<Vec<u8>>,
 }
 
 impl Functions {
-    fn of(mechanism: Mechanism) -> Functions {
+    /// Those of a SCRAM mechanism.
+    pub fn of(mechanism: Mechanism) -> Functions {
         match mechanism {
             Mechanism::ScramSha512 => Functions { hash: hash::<Sha512>, mac: mac::<Sha512>, salted: salted::<Sha512> },
             Mechanism::ScramSha256 => Functions { hash: hash::<Sha256>, mac: mac::<Sha256>, salted: salted::<Sha256> },

@@ -1,0 +1,199 @@
+//! Servers that want a login, for tests: memcached with SASL and a user database of its own, with `-Y`, and a way there
+//! that counts connections and remembers what the client said.
+
+use super::Memcached;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+pub const USER: &str = "alice";
+/// No message may ever have it in it.
+pub const PASSWORD: &str = "correct-horse-battery";
+
+pub const MECHANISMS: [&str; 5] = ["PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/// A folder that is removed with its handle.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bmemc-login-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A memcached that wants a login, with its files.
+pub struct Guarded {
+    pub server: Memcached,
+    folder: Folder,
+}
+
+impl Guarded {
+    pub fn address(&self) -> &str {
+        self.server.address()
+    }
+
+    /// `memcached -S` that offers these mechanisms to one user.
+    pub fn sasl(unix: bool, mechanisms: &str) -> Guarded {
+        let folder = Folder::new();
+        let base = folder.0.join("sasldb").display().to_string();
+        let config =
+            format!("mech_list: {mechanisms}\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {base}\n");
+        folder.write("memcached.conf", &config);
+        set_password(&base, PASSWORD);
+        let place = folder.0.display().to_string();
+        let environment = [("SASL_CONF_PATH", place.as_str())];
+        let server = match unix {
+            true => Memcached::unix_in(&environment, &["-S"]),
+            false => Memcached::tcp_in(&environment, &["-S"]),
+        };
+        Guarded { server, folder }
+    }
+
+    /// `memcached -Y` with one user.
+    pub fn ascii(unix: bool) -> Guarded {
+        let folder = Folder::new();
+        let file = folder.write("users", &format!("bob:other\n{USER}:{PASSWORD}\n"));
+        let arguments = ["-Y", &file];
+        let server = if unix { Memcached::unix(&arguments) } else { Memcached::tcp(&arguments) };
+        Guarded { server, folder }
+    }
+
+    /// Changes the user's password, for logins from now on.
+    pub fn set_password(&self, password: &str) {
+        set_password(&self.folder.0.join("sasldb").display().to_string(), password);
+    }
+}
+
+fn set_password(base: &str, password: &str) {
+    let realm = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let arguments = ["-p", "-c", "-f", base, "-a", "memcached", "-u", realm.trim(), USER];
+    // Not on the path of those who are not root.
+    let program = ["/usr/sbin/saslpasswd2", "saslpasswd2"]
+        .into_iter()
+        .find(|name| !name.starts_with('/') || std::path::Path::new(name).exists());
+    let mut child =
+        Command::new(program.unwrap()).args(arguments).stdin(Stdio::piped()).spawn().expect("saslpasswd2 starts");
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "saslpasswd2");
+}
+
+/// What becomes of the bytes that the server sends.
+#[derive(Clone, Copy)]
+pub enum Cut {
+    Never,
+    /// After so many of each connection, it ends.
+    Close(usize),
+    /// After so many of each connection, no more come.
+    Stall(usize),
+}
+
+/// A way to a server over TCP that counts connections and remembers what the client said.
+pub struct Tap {
+    address: String,
+    connections: Arc<AtomicUsize>,
+    said: Arc<Mutex<Vec<u8>>>,
+    heard: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Tap {
+    pub fn to(server: &str, cut: Cut) -> Tap {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tap = Tap {
+            address: listener.local_addr().unwrap().to_string(),
+            connections: Arc::default(),
+            said: Arc::default(),
+            heard: Arc::default(),
+            stop: Arc::default(),
+        };
+        let (connections, said, heard, stop) =
+            (tap.connections.clone(), tap.said.clone(), tap.heard.clone(), tap.stop.clone());
+        let server = server.to_string();
+        std::thread::spawn(move || {
+            while let Ok((client, _)) = listener.accept() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                connections.fetch_add(1, Ordering::SeqCst);
+                let Ok(to_server) = TcpStream::connect(&server) else { continue };
+                let (from_client, from_server) = (client.try_clone().unwrap(), to_server.try_clone().unwrap());
+                let (said, heard) = (said.clone(), heard.clone());
+                let listen = move |bytes: &[u8]| {
+                    said.lock().unwrap().extend_from_slice(bytes);
+                    (bytes.len(), true)
+                };
+                std::thread::spawn(move || forward(from_client, to_server, listen));
+                let mut left = match cut {
+                    Cut::Never => usize::MAX,
+                    Cut::Close(left) | Cut::Stall(left) => left,
+                };
+                let share = move |bytes: &[u8]| {
+                    let passed = bytes.len().min(left);
+                    left -= passed;
+                    heard.fetch_add(passed, Ordering::SeqCst);
+                    (passed, left > 0 || matches!(cut, Cut::Stall(_)))
+                };
+                std::thread::spawn(move || forward(from_server, client, share));
+            }
+        });
+        tap
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes have come from the server.
+    pub fn heard(&self) -> usize {
+        self.heard.load(Ordering::SeqCst)
+    }
+
+    /// Whether the client has said this.
+    pub fn has_said(&self, words: &str) -> bool {
+        let said = self.said.lock().unwrap();
+        said.windows(words.len()).any(|window| window == words.as_bytes())
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(&self.address));
+    }
+}
+
+/// Copies until either side ends; `pass` says how many bytes go on, and whether more may.
+fn forward(mut from: TcpStream, mut to: TcpStream, mut pass: impl FnMut(&[u8]) -> (usize, bool)) {
+    let mut chunk = [0; 4096];
+    while let Ok(came @ 1..) = from.read(&mut chunk) {
+        let (passed, more) = pass(&chunk[..came]);
+        if to.write_all(&chunk[..passed]).is_err() || !more {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
