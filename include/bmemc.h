@@ -886,8 +886,8 @@ bmemc_status bmemc_options_on_event(bmemc_options *options,
 // have none.
 // ================================================================================================
 
-// A server with a thread of its own. Any number of threads may look at its address; it may be
-// freed on any.
+// A server with a thread of its own. Any number of threads may use it at once; it may be freed on
+// any.
 typedef struct bmemc_server bmemc_server;
 
 // Starts a server. `listen`: empty for the loopback address and a port of the system's choosing,
@@ -900,6 +900,29 @@ bmemc_status bmemc_server_start(bmemc_bytes listen, bmemc_server **out, bmemc_er
 // Where a server listens, as bmemc_options_add_server() takes it; ends with a zero byte; gone once
 // the server is freed. NULL for NULL.
 const char *bmemc_server_address(const bmemc_server *server);
+
+// Changes something of a running server, by name; requests that arrive after this call meet it.
+// Any thread.
+//   "advance_seconds"  moves the server's clock forward by so many seconds: items expire
+//   "auth"             "none", "sasl" (binary alone), "ascii" (memcached's -Y, text alone) or
+//                      "memcachier": who may use it
+//   "users"            a line "name:password" for each
+//   "mechanisms"       the SASL mechanisms that are offered, with spaces between
+//   "idle_timeout"     seconds after which an idle connection is closed; 0: never
+//   "max_connections"  the most connections at a time; more are told so, and closed
+//   "version"          what the version command says
+//   "fault"            what goes wrong from now on; empty: nothing
+// A fault is "[command=NAME] [skip=N] [count=N] HARM": of the commands of this name (as in text and
+// meta; binary ones go by the same names; without it: of all) it lets N be, and then hits N, or all.
+// HARM is "delay=MILLISECONDS" (the reply comes late), "close" (the connection ends instead),
+// "stall" (it never answers again), "garbage" (instead of the reply), or "error=LINE", a line to the
+// end of the value, which in binary becomes a frame of status 0x84.
+// BMEMC_E_ARGUMENT: there is no such name, or it does not accept the value; the message says what
+// it accepts. BMEMC_E_FORKED: the server is the parent's.
+bmemc_status bmemc_server_set(const bmemc_server *server,
+                              bmemc_bytes name,
+                              bmemc_bytes value,
+                              bmemc_error *error);
 
 // Stops a server, closes its connections, joins its thread and frees it with all that it held.
 void bmemc_server_free(bmemc_server *server);

@@ -211,7 +211,8 @@ fn a_server_without_authentication_is_an_error_unless_it_may_be() {
     let optional = Rules { optional: true, ..RULES };
     let unknown = reply(frame::LIST, 0x81, b"Unknown command");
     let reads_lines = Known { ascii: true, ..Known::default() };
-    let cases: [(ProtocolChoice, Known, &[Option<&[u8]>], Dialect); 4] = [
+    type Case<'a> = (ProtocolChoice, Known, &'a [Option<&'a [u8]>], Dialect);
+    let cases: [Case<'_>; 4] = [
         (Binary, Known::default(), &[Some(&unknown)], Dialect::Binary),
         (Auto, Known::default(), &[Some(&unknown)], Dialect::Binary),
         (Auto, reads_lines, &[VERSION, Some(b"ERROR\r\n")], Dialect::Text),

@@ -23,7 +23,7 @@ pub struct Functions {
     pub hash: fn(&[u8]) -> Vec<u8>,
     pub mac: fn(&[u8], &[u8]) -> Vec<u8>,
     /// Password, salt, iterations.
-    pub salted: fn(&[u8], &[u8], u32) -> Zeroizing<Vec<u8>>,
+    pub salted: fn(&[u8], &[u8], u32) -> Message,
 }
 
 impl Functions {
