@@ -118,6 +118,18 @@ suite_peers() {
     counted plain "peers" env PATH="$venv/bin:$PATH" tests/peers/server_peers.sh "$address"
 }
 
+# Values from libbmemc to other clients and back, over a real memcached.
+suite_values() {
+    need_servers
+    local venv=$target/tests/venv node=$target/tests/node driver=$built/values_driver
+    check "Python clients" tests/peers/install "$venv" || return
+    check "Node clients" tests/peers/install-node "$node" || return
+    check "compile tests/peers/values_driver.c" gcc -std=gnu11 -g -O1 -Wall -Wextra -Werror -Iinclude \
+        tests/peers/values_driver.c -o "$driver" -L"$target/debug" -lbmemc "-Wl,-rpath,$target/debug" || return
+    counted plain "values" env NODE_PATH="$node/node_modules" "$venv/bin/python" tests/peers/values_peers.py \
+        "$(address_of memcached-tcp)" "$driver"
+}
+
 suite_packaging() {
     need_debug_build
     counted plain "packaging" tests/packaging/run
