@@ -260,6 +260,7 @@ static void values_without_a_server(void) {
     bmemc_value *back = NULL;
     STATUS(BMEMC_OK, bmemc_value_decode(coded, item->value, item->flags, &back, e));
     EXPECT(same(bmemc_value_item(back)->value, op.value) && bmemc_value_item(back)->value_type == BMEMC_TYPE_TEXT);
+    bmemc_value_free(back);
     REFUSED(BMEMC_E_DECODE, "it is cut", bmemc_value_decode(coded, bytes(item->value.data, 10), 8, &back, e));
     EXPECT(back == NULL);
     bmemc_value_free(out);
