@@ -2,7 +2,6 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { options: optionList } = require('./native.js');
 const { native, constants, begin, nameOf, kindOf, flush, listen } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
@@ -17,11 +16,12 @@ const NONE = Symbol('none');
 
 // --- what each kind of call accepts ------------------------------------------
 
-const forRead = accepts('encoding', 'default', 'ttl');
-const forItem = accepts('encoding', 'default', 'casDefault', 'ttl', 'wantCas');
-const forManyReads = accepts('encoding', 'wantCas');
+const forRead = accepts('encoding', 'raw', 'default', 'ttl');
+const forItem = accepts('encoding', 'raw', 'default', 'casDefault', 'ttl', 'wantCas');
+const forManyReads = accepts('encoding', 'raw', 'wantCas');
 const forWrite = accepts('ttl', 'flags', 'cas', 'noReply', 'compressLevel');
-const forChange = accepts('cas', 'noReply', 'ttl');
+const forChange = accepts('cas', 'noReply');
+const forTouch = accepts('ttl', 'noReply');
 const forCounter = accepts('delta', 'initial', 'ttl', 'cas', 'noReply');
 const forServer = accepts('ttl', 'delta', 'noReply');
 const forOperation = accepts(...Object.keys(readers).filter((name) => !/default/i.test(name)));
@@ -56,7 +56,6 @@ for (const [name, number] of Object.entries(constants)) {
 }
 
 const ownOptions = new Set(['servers', 'encoding', 'serializer', 'deserializer']);
-const known = new Map(optionList().map((option) => [option.name, option]));
 
 /** [[address, name, weight], ...] of what a user writes. */
 function serversOf(servers) {
@@ -87,12 +86,15 @@ function optionsOf(options) {
     });
 }
 
+/** Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to. */
+const DEFAULT_CODEC = 'pylibmc';
+
 /** A client for its calls: its number, how it makes values, and how many calls are under way. */
 class Session {
   constructor(client, options) {
     const given = optionsOf(options);
-    if (known.has('codec') && !given.some(([name]) => name === 'codec')) given.push(['codec', 'pymemcache']);
-    const codec = given.findLast(([name]) => name === 'codec')?.[1] ?? 'none';
+    if (!given.some(([name]) => name === 'codec')) given.push(['codec', DEFAULT_CODEC]);
+    const [, codec] = given.findLast(([name]) => name === 'codec');
     this.client = client; // not collected while calls are under way
     this.values = new Values(codec !== 'none', options);
     this.number = checked(native.client, serversOf(options.servers), given);
@@ -187,11 +189,11 @@ class Client extends EventEmitter {
   }
 
   append(key, value, options) {
-    return this.#one(new DoneCall(this.#session), constants.OP_APPEND, key, value, options, forChange);
+    return this.#piece(constants.OP_APPEND, key, value, options);
   }
 
   prepend(key, value, options) {
-    return this.#one(new DoneCall(this.#session), constants.OP_PREPEND, key, value, options, forChange);
+    return this.#piece(constants.OP_PREPEND, key, value, options);
   }
 
   cas(key, value, cas, options) {
@@ -235,7 +237,7 @@ class Client extends EventEmitter {
 
   touch(key, ttl, options) {
     const call = new DoneCall(this.#session);
-    return this.#with(call, constants.OP_TOUCH, key, NONE, options, { ttl }, forChange, 'ttl');
+    return this.#with(call, constants.OP_TOUCH, key, NONE, options, { ttl }, forTouch, 'ttl');
   }
 
   // ---- the servers' own ----
@@ -329,6 +331,20 @@ class Client extends EventEmitter {
       const { values } = this.#session;
       const type = values.typeOf(value);
       return this.#start(call, opcode, name, values.encode(value, type), values.typed ? type : 0, settings);
+    } catch (error) {
+      return refused(call, error);
+    }
+  }
+
+  /** Bytes for what is there already, whatever type it has. */
+  #piece(opcode, key, value, options) {
+    const call = new DoneCall(this.#session);
+    try {
+      const { values } = this.#session;
+      const type = values.typeOf(value);
+      if (type === constants.TYPE_OBJECT) throw new ArgumentError(`value is ${kindOf(value)}; a string or a Buffer is accepted`);
+      const settings = options === undefined ? undefined : forChange(options);
+      return this.#start(call, opcode, nameOf(key, 'key'), values.encode(value, type), 0, settings);
     } catch (error) {
       return refused(call, error);
     }

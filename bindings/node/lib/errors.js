@@ -93,12 +93,13 @@ const byStatus = new Map(
 /** The error for a status that is negative. */
 function errorOf(status, message, about) {
   const Class = byStatus.get(status) ?? BmemcError;
-  return new Class(message || statusText(status)[1], { ...about, status });
+  const { bits = 0, osError = 0, server, cause } = about ?? {};
+  return new Class(message || statusText(status)[1], { status, bits, osError, server, cause });
 }
 
 /** What the addon threw, as an error of this package. */
 function rethrown(error) {
-  return Number.isInteger(error?.status) ? errorOf(error.status, error.message) : error;
+  return Number.isInteger(error?.status) ? errorOf(error.status, error.message, error) : error;
 }
 
 /** Calls the addon. */

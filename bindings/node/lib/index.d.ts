@@ -26,9 +26,10 @@ export const options: readonly OptionInfo[];
 export type Key = string | ArrayBufferView | ArrayBuffer;
 
 /**
- * A value that can be stored. With a codec (the default) types come back as they were: strings, Buffers, whole numbers and
- * bigints (a number where it is exact, else a bigint), and whatever the serializer takes, JSON by default. With `codec: 'none'`
- * all that comes back is Buffers.
+ * A value that can be stored. With a codec types come back as they were: strings, Buffers, whole numbers and bigints (a number
+ * where it is exact, else a bigint), and whatever the serializer takes, JSON by default. The codec of a client is `pylibmc` if
+ * nothing else is said, which compresses nothing unless `compressThreshold` says so. With `codec: 'none'` all that comes back
+ * is Buffers, whatever another client stored.
  */
 export type Value = any;
 
@@ -43,8 +44,9 @@ export interface ClientOptions extends LibraryOptions {
   encoding?: BufferEncoding;
   /** Turns an object into a string or bytes. Default: `JSON.stringify`. */
   serializer?: (value: any) => string | ArrayBufferView | ArrayBuffer;
-  /** Turns these bytes back. Default: `JSON.parse`. What it throws makes a DecodeError. */
-  deserializer?: (bytes: Buffer) => any;
+  /** Turns these bytes back; the item's flags tell what another language made of them. Default: `JSON.parse`. What it throws
+   * makes a DecodeError. */
+  deserializer?: (bytes: Buffer, flags: number) => any;
 }
 
 /** What every call can be told. */
@@ -60,6 +62,8 @@ export interface CallOptions {
 export interface ReadOptions extends CallOptions {
   /** The client's `encoding`, for this call. */
   encoding?: BufferEncoding;
+  /** The bytes as they are stored, whatever the codec would make of their flags. */
+  raw?: boolean;
 }
 
 export interface GetOptions<D = undefined> extends ReadOptions {
@@ -82,10 +86,14 @@ export interface ChangeOptions extends CallOptions {
   noReply?: boolean;
 }
 
+export interface TouchOptions extends CallOptions {
+  noReply?: boolean;
+}
+
 export interface WriteOptions extends ChangeOptions {
   /** Seconds to live. 0 (the default): until evicted; negative: gone at once; from 1,000,000,000 on: a Unix time. */
   ttl?: number;
-  /** The item's flags, 0 to 4294967295, instead of the codec's. */
+  /** The item's flags, 0 to 4294967295: the value is stored as if there were no codec. Read it with `raw`. */
   flags?: number;
   /** 0: the client's option; 1 (fast) to 9 (small); -1: do not compress. */
   compressLevel?: number;
@@ -129,6 +137,8 @@ export interface Operation extends CallOptions {
   initial?: bigint | number;
   /** Raw flags of a meta command, separated by spaces. */
   metaFlags?: Key;
+  /** Write and read the bytes and flags as they are stored, as if there were no codec. `flags` does that, too. */
+  raw?: boolean;
   noReply?: boolean;
   /** Answer with the item's cas. */
   wantCas?: boolean;
@@ -270,7 +280,7 @@ export class Client extends EventEmitter<ClientEvents> {
   decrement(key: Key, delta?: number, options?: CounterOptions): Promise<number | undefined>;
   decrement(key: Key, delta: bigint, options?: CounterOptions): Promise<bigint | undefined>;
   /** Gives an item a new ttl, in seconds: false where there is none. */
-  touch(key: Key, ttl: number, options?: ChangeOptions): Promise<boolean>;
+  touch(key: Key, ttl: number, options?: TouchOptions): Promise<boolean>;
 
   /** The server's version, such as "1.6.18". */
   version(options?: CallOptions): Promise<string>;

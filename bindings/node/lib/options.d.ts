@@ -20,4 +20,26 @@ export interface LibraryOptions {
   noDelay?: boolean;
   /** Milliseconds from which on a call is told of by the event `slow`; 0: none is. Default: 0; a whole number from 0 to 86400000. */
   slowMs?: number;
+  /** Which of several servers has a key: as the client of this name decides it (docs/rings.md). Default: rendezvous; one of rendezvous, ketama, ketama_unweighted, ketama_spy, spymemcached, twemproxy, modulo, gomemcache, memcachier, memjs, dalli, bmemcached, jump, ch3, weighted_ch3, mcrouter_crc32, mcrouter_rendezvous, mcrouter_weighted_rendezvous. */
+  distribution?: 'rendezvous' | 'ketama' | 'ketama_unweighted' | 'ketama_spy' | 'spymemcached' | 'twemproxy' | 'modulo' | 'gomemcache' | 'memcachier' | 'memjs' | 'dalli' | 'bmemcached' | 'jump' | 'ch3' | 'weighted_ch3' | 'mcrouter_crc32' | 'mcrouter_rendezvous' | 'mcrouter_weighted_rendezvous';
+  /** How the ring hashes keys, where its kind has a choice; auto: as it usually does. Default: auto; one of auto, one_at_a_time, md5, crc, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, murmur3, jenkins, one_at_a_time_unsigned, fnv1_64_unsigned, fnv1a_64_unsigned, fnv1_32_unsigned, fnv1a_32_unsigned, hsieh_unsigned, crc32, murmur3_32, java, xxh3, default. */
+  keyHash?: 'auto' | 'one_at_a_time' | 'md5' | 'crc' | 'fnv1_64' | 'fnv1a_64' | 'fnv1_32' | 'fnv1a_32' | 'hsieh' | 'murmur' | 'murmur3' | 'jenkins' | 'one_at_a_time_unsigned' | 'fnv1_64_unsigned' | 'fnv1a_64_unsigned' | 'fnv1_32_unsigned' | 'fnv1a_32_unsigned' | 'hsieh_unsigned' | 'crc32' | 'murmur3_32' | 'java' | 'xxh3' | 'default';
+  /** Two characters; the ring hashes only what stands between them, where a key has both. Default: none; two ASCII characters, as {}, or nothing. */
+  hashTag?: string;
+  /** For rings of Python clients: whether keys were str or bytes there, which hash differently. Default: text; one of text, bytes. */
+  keyForm?: 'text' | 'bytes';
+  /** The seed that pymemcache's RendezvousHash was made with, for distribution rendezvous. Default: 0; a whole number from 0 to 4294967295. */
+  hashSeed?: number;
+  /** The weight that stands for mcrouter's 1.0, for distribution weighted_ch3; 0: the largest one. Default: 0; a whole number from 0 to 1000000. */
+  weightUnit?: number;
+  /** Whose values and flags are written and read (docs/values.md); none: bytes, and the caller's flags. Default: none; one of none, bmemcached, pymemcache, pylibmc, spymemcached, dalli, memjs. */
+  codec?: 'none' | 'bmemcached' | 'pymemcache' | 'pylibmc' | 'spymemcached' | 'dalli' | 'memjs';
+  /** Whether a codec compresses long values; those that are compressed are read in any case. Default: true; true or false. */
+  compression?: boolean;
+  /** Bytes of which a value must have more to be compressed; 0: as the codec's client does by default. Default: 0; a whole number from 0 to 1073741824. */
+  compressThreshold?: number;
+  /** How hard a codec compresses, from 1 (fast) to 9 (small). Default: 6; a whole number from 1 to 9. */
+  compressLevel?: number;
+  /** Bytes to which a compressed value may unpack; a longer one is the failure DECODE. Default: 67108864; a whole number from 1024 to 1073741824. */
+  maxDecompressedBytes?: number;
 }

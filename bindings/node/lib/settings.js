@@ -64,6 +64,7 @@ const readers = {
     settings.initial = unsigned(name, value);
     settings.opFlags |= FLAG_CREATE;
   },
+  raw: (settings, value, name) => bit(settings, name, value, FLAG_EXPLICIT_FLAGS),
   noReply: (settings, value, name) => bit(settings, name, value, FLAG_NO_REPLY),
   wantCas: (settings, value, name) => bit(settings, name, value, FLAG_WANT_CAS),
   timeoutMs: (settings, value, name) => (settings.timeoutMs = whole(name, value, 1, 86_400_000)),

@@ -47,10 +47,12 @@ class Values {
         return TYPE_INTEGER;
       case 'number':
         return Number.isSafeInteger(value) ? TYPE_INTEGER : TYPE_OBJECT;
+      case 'boolean':
+        return TYPE_OBJECT;
       case 'object':
         return toBytes(value) === undefined ? TYPE_OBJECT : TYPE_BYTES;
       default:
-        throw new ArgumentError(`value is ${kindOf(value)}; strings, Buffers, numbers, bigints and objects are accepted`);
+        throw new ArgumentError(`value is ${kindOf(value)}; strings, Buffers, numbers, bigints, booleans and objects are accepted`);
     }
   }
 
@@ -85,15 +87,15 @@ class Values {
       case TYPE_LONG:
         return integerOf(textAt(at, 'latin1', beside));
       case TYPE_OBJECT:
-        return this.deserialized(bytesAt(at, beside));
+        return this.deserialized(bytesAt(at, beside), answers[at + Answer.FLAGS]);
       default:
         return encoding === undefined ? bytesAt(at, beside) : textAt(at, encoding, beside);
     }
   }
 
-  deserialized(bytes) {
+  deserialized(bytes, flags) {
     try {
-      return this.deserializer(bytes);
+      return this.deserializer(bytes, flags);
     } catch (cause) {
       throw decodeError(`the value could not be deserialized: ${cause?.message ?? cause}`, cause);
     }

@@ -6,22 +6,20 @@
 // Above this a value that JavaScript is to have is not copied, but handed over as it is.
 enum { HAND_OVER_BYTES = 16 << 10 };
 
-static void throw_with_code(napi_env env, int32_t status, const char *message) {
-    napi_value error;
-    if (napi_create_error(env, make_text(env, bmemc_status_name(status)), make_text(env, message), &error) == napi_ok) {
-        set_property(env, error, "status", make_number(env, status));
-        napi_throw(env, error);
-    }
-}
-
 napi_value throw_error(napi_env env, const bmemc_error *error) {
-    throw_with_code(env, error->status, error->message);
+    napi_value thrown, code = make_text(env, bmemc_status_name(error->status));
+    if (napi_create_error(env, code, make_text(env, error->message), &thrown) != napi_ok) return NULL;
+    set_property(env, thrown, "status", make_number(env, error->status));
+    set_property(env, thrown, "osError", make_number(env, error->os_error));
+    set_property(env, thrown, "bits", make_number(env, error->bits));
+    napi_throw(env, thrown);
     return NULL;
 }
 
 napi_value throw_argument(napi_env env, const char *message) {
-    throw_with_code(env, BMEMC_E_ARGUMENT, message);
-    return NULL;
+    bmemc_error error = {.status = BMEMC_E_ARGUMENT, .bits = BMEMC_BIT_NOT_SENT};
+    strncpy(error.message, message, sizeof error.message - 1);
+    return throw_error(env, &error);
 }
 
 static bool get_string(napi_env env, napi_value value, bmemc_bytes *bytes, void **owned) {

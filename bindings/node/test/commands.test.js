@@ -26,7 +26,7 @@ for (const [name, start] of Object.entries(servers)) {
         assert.equal(await c.set(key, 'value'), true);
         assert.equal(await c.get(key, { encoding: 'utf8', default: 'none' }), 'value');
         assert.equal(await c.set(key, '', { flags: 77 }), true);
-        assert.equal((await c.get(key, { encoding: 'latin1' })), '');
+        assert.equal(await c.get(key, { encoding: 'latin1', raw: true }), '');
       });
 
       it('getMany, setMany, deleteMany', async (t) => {
@@ -67,7 +67,7 @@ for (const [name, start] of Object.entries(servers)) {
         assert.equal(await c.gets(key), undefined);
         assert.deepEqual(await c.gets(key, { default: 1, casDefault: 2n }), { value: 1, cas: 2n, flags: 0 });
         await c.set(key, 'first', { flags: 5 });
-        const item = await c.gets(key);
+        const item = await c.gets(key, { raw: true });
         assert.equal(item.value, 'first');
         assert.equal(item.flags, 5);
         assert.ok(item.cas > 0n);
@@ -190,7 +190,7 @@ for (const [name, start] of Object.entries(servers)) {
         const key = fresh();
         const stored = await c.call({ opcode: 'set', key, value: 'x', flags: 9, ttl: 100 });
         assert.equal(stored.status, 'BMEMC_OK');
-        const answer = await c.call({ opcode: 'get', key, wantCas: true });
+        const answer = await c.call({ opcode: 'get', key, wantCas: true, raw: true });
         assert.equal(answer.value, 'x');
         assert.equal(answer.flags, 9);
         assert.ok(answer.cas > 0n);
