@@ -146,10 +146,12 @@ suite_go() {
     counted go "go test" "${installed[@]}" go -C bindings/go test -race -v -count=1 ./...
 }
 
+# What its tests need of the registry is installed once; the addon is compiled as it is for the package.
 suite_node() {
-    [[ -d bindings/node/test ]] || return 0
     need_prefix || return
-    counted node "node --test" "${installed[@]}" -C bindings/node node --test --test-reporter=tap test/
+    check "npm install" tests/lib/npm_install bindings/node || return
+    check "prebuilt addon" "${installed[@]}" node bindings/node/scripts/build.js --prebuilt || return
+    counted node "node --test" "${installed[@]}" node --test --test-reporter=tap bindings/node/test/*.test.js
 }
 
 # The servers are ended here; then nothing that carries the mark of this run may be alive.

@@ -1,6 +1,7 @@
 // Calls: the promise of an operation, or of many, and what its answers make of it. One class for each kind of result.
 'use strict';
 
+const { statsItems } = require('./native.js');
 const {
   constants, Answer, answers, enter, leave, cancel, statusAt, casAt, numberAt, ttlAt, textAt,
 } = require('./engine.js');
@@ -149,6 +150,32 @@ class TextCall extends Call {
   }
 }
 
+/** stats: what the servers tell, by server and name. */
+class StatsCall extends Call {
+  result(at, status, beside) {
+    const { name } = this.session.servers()[answers[at + Answer.SERVER]];
+    return new Map([[name, statsOf(textAt(at, 'latin1', beside))]]);
+  }
+}
+
+/** Statistics by name, each read as the library says that it is to be read. */
+function statsOf(text) {
+  const all = Object.create(null);
+  for (const [name, value, type] of statsItems(text)) all[name] = readers.get(type)?.(value) ?? value;
+  return all;
+}
+
+const whole = (text) => (/^-?\d+$/.test(text) ? exact(text) : text);
+const exact = (text) => (Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text));
+const readers = new Map([
+  [constants.STAT_INTEGER, whole],
+  [constants.STAT_FLOAT, Number],
+  [constants.STAT_SECONDS, (text) => Number(text.replace(':', '.'))],
+  [constants.STAT_SWITCH, (text) => text !== '0'],
+  [constants.STAT_YES_NO, (text) => text === 'yes'],
+  [constants.STAT_OCTAL, (text) => parseInt(text, 8)],
+]);
+
 /** call: everything that there is of an answer. */
 class AnswerCall extends Call {
   result(at, status, beside) {
@@ -166,6 +193,9 @@ function answerOf(call, at, status, beside) {
     cas: casAt(at),
     number: numberAt(at),
     ttl: ttlAt(at),
+    size: answers[at + Answer.SIZE],
+    lastAccess: answers[at + Answer.LAST_ACCESS],
+    fetched: answers[at + Answer.FETCHED] === 1,
     server: answers[at + Answer.SERVER],
     detail: beside?.detail ?? '',
     stale: (bits & BIT_STALE) !== 0,
@@ -284,6 +314,6 @@ class AnswersCall extends ManyCall {
 }
 
 module.exports = {
-  Call, ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, AnswerCall,
+  Call, ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, AnswerCall,
   ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall, CancelledError,
 };

@@ -7,7 +7,7 @@ const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js
 const { Values } = require('./values.js');
 const { accepts, readers, whole } = require('./settings.js');
 const {
-  ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, AnswerCall,
+  ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, AnswerCall,
   ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall,
 } = require('./calls.js');
 
@@ -115,6 +115,10 @@ class Session {
   told({ kind, server, status, osError, elapsedUs, message }) {
     const error = status < 0 ? errorOf(status, message, { osError, server, bits: 0 }) : undefined;
     this.client.emit(eventNames.get(kind) ?? `event${kind}`, { server, message, elapsedUs, error });
+  }
+
+  servers() {
+    return checked(native.servers, this.number);
   }
 
   close() {
@@ -246,6 +250,10 @@ class Client extends EventEmitter {
     return this.#one(new TextCall(this.#session), constants.OP_VERSION, '', NONE, options, forServer);
   }
 
+  stats(argument = '', options = undefined) {
+    return this.#one(new StatsCall(this.#session), constants.OP_STATS, argument, NONE, options, forServer);
+  }
+
   noop(options) {
     return this.#one(new VoidCall(this.#session), constants.OP_NOOP, '', NONE, options, forServer);
   }
@@ -269,6 +277,17 @@ class Client extends EventEmitter {
   }
 
   // ---- every operation ----
+
+  meta(command, key, flags = '', options = undefined) {
+    const { value, ...rest } = options ?? {};
+    const metaFlags = flags === '' ? command : `${command} ${flags}`;
+    return this.call({ raw: true, ...rest, opcode: 'meta', key, value, metaFlags });
+  }
+
+  raw(line, options = undefined) {
+    const { end = '', ...rest } = options ?? {};
+    return this.call({ encoding: 'latin1', ...rest, opcode: 'raw', key: end, value: line }).then((answer) => answer.value);
+  }
 
   call(operation) {
     const call = new AnswerCall(this.#session);
@@ -297,7 +316,7 @@ class Client extends EventEmitter {
   // ---- the client itself ----
 
   get servers() {
-    return checked(native.servers, this.#session.number);
+    return this.#session.servers();
   }
 
   addServer(server) {

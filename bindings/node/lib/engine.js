@@ -16,7 +16,7 @@ const REQUESTS = 1024;
 const REQUEST_WORDS = 22;
 const REQUEST_BYTES = 256 << 10;
 const ANSWERS = 1024;
-const ANSWER_WORDS = 16;
+const ANSWER_WORDS = 20;
 const SLAB_BYTES = 1 << 20;
 
 const Request = {
@@ -27,7 +27,7 @@ const Request = {
 /** Places in an answer. */
 const Answer = {
   SLOT: 0, INDEX: 1, STATUS: 2, OFFSET: 3, LENGTH: 4, FLAGS: 5, VALUE_TYPE: 6, BITS: 7, CAS: 8, NUMBER: 10, TTL: 12,
-  SERVER: 14, OS_ERROR: 15,
+  SERVER: 14, OS_ERROR: 15, SIZE: 16, LAST_ACCESS: 17, FETCHED: 18,
 };
 
 const memory = {

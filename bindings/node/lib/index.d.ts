@@ -161,6 +161,10 @@ export interface Answer<V = any> {
   number: bigint;
   /** Seconds left, -1 for ever; 0 where it was not asked for. */
   ttl: number;
+  /** Bytes of the value, seconds since it was last read, whether it was read before: 0 and false where not asked for. */
+  size: number;
+  lastAccess: number;
+  fetched: boolean;
   /** Index of the server that answered. */
   server: number;
   /** The server's own words. */
@@ -284,6 +288,11 @@ export class Client extends EventEmitter<ClientEvents> {
 
   /** The server's version, such as "1.6.18". */
   version(options?: CallOptions): Promise<string>;
+  /**
+   * What a server tells of itself, by the server's name: numbers, truths and text as they are. `argument`: which ones, such as
+   * 'settings', 'items' or 'slabs'. Default: the general ones.
+   */
+  stats(argument?: string, options?: CallOptions): Promise<Map<string, Record<string, number | bigint | boolean | string>>>;
   /** Does nothing, in one round trip. */
   noop(options?: CallOptions): Promise<void>;
   /** Drops every item. */
@@ -295,6 +304,21 @@ export class Client extends EventEmitter<ClientEvents> {
   /** Shuts the server down, where it allows that. */
   shutdown(options?: CallOptions): Promise<void>;
 
+  /**
+   * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The
+   * answer's value is as it is stored. Not over text and binary: UnsupportedError.
+   */
+  meta<V = Buffer>(
+    command: string,
+    key: Key,
+    flags?: string,
+    options?: CallOptions & { value?: Value; encoding?: BufferEncoding },
+  ): Promise<Answer<V>>;
+  /**
+   * A line of your own, with what comes back up to `end`, which is not in it. Default: one line. Not over binary. Mind that a
+   * key or value that you put into the line is not checked.
+   */
+  raw(line: string, options?: CallOptions & { end?: string; encoding?: BufferEncoding }): Promise<string>;
   /** Any operation, with all that it can be told and answered. Rejects where it failed. */
   call<V = any>(operation: Operation): Promise<Answer<V>>;
   /** Any mix of operations in as few round trips as possible: answer i for operation i, failures too. */

@@ -63,6 +63,7 @@ static napi_value create(napi_env env, napi_callback_info info);
 static const exported of_module[] = {
     {"create", create},
     {"options", option_list},
+    {"statsItems", stats_items},
     {"statusText", status_text},
 };
 

@@ -40,6 +40,7 @@ typedef struct {
     int64_t ttl;
     uint32_t server;
     int32_t os_error;
+    uint32_t size, last_access, fetched, unused;
 } answer;
 
 // What both sides count.
@@ -122,6 +123,7 @@ napi_value client_servers(napi_env env, napi_callback_info info);
 napi_value client_add_server(napi_env env, napi_callback_info info);
 napi_value client_remove_server(napi_env env, napi_callback_info info);
 napi_value client_counters(napi_env env, napi_callback_info info);
+napi_value stats_items(napi_env env, napi_callback_info info);
 napi_value option_list(napi_env env, napi_callback_info info);
 napi_value server_start(napi_env env, napi_callback_info info);
 

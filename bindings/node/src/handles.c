@@ -238,6 +238,33 @@ napi_value client_counters(napi_env env, napi_callback_info info) {
     return object;
 }
 
+// statsItems(text) -> [[name, value, type], ...] of the text that statistics are answered with
+napi_value stats_items(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS], array;
+    bmemc_bytes text;
+    bmemc_results *results;
+    bmemc_error error;
+    void *owned;
+    size_t count = 0;
+    arguments(env, info, args);
+    if (!get_bytes(env, args[0], &text, &owned)) return NULL;
+    bmemc_status status = bmemc_stats_items(text, &results, &error);
+    free(owned);
+    if (status != BMEMC_OK) return throw_error(env, &error);
+    const bmemc_item *items = bmemc_results_items(results, &count);
+    napi_create_array(env, &array);
+    for (size_t i = 0; i < count; i++) {
+        napi_value item;
+        napi_create_array(env, &item);
+        napi_set_element(env, item, 0, make_string(env, items[i].key));
+        napi_set_element(env, item, 1, make_string(env, items[i].value));
+        napi_set_element(env, item, 2, make_number(env, bmemc_stat_type_of(items[i].key)));
+        napi_set_element(env, array, (uint32_t)i, item);
+    }
+    bmemc_results_free(results);
+    return array;
+}
+
 // options() -> [{name, default, accepts, about}, ...]
 napi_value option_list(napi_env env, napi_callback_info info) {
     napi_value array;

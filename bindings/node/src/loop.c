@@ -132,6 +132,9 @@ static void record(answer *to, const bmemc_answer *from) {
         .ttl = from->item.ttl,
         .server = from->item.server,
         .os_error = from->item.os_error,
+        .size = from->item.size,
+        .last_access = from->item.last_access,
+        .fetched = from->item.fetched,
     };
 }
 

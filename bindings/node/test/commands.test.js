@@ -109,7 +109,12 @@ for (const [name, start] of Object.entries(servers)) {
         const key = fresh();
         assert.equal(await c.increment(key), undefined);
         assert.equal(await c.decrement(key, 5), undefined);
-        assert.equal(await c.increment(key, 5, { initial: 10 }), 10);
+        if (protocol === 'text') {
+          await assert.rejects(c.increment(key, 5, { initial: 10 }), { code: 'BMEMC_E_UNSUPPORTED' });
+          await c.set(key, 10);
+        } else {
+          assert.equal(await c.increment(key, 5, { initial: 10 }), 10);
+        }
         assert.equal(await c.increment(key), 11);
         assert.equal(await c.increment(key, 5n), 16n);
         assert.equal(await c.decrement(key, 6), 10);
@@ -138,6 +143,56 @@ for (const [name, start] of Object.entries(servers)) {
         const c = client(t);
         assert.match(await c.version(), /^\d+\.\d+/);
         assert.equal(await c.noop(), undefined);
+      });
+
+      it('stats', async (t) => {
+        const c = client(t);
+        const all = await c.stats();
+        assert.deepEqual([...all.keys()], [server.address]);
+        const stats = all.get(server.address);
+        assert.match(stats.version, /^\d+\.\d+/);
+        assert.equal(typeof stats.pid, 'number');
+        if (name !== 'the embedded server') assert.equal(typeof stats.rusage_user, 'number');
+        const settings = (await c.stats('settings')).get(server.address);
+        assert.equal(settings.cas_enabled, true);
+        assert.equal(typeof settings.maxbytes, 'number');
+        await assert.rejects(c.stats('no\r\nsuch'), { code: 'BMEMC_E_ARGUMENT' });
+      });
+
+      it('verbosity, cacheMemlimit, shutdown', async (t) => {
+        const c = client(t);
+        const expected = protocol === 'binary' ? 'BMEMC_E_UNSUPPORTED' : undefined;
+        assert.equal(await c.verbosity(0).then(() => undefined, (error) => error.code), expected);
+        assert.equal(await c.cacheMemlimit(64).then(() => undefined, (error) => error.code), expected);
+        // It is not enabled.
+        await assert.rejects(c.shutdown(), { code: expected ?? 'BMEMC_E_SERVER_ERROR' });
+      });
+
+      it('meta', async (t) => {
+        const c = client(t);
+        const key = fresh();
+        if (protocol === 'text' || protocol === 'binary') {
+          return assert.rejects(c.meta('mg', key, 'v'), { code: 'BMEMC_E_UNSUPPORTED', message: /meta/ });
+        }
+        assert.equal((await c.meta('mg', key, 'v')).status, 'BMEMC_NOT_FOUND');
+        assert.equal((await c.meta('ms', key, 'T100 F5', { value: 'value' })).status, 'BMEMC_OK');
+        const answer = await c.meta('mg', key, 'v t f s c h', { encoding: 'utf8' });
+        assert.equal(answer.value, 'value');
+        assert.deepEqual([answer.flags, answer.size, answer.fetched], [5, 5, false]);
+        assert.ok(answer.ttl > 90 && answer.ttl <= 100 && answer.cas > 0n);
+        assert.equal((await c.meta('md', key)).status, 'BMEMC_OK');
+        await assert.rejects(c.meta('mg', key, 'q'), { code: 'BMEMC_E_ARGUMENT' });
+        await assert.rejects(c.meta('xx', key), { code: 'BMEMC_E_ARGUMENT' });
+      });
+
+      it('raw', async (t) => {
+        const c = client(t);
+        if (protocol === 'binary') return assert.rejects(c.raw('version'), { code: 'BMEMC_E_UNSUPPORTED' });
+        assert.match(await c.raw('version'), /^VERSION \d/);
+        assert.match(await c.raw('stats', { end: 'END\r\n' }), /^STAT pid \d+\r\n/);
+        await assert.rejects(c.raw('nonsense'), { code: 'BMEMC_E_UNKNOWN_COMMAND' });
+        await assert.rejects(c.raw('get a\r\nget b'), { code: 'BMEMC_E_ARGUMENT' });
+        await assert.rejects(c.raw(''), { code: 'BMEMC_E_ARGUMENT' });
       });
 
       it('flushAll', async (t) => {

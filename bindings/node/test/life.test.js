@@ -296,7 +296,7 @@ describe('the process', () => {
 describe('worker threads', () => {
   const program = `
     const { parentPort, workerData } = require('node:worker_threads');
-    const { Client } = require('bmemc');
+    const { Client } = require(${JSON.stringify(require.resolve('bmemc'))});
     const client = new Client({ servers: workerData.address, encoding: 'utf8', timeoutMs: 30000 });
     let done = 0;
     async function loop(id) {
@@ -341,7 +341,8 @@ describe('worker threads', () => {
 
   it('a worker whose embedded server is ended with it', async () => {
     const worker = new Worker(`
-      const { TestServer } = require('bmemc/testing'); const { Client } = require('bmemc');
+      const { TestServer } = require(${JSON.stringify(require.resolve('bmemc/testing'))});
+      const { Client } = require(${JSON.stringify(require.resolve('bmemc'))});
       const client = new Client({ servers: new TestServer().address });
       client.set('a', 'b').then(() => require('node:worker_threads').parentPort.postMessage('stored'));
       setInterval(() => client.get('a'), 1);`, { eval: true });

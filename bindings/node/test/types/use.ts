@@ -12,6 +12,20 @@ function is<T>(value: T): T {
   return value;
 }
 
+/** What must not compile; it is never called. */
+function wrong(client: Client): void {
+  // @ts-expect-error
+  new Client({ servers: 'a', timeoutMS: 5 });
+  // @ts-expect-error
+  new Client({ servers: 'a', protocol: 'http' });
+  // @ts-expect-error
+  client.get(5).catch(() => {});
+  // @ts-expect-error
+  client.set('a', 'b', { ttl: '60' }).catch(() => {});
+  // @ts-expect-error
+  client.call({ opcode: 'GET' }).catch(() => {});
+}
+
 async function main(): Promise<void> {
   const server = new TestServer();
   const about: ClientOptions = { servers: [server.address], protocol: 'meta', timeoutMs: 5000, noDelay: true, codec: 'pylibmc' };
@@ -43,17 +57,6 @@ async function main(): Promise<void> {
   }
   await client.getMany(['', 'a']).catch((error: PartialError<string>) => is<Map<string, BmemcError>>(error.errors));
 
-  // @ts-expect-error
-  new Client({ servers: 'a', timeoutMS: 5 });
-  // @ts-expect-error
-  new Client({ servers: 'a', protocol: 'http' });
-  // @ts-expect-error
-  client.get(5).catch(() => {});
-  // @ts-expect-error
-  client.set('a', 'b', { ttl: '60' }).catch(() => {});
-  // @ts-expect-error
-  client.call({ opcode: 'GET' }).catch(() => {});
-
   await new KeyvBmemc(client).set('a', 'b', 1000);
   is<readonly { name: string }[]>(options);
   {
@@ -66,3 +69,4 @@ async function main(): Promise<void> {
 }
 
 main();
+is<Function>(wrong);
