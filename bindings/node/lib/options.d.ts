@@ -20,6 +20,18 @@ export interface LibraryOptions {
   noDelay?: boolean;
   /** Milliseconds from which on a call is told of by the event `slow`; 0: none is. Default: 0; a whole number from 0 to 86400000. */
   slowMs?: number;
+  /** User that new connections log in as; needs `password`; empty: they do not log in. Default: none; text of up to 250 bytes, without a zero byte. */
+  username?: string;
+  /** Password of `username`. Default: none; text of up to 4096 bytes, without a zero byte; it is shown nowhere. */
+  password?: string;
+  /** How to log in; auto: SASL over binary, memcached's -Y over text and meta; the others force SASL, -Y or MemCachier's form. Default: auto; one of auto, sasl, ascii, memcachier. */
+  auth?: 'auto' | 'sasl' | 'ascii' | 'memcachier';
+  /** SASL mechanism; auto: the first of this list that the server offers. Default: auto; one of auto, SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN. */
+  saslMechanism?: 'auto' | 'SCRAM-SHA-512' | 'SCRAM-SHA-256' | 'SCRAM-SHA-1' | 'CRAM-MD5' | 'PLAIN';
+  /** A server without authentication is used as well where credentials are set. Default: false; true or false. */
+  authOptional?: boolean;
+  /** PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one. Default: false; true or false. */
+  allowPlaintextAuth?: boolean;
   /** Which of several servers has a key: as the client of this name decides it (docs/rings.md). Default: rendezvous; one of rendezvous, ketama, ketama_unweighted, ketama_spy, spymemcached, twemproxy, modulo, gomemcache, memcachier, memjs, dalli, bmemcached, jump, ch3, weighted_ch3, mcrouter_crc32, mcrouter_rendezvous, mcrouter_weighted_rendezvous. */
   distribution?: 'rendezvous' | 'ketama' | 'ketama_unweighted' | 'ketama_spy' | 'spymemcached' | 'twemproxy' | 'modulo' | 'gomemcache' | 'memcachier' | 'memjs' | 'dalli' | 'bmemcached' | 'jump' | 'ch3' | 'weighted_ch3' | 'mcrouter_crc32' | 'mcrouter_rendezvous' | 'mcrouter_weighted_rendezvous';
   /** How the ring hashes keys, where its kind has a choice; auto: as it usually does. Default: auto; one of auto, one_at_a_time, md5, crc, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, murmur3, jenkins, one_at_a_time_unsigned, fnv1_64_unsigned, fnv1a_64_unsigned, fnv1_32_unsigned, fnv1a_32_unsigned, hsieh_unsigned, crc32, murmur3_32, java, xxh3, default. */

@@ -51,23 +51,25 @@ describe('bmemc.h', () => {
   });
 
   it('has no function that is neither used nor left out for a reason', () => {
-    // What Node has no use for, and why.
+    // What Node has no use for, and why. What blocks for one command is a method that does it by the queue.
     const without = {
-      bmemc_get: 'blocks', bmemc_get_into: 'blocks', bmemc_get_many: 'blocks', bmemc_set: 'blocks', bmemc_set_many: 'blocks',
-      bmemc_delete: 'blocks', bmemc_delete_many: 'blocks', bmemc_client_version: 'blocks', bmemc_call: 'blocks',
-      bmemc_execute: 'blocks', bmemc_queue_fetch: 'fetch_into is used', bmemc_value_item: 'nothing blocks',
-      bmemc_disconnect_all: 'is about connections of blocking calls', bmemc_client_close: 'bmemc_client_free closes',
-      bmemc_meta: 'blocks', bmemc_client_stats: 'blocks',
+      bmemc_get_into: 'blocks', bmemc_call: 'blocks', bmemc_execute: 'blocks', bmemc_queue_fetch: 'fetch_into is used',
+      bmemc_value_item: 'nothing blocks', bmemc_disconnect_all: 'is about connections of blocking calls',
+      bmemc_client_close: 'bmemc_client_free closes',
       // Not bound yet.
       bmemc_metadump: '', bmemc_options_set_compressor: '', bmemc_output_write: '', bmemc_value_encode: '',
-      bmemc_value_decode: '',
+      bmemc_value_decode: '', bmemc_server_set: '', bmemc_client_set_credentials: '', bmemc_ring_new: '', bmemc_ring_free: '',
+      bmemc_ring_add: '', bmemc_ring_remove: '', bmemc_ring_get: '', bmemc_ring_successors: '', bmemc_ring_servers: '',
+      bmemc_key_hash: '', bmemc_options_on_route: '',
     };
     const sources = fs.readdirSync(path.join(root, 'src')).map((name) => read('src', name)).join('\n');
     const functions = new Set([...header.matchAll(/^[a-z].*?\b(bmemc_[a-z_]+)\(/gm)].map(([, name]) => name));
     assert.ok(functions.size > 40);
     for (const name of functions) {
       const used = new RegExp(`\\b${name}\\(`).test(sources);
-      assert.equal(used, !(name in without), used ? `${name} is used, but is listed as left out` : `${name} is not used`);
+      const method = camel(name.replace(/^bmemc_(client_)?/, ''));
+      if (used) assert.ok(!(name in without), `${name} is used, but is listed as left out`);
+      else assert.ok(name in without || method in bmemc.Client.prototype, `${name} is not used`);
     }
   });
 });
