@@ -62,6 +62,8 @@ func everyOther(c *bmemc.Client) map[string]func() error {
 		"DisconnectAll":  func() error { return c.DisconnectAll() },
 		"Counters":       func() error { _, err := c.Counters(); return err },
 		"ServerCounters": func() error { _, err := c.ServerCounters(0); return err },
+		"Encode":         func() error { _, _, err := c.Encode(bmemc.Op{}); return err },
+		"Decode":         func() error { _, err := c.Decode(nil, 0); return err },
 	}
 }
 
