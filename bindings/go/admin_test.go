@@ -44,7 +44,7 @@ func TestAdministration(t *testing.T) {
 		wantError(t, err, bmemc.ErrNotFound)
 		wantOK(t, c.DisconnectAll())
 		mustSet(t, c, newKey(), "still there")
-		for _, err := range []error{c.Verbosity(background, 1), c.CacheMemlimit(background, 64)} {
+		for _, err := range []error{c.Verbosity(background, 0), c.CacheMemlimit(background, 64)} {
 			if speaks(t, "binary") {
 				wantError(t, err, bmemc.ErrUnsupported)
 			} else {
@@ -259,10 +259,11 @@ func (d *deflate) Compress(value []byte, level int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := writer.Write(value); err != nil {
-		return nil, err
+	_, err = writer.Write(value)
+	if err == nil {
+		err = writer.Close()
 	}
-	return out.Bytes(), writer.Close()
+	return out.Bytes(), err
 }
 
 func (d *deflate) Decompress(value []byte) ([]byte, error) {
@@ -281,7 +282,7 @@ func grow(depth int) int {
 
 func TestCompressor(t *testing.T) {
 	server, compressor := bmemctest.NewServer(t), &deflate{}
-	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address()), Codec: "pylibmc", CompressThreshold: 100, Compressor: compressor})
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address()), Codec: "bmemcached", CompressThreshold: 100, Compressor: compressor})
 	plain := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address())})
 	for _, long := range []string{strings.Repeat("long ", 1000), strings.Repeat("longer ", 10_000)} {
 		wantOK(t, bmemc.SetValue(background, c, "k", long, 0))

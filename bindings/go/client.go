@@ -357,6 +357,15 @@ func (c *Client) DisconnectAll() error {
 	})
 }
 
+// SetCredentials changes the user and password that new connections log in with; those that are open stay as they are.
+func (c *Client) SetCredentials(username, password string) error {
+	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(username, password, func(username, password C.bmemc_bytes) error {
+			return asError(C.int32_t(C.bmemc_client_set_credentials(handle, username, password, words)), words)
+		})
+	})
+}
+
 // with calls `use` with the handle, which is not freed meanwhile.
 func (c *Client) with(use func(*C.bmemc_client, *C.bmemc_error) error) error {
 	if c == nil || c.engine == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,7 +57,10 @@ func startMemcached(t testing.TB, network string, arguments ...string) *daemon {
 	t.Cleanup(d.stop)
 	eventually(t, "memcached starts", func() bool {
 		if network == "unix" {
-			_, err := os.Stat(socket)
+			conn, err := net.Dial("unix", socket)
+			if err == nil {
+				conn.Close()
+			}
 			return err == nil
 		}
 		written, _ := os.ReadFile(ports)

@@ -88,6 +88,20 @@ type Options struct {
 	// WeightUnit is the weight that stands for mcrouter's 1.0, for distribution weighted_ch3.
 	WeightUnit int `bmemc:"weight_unit"`
 
+	// Username is the user that new connections log in as; empty: they do not log in.
+	Username string `bmemc:"username"`
+	// Password is that of Username. No error and no log shows it.
+	Password string `bmemc:"password"`
+	// Auth is how to log in: "auto" (SASL over binary, memcached's -Y over text and meta), "sasl", "ascii" or "memcachier".
+	Auth string `bmemc:"auth"`
+	// SASLMechanism is "auto" (the best one that the server offers), "SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1",
+	// "CRAM-MD5" or "PLAIN".
+	SASLMechanism string `bmemc:"sasl_mechanism"`
+	// AuthOptional: a server without authentication is used as well where there is a Username; off by default.
+	AuthOptional Switch `bmemc:"auth_optional"`
+	// AllowPlaintextAuth allows logins that show the password on the way to other hosts than this one; off by default.
+	AllowPlaintextAuth Switch `bmemc:"allow_plaintext_auth"`
+
 	// Codec says whose values and flags are written and read (docs/values.md), such as "bmemcached" or "pymemcache"; by
 	// default "none": bytes, and the caller's flags.
 	Codec string `bmemc:"codec"`
@@ -257,10 +271,16 @@ func (s Server) weight() (C.uint32_t, error) {
 	return C.uint32_t(max(s.Weight, 1)), nil
 }
 
-// withBytes calls `use` with two strings as the library takes them, in memory of C's.
+// withBytes calls `use` with two strings as the library takes them, in memory of C's, which is wiped: one may be a secret.
 func withBytes(first, second string, use func(first, second C.bmemc_bytes) error) error {
-	memory := C.CBytes([]byte(first + second + "\x00"))
-	defer C.free(memory)
+	length := len(first) + len(second)
+	memory := C.malloc(C.size_t(length + 1))
+	bytes := unsafe.Slice((*byte)(memory), length)
+	copy(bytes[copy(bytes, first):], second)
+	defer func() {
+		clear(bytes)
+		C.free(memory)
+	}()
 	return use(
 		C.bmemc_bytes{data: (*C.uint8_t)(memory), len: C.size_t(len(first))},
 		C.bmemc_bytes{data: (*C.uint8_t)(unsafe.Add(memory, len(first))), len: C.size_t(len(second))})
