@@ -261,7 +261,7 @@ typedef struct {
     int32_t os_error;
     // The flags that the item was stored with.
     uint32_t flags;
-    // A bmemc_value_type: what the codec found the value to be (chapter 13); bytes where the client
+    // A bmemc_value_type: what the codec found the value to be (chapter 12); bytes where the client
     // has no codec.
     uint32_t value_type;
     // Index of the server that answered, from zero.
@@ -336,7 +336,7 @@ bmemc_status bmemc_get_and_touch(const bmemc_client *client,
 // becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
 // the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
 // BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: `capacity` is less than `*len`; the buffer's content is
-// undefined, and the connection is kept. A codec decodes first (chapter 13): `*len` is what the
+// undefined, and the connection is kept. A codec decodes first (chapter 12): `*len` is what the
 // value has then, and memory is allocated for a compressed one.
 bmemc_status bmemc_get_into(const bmemc_client *client,
                             bmemc_bytes key,
@@ -580,7 +580,7 @@ typedef struct {
     int64_t ttl;
     // A bmemc_opcode.
     int32_t opcode;
-    // The item's flags; must be zero where the client's codec makes them (chapter 13).
+    // The item's flags; must be zero where the client's codec makes them (chapter 12).
     uint32_t flags;
     // A bmemc_value_type: what the codec is told. Without a codec it says nothing.
     uint32_t value_type;
@@ -590,8 +590,11 @@ typedef struct {
     uint32_t timeout_ms;
     // 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
     int32_t compress_level;
+    // 0: the servers that have the key, as the client's mode says; else one more than the index of
+    // the server to be asked, whatever the key.
+    uint32_t server;
     // Must be zero.
-    uint32_t reserved[8];
+    uint32_t reserved[7];
 } bmemc_op;
 
 // Runs one operation and returns its status; where that is a failure, `error` has the answer's

@@ -143,6 +143,8 @@ pub mod bits {
     pub const WIN: u32 = 16;
     /// Meta: another caller has won the right to refill the item.
     pub const WON_BY_OTHER: u32 = 32;
+    /// Several servers were asked, and their answers were not the same; this is the one that counts.
+    pub const PARTLY: u32 = 64;
 }
 
 /// A failure, in words that name the value at fault and what is accepted.

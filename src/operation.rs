@@ -130,6 +130,8 @@ pub struct Operation<'a> {
     pub routing_key: &'a [u8],
     /// Raw flags of a meta command.
     pub meta_flags: &'a [u8],
+    /// Zero: the server that the route chooses; else one more than the index of the server that is to be asked.
+    pub server: u32,
     /// The item must still have this cas; zero: any.
     pub cas: u64,
     /// By how much incr and decr change the counter.
@@ -160,6 +162,7 @@ impl<'a> Operation<'a> {
             value: b"",
             routing_key: b"",
             meta_flags: b"",
+            server: 0,
             cas: 0,
             delta: 0,
             initial: 0,
@@ -302,6 +305,12 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// A hit.
+    pub fn hit(flags: u32, cas: u64, value: &'a [u8]) -> Answer<'a> {
+        let value = Value::Borrowed(value);
+        Answer { flags, cas, value, bits: bits::SENT, ..Answer::new(Status::Ok) }
+    }
+
     /// The answer that says that an operation failed.
     pub fn failed(error: &'a Error) -> Answer<'a> {
         Answer {
@@ -343,8 +352,7 @@ pub trait Sink {
 
     /// The answer of operation `index` where it is a hit whose value is at hand: what most answers are.
     fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
-        let value = Value::Borrowed(value);
-        self.answer(index, Answer { flags, cas, value, bits: bits::SENT, ..Answer::new(Status::Ok) });
+        self.answer(index, Answer::hit(flags, cas, value));
     }
 
     /// The answer of operation `index`. Must not block.

@@ -145,10 +145,9 @@ impl Client {
         Ok(found)
     }
 
-    /// Runs an operation that is about servers and not a key on each of them; fails if it fails on one.
+    /// Runs an operation on each server, whatever its key; fails if it fails on one. The answers say whose they are.
     pub(crate) fn everywhere(&self, operation: &Operation<'_>) -> Result<Answers> {
-        let mut answers = Answers::new(1);
-        self.execute(std::slice::from_ref(operation), &mut answers)?;
+        let answers = self.execute_each(operation)?;
         match answers.first_error() {
             Some(error) => Err(operation.explain(error)),
             None => Ok(answers),
@@ -160,8 +159,18 @@ impl Client {
     /// is opened for it; the time-out is for each piece that comes, not for the whole. Not over the binary protocol.
     pub fn metadump(&self, classes: &[u8], mut each: impl FnMut(u32, DumpEntry) -> bool) -> Result<()> {
         let operation = Operation::new(Command::Metadump, classes);
-        let mut go_on = |line: &[u8]| DumpEntry::parse(line).is_none_or(|entry| each(0, entry));
-        self.core.pool().dump(&operation, &mut go_on).map_err(|error| operation.explain(error))
+        let mut wanted = true;
+        for (server, pool) in self.core.route.pools() {
+            let mut go_on = |line: &[u8]| {
+                wanted = DumpEntry::parse(line).is_none_or(|entry| each(server, entry));
+                wanted
+            };
+            pool.dump(&operation, &mut go_on).map_err(|error| operation.explain(error))?;
+            if !wanted {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Sends a line of the caller's own, on a connection that is opened for it, and answers with what comes back up to

@@ -8,7 +8,7 @@ mod queue;
 mod sinks;
 pub(crate) mod stats;
 
-pub use options::{Kind, Options, Server, Spec, TABLE};
+pub use options::{Kind, Options, Spec, TABLE};
 pub(crate) use queue::{place, place_bytes, Take};
 pub use queue::{Fetched, Queue};
 pub use stats::{statistics, DumpEntry};
@@ -18,16 +18,15 @@ pub use crate::protocol::ProtocolChoice;
 use crate::answers::{Answers, Item};
 use crate::connection::Credentials;
 use crate::error::{bits, Error, Result, Status};
-use crate::net::fork::PerProcess;
 use crate::operation::{Command, Operation, Sink};
-use crate::pool::{Account, Limit, Pool, Settings};
+use crate::pool::{Account, Limit, Settings};
 pub use crate::pool::{Counters, Event, EventKind, Listener};
-use crate::route::Route;
+pub use crate::route::{Mode, Server};
+use crate::route::{Retry, Route, Sharing};
 use crate::secret::Secret;
 use crate::value::{Coder, Decoded, Encoded, ValueType};
-use queue::Kick;
 use sinks::{One, Picked, Place};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
 /// they are first needed. A clone is another handle of the same client.
@@ -43,40 +42,16 @@ struct Core {
     coder: Option<Arc<Coder>>,
     account: Arc<Account>,
     route: Route,
-    /// Queues that have connections of their own for this client, to be told when it is closed.
-    watchers: PerProcess<Mutex<Vec<Weak<Kick>>>>,
-}
-
-impl Core {
-    fn pool(&self) -> &Pool {
-        self.route.pool()
-    }
-
-    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<Kick>>> {
-        self.watchers.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn watch(&self, kick: &Arc<Kick>) {
-        let mut watchers = self.watchers();
-        watchers.retain(|watcher| watcher.strong_count() > 0);
-        watchers.push(Arc::downgrade(kick));
-    }
-
-    fn close(&self) {
-        self.pool().close();
-        let watchers = std::mem::take(&mut *self.watchers());
-        watchers.iter().filter_map(Weak::upgrade).for_each(|kick| kick.client_closed());
-    }
 }
 
 impl Client {
     /// Makes a client; no connection is opened yet.
     pub fn new(options: Options) -> Result<Client> {
         let account = Arc::new(Account::new(options.credentials()?));
-        let pool = |server: &Server| Pool::new(server.address.clone(), settings(&options, &account));
-        let route = Route::new(options.servers.iter().map(pool).collect())?;
+        let retry = Retry::new(options.retries, options.retry_delay_ms);
+        let route = Route::new(sharing(&options), &options.servers, &settings(&options, &account), retry)?;
         let coder = coding::coder(&options).map(Arc::new);
-        Ok(Client { core: Arc::new(Core { options, coder, account, route, watchers: PerProcess::new() }) })
+        Ok(Client { core: Arc::new(Core { options, coder, account, route }) })
     }
 
     /// The options that it was made with.
@@ -94,7 +69,18 @@ impl Client {
         Ok(())
     }
 
+    /// Runs an operation on each server, whatever its key, at once; one answer for each server, which says whose it is, in
+    /// the order of [`Client::servers`].
+    pub fn execute_each(&self, operation: &Operation<'_>) -> Result<Answers> {
+        let on = |server: u32| Operation { server: server + 1, ..*operation };
+        let operations: Vec<Operation<'_>> = self.servers().iter().map(|(index, _)| on(*index)).collect();
+        let mut answers = Answers::new(operations.len());
+        self.execute(&operations, &mut answers)?;
+        Ok(answers)
+    }
+
     /// Runs operations with their values as they are.
+    #[inline(always)]
     fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) {
         let first = operations.first().map_or(0, |operation| operation.timeout_ms);
         if operations.iter().all(|operation| operation.timeout_ms == first) {
@@ -105,7 +91,7 @@ impl Client {
     }
 
     fn limit(&self, timeout_ms: u32) -> Limit {
-        let (usual, exact) = (self.core.options.timeout_ms, self.core.pool().shared().is_timed());
+        let (usual, exact) = (self.core.options.timeout_ms, self.core.options.slow_ms != 0);
         match timeout_ms {
             0 => Limit::new(usual, true, exact),
             own => Limit::new(own, own == usual, exact),
@@ -191,16 +177,38 @@ impl Client {
         }
     }
 
-    /// What the client has done with the server of this index, in the order of the options, or with all of them.
+    /// The servers as they are now, each with the index by which answers, events and counters call it. A server keeps its
+    /// index; one that is added later may get that of one that was removed.
+    pub fn servers(&self) -> Vec<(u32, Server)> {
+        self.core.route.servers()
+    }
+
+    /// Adds a server, as [`Options::add_server`]; answers with its index. Calls that have begun do not know of it.
+    pub fn add_server(&self, address: &str, name: &str, weight: u32) -> Result<u32> {
+        self.core.route.add(&Server::parse(address, name, weight)?)
+    }
+
+    /// Removes the server of this name; whether there was one. What it was asked already is still answered, and its
+    /// connections end with that.
+    pub fn remove_server(&self, name: &str) -> Result<bool> {
+        self.core.route.remove(name)
+    }
+
+    /// Makes these the servers, in one step: those of a name and address that there are already keep index and
+    /// connections.
+    pub fn replace_servers(&self, servers: &[Server]) -> Result<()> {
+        self.core.route.replace(servers)
+    }
+
+    /// The server that the ring gives this key to, with its index; the first one where the servers are replicas.
+    pub fn server_for(&self, key: &[u8]) -> Result<(u32, Server)> {
+        self.core.route.owner(key)
+    }
+
+    /// What the client has done with the server of this index ([`Client::servers`]), or with all, those that were removed
+    /// too.
     pub fn counters(&self, server: Option<usize>) -> Result<Counters> {
-        let count = self.core.options.servers.len();
-        match server {
-            Some(index) if index >= count => {
-                let words = format!("server {index}: the client has {count}, counted from 0");
-                Err(Error::argument(words).with_bits(bits::NOT_SENT))
-            }
-            _ => Ok(self.core.pool().counters()),
-        }
+        self.core.route.counters(server).map_err(|error| error.with_bits(bits::NOT_SENT))
     }
 
     /// Changes whom new connections log in as, those of queues too; both empty: they do not log in. Connections that are
@@ -213,13 +221,19 @@ impl Client {
 
     /// Drops all connections; the next call opens new ones. Who waits for an answer gets `Connection`.
     pub fn disconnect_all(&self) {
-        self.core.pool().disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
+        self.core.route.disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
     }
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
     pub fn close(&self) {
-        self.core.close();
+        self.core.route.close();
     }
+}
+
+fn sharing(options: &Options) -> Sharing {
+    let several = options.servers.len() > 1;
+    let mode = options.mode.unwrap_or(if several { Mode::Hashed } else { Mode::Single });
+    Sharing { mode, distribution: options.distribution, ring: options.ring.clone() }
 }
 
 fn settings(options: &Options, account: &Arc<Account>) -> Settings {

@@ -3,24 +3,13 @@
 
 use crate::connection::{Credentials, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::error::{Error, Result};
-use crate::net::Address;
 use crate::pool::{Event, Listener};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::ProtocolChoice;
-use crate::ring::{Chooser, HashTag, KeyForm, KeyHash, RingKind, RingServer, RingSettings, WEIGHT_MAX};
+use crate::ring::{Chooser, HashTag, KeyForm, KeyHash, RingKind, RingSettings, WEIGHT_MAX};
+use crate::route::{Mode, Server};
 use crate::secret::Secret;
 use crate::value::{Codec, Compressor, CustomCompressor};
-
-/// One server: where it is, what the ring calls it, and its share.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Server {
-    pub address: Address,
-    /// What a ring hashes; the address as it was written where no name was given.
-    pub name: String,
-    pub weight: u32,
-    /// The same as a ring sees it.
-    pub ring: RingServer,
-}
 
 /// How a client is to be. Fields are the rows of [`TABLE`]; see there for units, ranges and defaults.
 #[derive(Clone, Debug)]
@@ -35,6 +24,10 @@ pub struct Options {
     pub max_value_bytes: u64,
     pub no_delay: bool,
     pub slow_ms: u32,
+    /// How the servers share the keys; `None`: as their number says.
+    pub mode: Option<Mode>,
+    pub retries: u32,
+    pub retry_delay_ms: u32,
     pub distribution: RingKind,
     /// What the ring is told: `key_hash` and the rows after it.
     pub ring: RingSettings,
@@ -175,6 +168,13 @@ macro_rules! switch {
     };
 }
 
+const MODES: [(&str, Option<Mode>); 4] = [
+    ("auto", None),
+    ("single", Some(Mode::Single)),
+    ("hashed", Some(Mode::Hashed)),
+    ("replicated", Some(Mode::Replicated)),
+];
+
 const DAY_MS: u64 = 86_400_000;
 
 /// Every option there is, in the order of the documentation.
@@ -279,6 +279,17 @@ pub const TABLE: &[Spec] = &[
         "PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one"
     ),
     Spec {
+        name: "mode",
+        kind: Kind::Choice(&["auto", "single", "hashed", "replicated"]),
+        default: "auto",
+        about: "What several servers are for: hashed, each key is on one of them; replicated, all have all keys; auto: single for one, hashed for several",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.mode = MODES[index].1;
+            }
+        },
+    },
+    Spec {
         name: "distribution",
         kind: Kind::Choice(&RingKind::NAMES),
         default: "rendezvous",
@@ -377,6 +388,20 @@ pub const TABLE: &[Spec] = &[
         "67108864",
         "Bytes to which a compressed value may unpack; a longer one is the failure DECODE"
     ),
+    number!(
+        retries,
+        0,
+        10,
+        "0",
+        "How often an operation that failed is sent again within its time: only one that was not sent, or harms nobody when it is done twice"
+    ),
+    number!(
+        retry_delay_ms,
+        0,
+        60_000,
+        "10",
+        "Milliseconds before an operation is sent again, from half as many to one and a half times as many"
+    ),
 ];
 
 impl Default for Options {
@@ -392,6 +417,9 @@ impl Default for Options {
             max_value_bytes: 0,
             no_delay: false,
             slow_ms: 0,
+            mode: None,
+            retries: 0,
+            retry_delay_ms: 0,
             distribution: RingKind::Rendezvous,
             ring: RingSettings::default(),
             codec: Codec::None,
@@ -480,13 +508,7 @@ impl Options {
     /// Adds a server: `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `::1` or `/path/of/socket`. An empty `name`
     /// is the address as it is written; `weight` is 1 or more.
     pub fn add_server(&mut self, address: &str, name: &str, weight: u32) -> Result<()> {
-        if weight == 0 {
-            return Err(Error::argument(format!("server {address:?}: weight 0; a weight is 1 or more")));
-        }
-        let parsed = Address::parse(address)?;
-        let ring = RingServer { name: name.into(), address: address.into(), weight };
-        let name = if name.is_empty() { address } else { name };
-        self.servers.push(Server { address: parsed, name: name.into(), weight, ring });
+        self.servers.push(Server::parse(address, name, weight)?);
         Ok(())
     }
 }

@@ -132,7 +132,7 @@ pub struct bmemc_op {
     pub ttl: i64,
     /// A bmemc_opcode.
     pub opcode: i32,
-    /// The item's flags; must be zero where the client's codec makes them (chapter 13).
+    /// The item's flags; must be zero where the client's codec makes them (chapter 12).
     pub flags: u32,
     /// A bmemc_value_type: what the codec is told. Without a codec it says nothing.
     pub value_type: u32,
@@ -142,8 +142,11 @@ pub struct bmemc_op {
     pub timeout_ms: u32,
     /// 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
     pub compress_level: i32,
+    /// 0: the servers that have the key, as the client's mode says; else one more than the index of
+    /// the server to be asked, whatever the key.
+    pub server: u32,
     /// Must be zero.
-    pub reserved: [u32; 8],
+    pub reserved: [u32; 7],
 }
 
 /// Runs one operation and returns its status; where that is a failure, `error` has the answer's
@@ -198,6 +201,7 @@ impl bmemc_op {
             value: self.value.slice("value")?,
             routing_key: self.routing_key.slice("routing_key")?,
             meta_flags: self.meta_flags.slice("meta_flags")?,
+            server: self.server,
             cas: self.cas,
             delta: self.delta,
             initial: self.initial,
@@ -211,7 +215,7 @@ impl bmemc_op {
     }
 
     fn check(&self) -> Result<()> {
-        if self.reserved != [0; 8] {
+        if self.reserved != [0; 7] {
             return Err(refused(format!("reserved is {:?}; zero the bmemc_op first", self.reserved)));
         }
         if self.op_flags & !op_flags::ALL != 0 {

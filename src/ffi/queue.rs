@@ -9,8 +9,8 @@ use super::operation::bmemc_op;
 use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::{place as place_value, place_bytes, Queue, Take};
-use crate::error::{bits, Error, Result, Status};
-use crate::operation::{Answer, Value};
+use crate::error::{Error, Result, Status};
+use crate::operation::Answer;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
@@ -200,12 +200,11 @@ struct Slab<'a> {
 }
 
 impl Take for Slab<'_> {
-    fn hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+    fn hit(&mut self, tag: u64, server: u32, flags: u32, cas: u64, value: &[u8]) {
         let Some(place) = place_bytes(value, self.slab, &mut self.used) else {
-            let answer = Answer { flags, cas, value: Value::Borrowed(value), ..Answer::new(Status::Ok) };
-            return self.answer(tag, Answer { bits: bits::SENT, ..answer });
+            return self.answer(tag, Answer { server, ..Answer::hit(flags, cas, value) });
         };
-        let item = bmemc_item::of_hit(flags, cas, bmemc_bytes { data: std::ptr::null(), len: place.len() });
+        let item = bmemc_item::of_hit(server, flags, cas, bmemc_bytes { data: std::ptr::null(), len: place.len() });
         let owner = std::ptr::null_mut();
         self.room.put(bmemc_answer { tag, item, owner, offset: place.start, reserved: [0; 4] });
     }

@@ -21,7 +21,7 @@ pub struct bmemc_item {
     pub os_error: i32,
     /// The flags that the item was stored with.
     pub flags: u32,
-    /// A bmemc_value_type: what the codec found the value to be (chapter 13); bytes where the client
+    /// A bmemc_value_type: what the codec found the value to be (chapter 12); bytes where the client
     /// has no codec.
     pub value_type: u32,
     /// Index of the server that answered, from zero.
@@ -139,13 +139,13 @@ impl bmemc_item {
 
     /// The item of a hit whose value is there.
     #[inline]
-    pub(super) fn of_hit(flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
+    pub(super) fn of_hit(server: u32, flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
         bmemc_item {
             status: Status::Ok.code(),
             os_error: 0,
             flags,
             value_type: 0,
-            server: 0,
+            server,
             bits: bits::SENT,
             cas,
             number: 0,

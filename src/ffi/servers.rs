@@ -70,19 +70,19 @@ pub extern "C" fn bmemc_client_servers(
 ) -> bmemc_status {
     guard(error, || {
         let out = place(out, "out")?;
-        let servers = &handle(client, "client")?.client.options().servers;
+        let servers = handle(client, "client")?.client.servers();
         let mut list = Many::new(servers.len());
-        for (index, server) in servers.iter().enumerate() {
-            list.accept(index);
+        for (place, (index, server)) in servers.iter().enumerate() {
+            list.accept(place);
             let address = server.address.to_string();
             let answer = Answer {
                 key: server.name.as_bytes(),
                 value: Value::Borrowed(address.as_bytes()),
                 number: server.weight.into(),
-                server: index as u32,
+                server: *index,
                 ..Answer::new(Status::Ok)
             };
-            list.answer(index, answer);
+            list.answer(place, answer);
         }
         *out = list.into_results();
         Ok(Status::Ok)

@@ -54,6 +54,11 @@ impl Event {
         let message = error.message().to_string();
         Event { status: error.status(), os_error: error.os_error(), ..Event::new(kind, elapsed, message) }
     }
+
+    /// The same of the server with this index.
+    pub(crate) fn of(self, server: u32) -> Event {
+        Event { server, ..self }
+    }
 }
 
 /// Who is told of events, if anybody.

@@ -101,12 +101,28 @@ impl Line {
 
     /// Runs operations on this line.
     pub fn run(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
-        self.users.fetch_add(1, Ordering::Relaxed);
+        self.join();
         Turn::new(self, shared, operations, sink, limit).run();
+        self.leave();
+    }
+
+    /// Says that a caller uses it, until [`Line::leave`].
+    pub fn join(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes that back.
+    pub fn leave(&self) {
         self.users.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether there is a connection.
+    pub fn is_connected(&self) -> bool {
+        self.lock().link.is_some()
+    }
+
     /// The lock, once there is a link that can be used: connects, or waits for who does.
+    #[inline(always)]
     pub fn ready(&self, shared: &Shared, limit: Limit) -> Result<MutexGuard<'_, State>> {
         let mut attempt_seen = None;
         loop {

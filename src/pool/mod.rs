@@ -13,12 +13,14 @@ mod line;
 mod link;
 #[cfg(all(test, bmemc_model))]
 mod model;
+mod several;
 mod single;
 mod turn;
 
 pub(crate) use account::Account;
 pub use counters::Counters;
 pub use events::{Event, EventKind, Listener};
+pub(crate) use several::{run_several, Part};
 
 use crate::connection::{Handshake, Known, Login, Outcome, Rules};
 use crate::error::{bits, Error, Result, Status};
@@ -27,11 +29,11 @@ use crate::net::{clock, random, Address, Deadline, Socket, SocketSettings};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::ProtocolChoice;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{thread_number, Mutex};
+use crate::sync::{thread_number, Mutex, MutexGuard};
 use base64::prelude::{Engine, BASE64_STANDARD};
 use crossbeam::utils::CachePadded;
 use line::Line;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 /// A connection that was idle for longer is looked at before it is used.
@@ -62,8 +64,12 @@ const REFUSED_FOR: u64 = 5_000_000_000;
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub address: Address,
+    /// The index by which answers, events and counters call it.
+    pub server: u32,
     pub settings: Settings,
     closed: AtomicBool,
+    /// It was taken out of its client: what is under way is still answered, and nothing more comes.
+    retired: AtomicBool,
     /// What handshakes have found out: [`Known`].
     known: AtomicU64,
     /// Which credentials the server has refused, counted from one, and until when they are not tried again.
@@ -145,7 +151,12 @@ impl Shared {
         if why.status() != Status::Ok {
             self.doubt();
         }
-        self.settings.listener.tell(|| Event::failure(EventKind::Closed, 0, &self.named(why)));
+        self.settings.listener.tell(|| self.closed(why));
+    }
+
+    /// What [`Shared::tell_closed`] tells.
+    pub fn closed(&self, why: &Error) -> Event {
+        Event::failure(EventKind::Closed, 0, &self.named(why)).of(self.server)
     }
 
     /// Tells how an attempt to connect ended, which began at `begun`.
@@ -156,10 +167,11 @@ impl Shared {
     /// What [`Shared::tell_connected`] tells.
     pub fn connected(&self, begun: u64, failure: Option<&Error>) -> Event {
         let elapsed = clock::now().saturating_sub(begun);
-        match failure {
+        let event = match failure {
             None => Event::new(EventKind::Connected, elapsed, format!("{}: connected", self.address)),
             Some(error) => Event::failure(EventKind::ConnectFailed, elapsed, &self.named(error)),
-        }
+        };
+        event.of(self.server)
     }
 
     /// A failure whose words name the server.
@@ -180,8 +192,13 @@ impl Shared {
         if elapsed >= u64::from(self.settings.slow_ms) * 1_000_000 {
             let plural = if operations == 1 { "" } else { "s" };
             let words = || format!("{}: {operations} operation{plural} took {} ms", self.address, elapsed / 1_000_000);
-            self.settings.listener.tell(|| Event::new(EventKind::Slow, elapsed, words()));
+            self.settings.listener.tell(|| Event::new(EventKind::Slow, elapsed, words()).of(self.server));
         }
+    }
+
+    /// Whether the server was taken out of its client.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Whether the time of each call is taken.
@@ -226,10 +243,16 @@ impl Limit {
     }
 }
 
+/// Who has connections of its own to a pool's server, to be told when the pool is closed or retired.
+pub(crate) trait Watch: Send + Sync {
+    fn pool_ended(&self);
+}
+
 /// One server and its connections.
 pub(crate) struct Pool {
     shared: Shared,
     home: PerProcess<Home>,
+    watchers: PerProcess<Mutex<Vec<Weak<dyn Watch>>>>,
 }
 
 /// What a fork leaves in an unknown state, and each process therefore has for itself.
@@ -242,12 +265,12 @@ struct Home {
 }
 
 impl Pool {
-    /// A pool for the server at `address`; no connection is opened yet.
-    pub fn new(address: Address, settings: Settings) -> Pool {
-        let (closed, known) = (AtomicBool::new(false), AtomicU64::new(0));
+    /// A pool for the server at `address`, of the index `server` in its client; no connection is opened yet.
+    pub fn new(address: Address, server: u32, settings: Settings) -> Pool {
+        let (closed, retired, known) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
         let (refused, refused_until) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Shared { address, settings, closed, known, refused, refused_until };
-        Pool { shared, home: PerProcess::new() }
+        let shared = Shared { address, server, settings, closed, retired, known, refused, refused_until };
+        Pool { shared, home: PerProcess::new(), watchers: PerProcess::new() }
     }
 
     /// The connections of this process. A child's are its own; of its parent's it closes its copies, which says nothing
@@ -266,27 +289,55 @@ impl Pool {
         &self.shared
     }
 
+    /// The same as [`Pool::run`], out of line: that is made part of the way of a client with one server.
+    #[inline(never)]
+    pub fn run_far(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        self.run(operations, sink, limit);
+    }
+
     /// Runs operations, each of which `sink` gets one answer for.
+    #[inline(always)]
     pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         if operations.is_empty() {
             return;
         }
         let home = self.home();
-        let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
-        let max_waiting = self.shared.settings.max_waiting as usize;
-        if waiting >= max_waiting {
-            let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
-            fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
-            let count = operations.len() as u64;
-            self.count(&Counters { operations: count, failures: count, ..Counters::default() });
-        } else if operations.iter().any(|operation| operation.command.goes_aside()) {
-            aside::run(home, &self.shared, operations, sink, limit);
-        } else {
-            home.choose().run(&self.shared, operations, sink, limit);
+        if self.admit(home, operations, sink) {
+            match operations.iter().any(|operation| operation.command.goes_aside()) {
+                true => aside::run(home, &self.shared, operations, sink, limit),
+                false => home.choose().run(&self.shared, operations, sink, limit),
+            }
+            self.dismiss(home, operations.len(), limit);
         }
+    }
+
+    /// Counts a call in, unless too many are under way: then its operations are answered so.
+    #[inline(always)]
+    fn admit(&self, home: &Home, operations: &[Operation<'_>], sink: &mut dyn Sink) -> bool {
+        let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
+        if waiting < self.shared.settings.max_waiting as usize {
+            return true;
+        }
+        self.refuse(home, waiting, operations, sink);
+        false
+    }
+
+    #[cold]
+    fn refuse(&self, home: &Home, waiting: usize, operations: &[Operation<'_>], sink: &mut dyn Sink) {
+        home.waiting.fetch_sub(1, Ordering::Relaxed);
+        let max_waiting = self.shared.settings.max_waiting;
+        let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
+        fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+        let count = operations.len() as u64;
+        self.count(&Counters { operations: count, failures: count, ..Counters::default() });
+    }
+
+    /// Counts a call out.
+    #[inline(always)]
+    fn dismiss(&self, home: &Home, operations: usize, limit: Limit) {
         home.waiting.fetch_sub(1, Ordering::Relaxed);
         if self.shared.is_timed() {
-            self.shared.tell_if_slow(operations.len(), limit.begun);
+            self.shared.tell_if_slow(operations, limit.begun);
         }
     }
 
@@ -316,6 +367,29 @@ impl Pool {
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.disconnect(&Error::new(Status::Closed, "the client is closed"));
+        self.tell_watchers();
+    }
+
+    /// The server was taken out of its client: connections end with what is under way, when the last call drops the pool.
+    pub fn retire(&self) {
+        self.shared.retired.store(true, Ordering::Release);
+        self.tell_watchers();
+    }
+
+    /// Has `watcher` told when the pool is closed or retired.
+    pub fn watch(&self, watcher: Weak<dyn Watch>) {
+        let mut watchers = self.watchers();
+        watchers.retain(|other| other.strong_count() > 0);
+        watchers.push(watcher);
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<dyn Watch>>> {
+        self.watchers.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_watchers(&self) {
+        let watchers: Vec<Arc<dyn Watch>> = self.watchers().iter().filter_map(Weak::upgrade).collect();
+        watchers.iter().for_each(|watcher| watcher.pool_ended());
     }
 
     /// Drops all connections; the next call opens new ones.

@@ -214,7 +214,7 @@ impl Step {
 
 fn execute(plan: &Plan) {
     let own = kernel::boot(plan.world.clone());
-    let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), settings(plan)));
+    let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), 0, settings(plan)));
     let callers: Vec<_> =
         (0..).zip(plan.threads.clone()).map(|(number, calls)| start(&pool, number, plan, calls)).collect();
     match plan.trouble {
@@ -299,7 +299,7 @@ fn explore(name: &'static str, draw: impl Fn() -> Plan + Clone + Send + Sync + '
 /// One caller leaves while the right to read is offered, maybe to it: the other one must take it.
 fn offer(plan: &Plan) {
     let own = kernel::boot(World { capacity: 1 << 20, ..World::default() });
-    let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), settings(plan)));
+    let pool = Arc::new(Pool::new(Address::parse("127.0.0.1").expect("an address"), 0, settings(plan)));
     let mut state = pool.home().lines[0].ready(&pool.shared, Limit::new(1000, true, false)).expect("a connection");
     let link = state.link.as_mut().expect("a connection");
     let role = link.role.take();

@@ -69,6 +69,10 @@ pub(super) struct Turn<'a> {
     opaque: u32,
     /// Where the answers come if this caller is not the one that began the reading.
     pub(super) call: Option<Arc<Call>>,
+    /// Among others: the number of the last batch with operations of this caller's.
+    awaited: Option<u64>,
+    /// How often it has looked for what had come when its deadline passed.
+    pub(super) late_looks: u32,
     /// The failure of what has no answer in the end.
     pub(super) failure: Option<Error>,
 }
@@ -95,25 +99,16 @@ impl<'a> Turn<'a> {
             dialect: Dialect::Text,
             opaque: 0,
             call: None,
+            awaited: None,
+            late_looks: 0,
             failure: None,
         }
     }
 
+    /// Runs the whole call.
     pub fn run(&mut self) {
-        let mut state = match self.line.ready(self.shared, self.limit) {
-            Ok(state) => state,
-            Err(error) => {
-                self.hands.counted.operations = self.operations.len() as u64;
-                self.hands.give_all(0..self.operations.len(), &error);
-                return self.line.count(&self.hands.counted);
-            }
-        };
-        state.counters.operations += self.operations.len() as u64;
+        let Some(mut state) = self.enter() else { return };
         let Some(link) = state.link.as_mut() else { return };
-        self.generation = link.generation;
-        self.dialect = link.dialect;
-        self.opaque = link.opaque;
-        link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
         if link.is_free() {
             // A call that has waited for the connection has less time left than the socket would give it.
             self.at_once = link.opened_at < self.limit.begun;
@@ -121,15 +116,62 @@ impl<'a> Turn<'a> {
                 Some(key) if link.is_measured(self.opaque) => self.single(state, key),
                 _ => self.alone(state),
             }
-        } else if self.is_large() {
-            self.join_large(state);
         } else {
-            self.join(state);
+            self.send_among_others(state);
+            self.wait_among_others();
         }
         self.finish();
     }
 
+    /// The first half of a call that goes on elsewhere meanwhile: sends, and keeps neither the right to read nor a place
+    /// among those who may be woken for it.
+    pub fn begin(&mut self) {
+        let Some(mut state) = self.enter() else { return };
+        let Some(link) = state.link.as_mut() else { return };
+        if link.is_free() {
+            let sequence = link.open.sequence;
+            link.time(sequence);
+        }
+        self.send_among_others(state);
+        if self.role.is_some() {
+            if let Err(stop) = self.hand_back() {
+                self.stop(stop);
+            }
+        }
+        self.awaited.into_iter().for_each(|sequence| self.line.delist(sequence));
+    }
+
+    /// The second half: waits for the answers and hands them over.
+    pub fn end(&mut self) {
+        self.awaited.into_iter().for_each(|sequence| self.line.enlist(sequence));
+        self.wait_among_others();
+        self.finish();
+    }
+
+    /// The lock, once there is a connection; without one all is answered by that failure.
+    #[inline(always)]
+    fn enter(&mut self) -> Option<Guard<'a>> {
+        let mut state = match self.line.ready(self.shared, self.limit) {
+            Ok(state) => state,
+            Err(error) => {
+                self.hands.counted.operations = self.operations.len() as u64;
+                self.hands.give_all(0..self.operations.len(), &error);
+                self.line.count(&std::mem::take(&mut self.hands.counted));
+                self.next = self.operations.len();
+                return None;
+            }
+        };
+        state.counters.operations += self.operations.len() as u64;
+        let link = state.link.as_mut()?;
+        self.generation = link.generation;
+        self.dialect = link.dialect;
+        self.opaque = link.opaque;
+        link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
+        Some(state)
+    }
+
     /// Answers what has no answer yet.
+    #[inline(always)]
     fn finish(&mut self) {
         let left = self.next..self.operations.len();
         if self.call.is_some() || !left.is_empty() {
@@ -259,50 +301,53 @@ impl<'a> Turn<'a> {
 
     // ---- Among others: answers by way of a call ----
 
-    /// Joins the open batch, sends it if nobody else is about to, and waits.
-    fn join(&mut self, mut state: Guard<'a>) {
-        let call = Call::new(self.operations.len());
-        self.call = Some(call.clone());
-        let Some(link) = state.link.as_mut() else { return };
-        let open = &mut link.open;
-        self.fill(open, usize::MAX, usize::MAX);
-        open.assign(Owner::Shared(call));
-        let sequence = open.sequence;
-        self.line.enlist(sequence);
-        let joined = self.flush(state).map(drop).and_then(|()| self.follow(sequence));
-        self.line.delist(sequence);
-        if let Err(stop) = joined {
+    /// Sends the operations, or leaves that to who writes; the caller is enlisted for what is awaited then.
+    fn send_among_others(&mut self, state: Guard<'a>) {
+        self.call = Some(Call::new(self.operations.len()));
+        let sent = match self.is_large() {
+            true => self.send_large(state),
+            false => self.join(state),
+        };
+        if let Err(stop) = sent {
+            self.awaited.take().into_iter().for_each(|sequence| self.line.delist(sequence));
             self.stop(stop);
         }
     }
 
-    /// Sends batches of its own, straight from the caller's memory, whenever nobody else writes; then waits.
-    fn join_large(&mut self, state: Guard<'a>) {
-        self.call = Some(Call::new(self.operations.len()));
-        let mut state = state;
-        let mut last = None;
-        while self.next < self.operations.len() {
-            let sent = self.become_writer(state).and_then(|state| self.send_shared(state));
-            match sent {
-                Ok(sequence) => {
-                    if let Some(before) = last.replace(sequence) {
-                        self.line.delist(before);
-                    }
-                }
-                Err(stop) => {
-                    last.into_iter().for_each(|sequence| self.line.delist(sequence));
-                    return self.stop(stop);
-                }
-            }
-            state = self.line.lock();
-        }
-        drop(state);
-        let Some(sequence) = last else { return };
+    /// Waits for the answers of what was sent. The caller is enlisted for it, and is not any more afterwards.
+    fn wait_among_others(&mut self) {
+        let Some(sequence) = self.awaited.take() else { return };
         let followed = self.follow(sequence);
         self.line.delist(sequence);
         if let Err(stop) = followed {
             self.stop(stop);
         }
+    }
+
+    /// Joins the open batch, and sends it if nobody else is about to.
+    fn join(&mut self, mut state: Guard<'a>) -> Result<(), Stop> {
+        let Some(link) = state.link.as_mut() else { return Ok(()) };
+        let open = &mut link.open;
+        self.fill(open, usize::MAX, usize::MAX);
+        if let Some(call) = &self.call {
+            open.assign(Owner::Shared(call.clone()));
+        }
+        self.awaited = Some(open.sequence);
+        self.line.enlist(open.sequence);
+        self.flush(state).map(drop)
+    }
+
+    /// Sends batches of its own, straight from the caller's memory, whenever nobody else writes.
+    fn send_large(&mut self, mut state: Guard<'a>) -> Result<(), Stop> {
+        while self.next < self.operations.len() {
+            state = self.become_writer(state)?;
+            let sequence = self.send_shared(state)?;
+            if let Some(before) = self.awaited.replace(sequence) {
+                self.line.delist(before);
+            }
+            state = self.line.lock();
+        }
+        Ok(())
     }
 
     fn become_writer(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {

@@ -1,37 +1,161 @@
-//! Which server an operation goes to, and what happens next: so far there is one server and nothing next. Rings, fallback,
-//! replication and retry are further routes of this enum; they are written over operations and answers alone.
+//! Which server an operation goes to, and what happens next. What is decided stands in `journey`, once for all who drive
+//! it: `blocking` for callers that wait, the queue for those that do not. It knows operations, answers and pools, and
+//! nothing of protocols. One server without retries is left alone: its calls go straight to its pool.
+
+mod blocking;
+mod fleet;
+mod journey;
+mod retry;
+
+pub use fleet::{Mode, Server};
+pub(crate) use fleet::{Sharing, Targets, Topology};
+pub(crate) use journey::{Next, Policy, State, When};
+pub(crate) use retry::Retry;
 
 use crate::error::{Error, Result, Status};
 use crate::operation::{Operation, Sink};
-use crate::pool::{Limit, Pool};
+use crate::pool::{Counters, Limit, Pool, Settings};
+use fleet::Fleet;
+use std::sync::Arc;
 
 /// The way of a client's operations.
 pub(crate) enum Route {
     /// To the one server there is.
-    Single(Pool),
+    Single(Arc<Pool>, Server),
+    /// As the policy says.
+    Many(Box<Policy>),
 }
 
 impl Route {
     /// The route of a client with these servers.
-    pub fn new(mut pools: Vec<Pool>) -> Result<Route> {
-        match (pools.pop(), pools.is_empty()) {
-            (Some(pool), true) => Ok(Route::Single(pool)),
-            (None, _) => Err(Error::argument("a client needs a server: add one with add_server")),
-            (Some(_), false) => Err(Error::new(Status::Unsupported, "not supported yet: more than one server")),
-        }
+    pub fn new(sharing: Sharing, servers: &[Server], settings: &Settings, retry: Retry) -> Result<Route> {
+        let fleet = match (servers, sharing.mode) {
+            ([], _) => return Err(Error::argument("a client needs a server: add one with add_server")),
+            ([server], Mode::Single) if !retry.is_on() => {
+                let pool = Arc::new(Pool::new(server.address.clone(), 0, settings.clone()));
+                return Ok(Route::Single(pool, server.clone()));
+            }
+            ([_, _, ..], Mode::Single) => {
+                let words = format!("mode=single, and {} servers; hashed and replicated take several", servers.len());
+                return Err(Error::argument(words));
+            }
+            _ => Arc::new(Fleet::new(sharing, servers, settings)?),
+        };
+        Ok(Route::Many(Box::new(Policy { tiers: Box::new([fleet]), retry })))
     }
 
     /// Runs operations, each of which `sink` gets one answer for.
+    #[inline]
     pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         match self {
-            Route::Single(pool) => pool.run(operations, sink, limit),
+            Route::Single(pool, _) => pool.run(operations, sink, limit),
+            Route::Many(policy) => policy.run(operations, sink, limit),
         }
     }
 
-    /// The pool of the one server.
-    pub fn pool(&self) -> &Pool {
+    /// The servers as they are now, with their indices.
+    pub fn servers(&self) -> Vec<(u32, Server)> {
         match self {
-            Route::Single(pool) => pool,
+            Route::Single(_, server) => vec![(0, server.clone())],
+            Route::Many(policy) => {
+                let servers = |fleet: &Arc<Fleet>| fleet.load().servers();
+                policy.tiers.first().map(servers).unwrap_or_default()
+            }
         }
     }
+
+    /// Their pools.
+    pub fn pools(&self) -> Vec<(u32, Arc<Pool>)> {
+        match self {
+            Route::Single(pool, _) => vec![(0, pool.clone())],
+            Route::Many(policy) => {
+                let pools = |topology: &Topology| {
+                    topology.members().map(|(index, member)| (index, member.pool.clone())).collect()
+                };
+                policy.tiers.first().map(|fleet| pools(&fleet.load())).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The servers, where they can be changed.
+    fn fleet(&self) -> Result<&Fleet> {
+        match self {
+            Route::Many(policy) if policy.tiers.len() == 1 && policy.tiers[0].load().mode() != Mode::Single => {
+                Ok(&policy.tiers[0])
+            }
+            _ => {
+                let words = "the servers of this client stay as they are; with mode=hashed or mode=replicated they can be changed";
+                Err(Error::new(Status::Unsupported, words))
+            }
+        }
+    }
+
+    /// Adds a server; answers with its index.
+    pub fn add(&self, server: &Server) -> Result<u32> {
+        self.fleet()?.add(server)
+    }
+
+    /// Removes the server of this name; whether there was one.
+    pub fn remove(&self, name: &str) -> Result<bool> {
+        self.fleet()?.remove(name)
+    }
+
+    /// Makes these the servers.
+    pub fn replace(&self, servers: &[Server]) -> Result<()> {
+        self.fleet()?.replace(servers)
+    }
+
+    /// The server that has this key; of replicas, the first.
+    pub fn owner(&self, key: &[u8]) -> Result<(u32, Server)> {
+        match self {
+            Route::Single(_, server) => Ok((0, server.clone())),
+            Route::Many(policy) => {
+                let topology = policy.tiers[0].load();
+                let index = match topology.mode() {
+                    Mode::Hashed => topology.owner(key)?,
+                    Mode::Single | Mode::Replicated => topology.first_from(0).ok_or_else(|| gone(0))?,
+                };
+                topology.member(index).map(|member| (index, member.server.clone())).ok_or_else(|| gone(index))
+            }
+        }
+    }
+
+    /// What was done with the server of this index, or with all.
+    pub fn counters(&self, server: Option<usize>) -> Result<Counters> {
+        match (self, server) {
+            (Route::Single(pool, _), None | Some(0)) => Ok(pool.counters()),
+            (Route::Single(..), Some(index)) => {
+                Err(Error::argument(format!("server {index}: the client has 1, counted from 0")))
+            }
+            (Route::Many(policy), None) => {
+                let mut sum = Counters::default();
+                policy.tiers.iter().for_each(|fleet| sum.add(&fleet.counters()));
+                Ok(sum)
+            }
+            (Route::Many(policy), Some(index)) => policy.tiers[0].load().counters(index),
+        }
+    }
+
+    /// Drops all connections of callers that block; the next call opens new ones.
+    pub fn disconnect(&self, why: &Error) {
+        match self {
+            Route::Single(pool, _) => pool.disconnect(why),
+            Route::Many(policy) => policy.tiers.iter().for_each(|fleet| fleet.disconnect(why)),
+        }
+    }
+
+    /// Ends all connections; whoever waits gets `Closed`.
+    pub fn close(&self) {
+        match self {
+            Route::Single(pool, _) => pool.close(),
+            Route::Many(policy) => policy.tiers.iter().for_each(|fleet| fleet.close()),
+        }
+    }
+}
+
+/// What a server answers to a call that comes too late: it was removed.
+#[cold]
+pub(crate) fn gone(server: u32) -> Error {
+    let words = format!("server {server} was removed");
+    Error::new(Status::Connection, words).with_bits(crate::error::bits::NOT_SENT)
 }

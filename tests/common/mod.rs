@@ -3,6 +3,7 @@
 // No test program uses all of it.
 #![allow(dead_code)]
 
+pub mod fleet;
 pub mod logins;
 pub mod oracle;
 pub mod scripted;

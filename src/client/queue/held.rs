@@ -1,12 +1,10 @@
-//! Held: an operation that waits for a connection, with copies of all that it refers to. Only once the server's dialect is
-//! known can it be put into a batch.
+//! Held: an operation with copies of all that it refers to: one that waits for a connection, since only once the server's
+//! dialect is known can it be put into a batch, or one that may be sent again.
 
 use crate::operation::Operation;
 
 /// See the module.
 pub(super) struct Held {
-    /// Of its record.
-    pub slot: u32,
     value: Vec<u8>,
     /// Everything but the bytes.
     rest: Operation<'static>,
@@ -17,12 +15,12 @@ pub(super) struct Held {
 
 impl Held {
     /// A copy of an operation.
-    pub fn new(slot: u32, operation: &Operation<'_>) -> Held {
+    pub fn new(operation: &Operation<'_>) -> Held {
         let bytes = [operation.key, operation.routing_key, operation.meta_flags].concat();
         let key_end = operation.key.len();
         let rest = Operation { key: b"", value: b"", routing_key: b"", meta_flags: b"", ..*operation };
         let ends = [key_end, key_end + operation.routing_key.len()];
-        Held { slot, value: operation.value.to_vec(), rest, bytes, ends }
+        Held { value: operation.value.to_vec(), rest, bytes, ends }
     }
 
     /// The operation.

@@ -11,7 +11,7 @@ use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{tally, Connecting, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation};
-use crate::pool::{Counters, Event, EventKind, Shared};
+use crate::pool::{Counters, Event, Shared};
 use crate::protocol::{carries_value, Dialect};
 use std::collections::VecDeque;
 use std::io;
@@ -51,8 +51,8 @@ pub(super) struct Host<'a> {
 #[derive(Default)]
 pub(super) struct Lane {
     stage: Stage,
-    /// Operations that wait for the connection.
-    waiting: VecDeque<Held>,
+    /// Operations that wait for the connection, with the numbers of their records.
+    waiting: VecDeque<(u32, Held)>,
     /// The batch that is being filled, and those that are full; none is sent yet.
     open: Box<Batch<()>>,
     full: VecDeque<Box<Batch<()>>>,
@@ -198,7 +198,7 @@ impl Lane {
                     records.keep_value(slot, operation.value.to_vec());
                 }
             }
-            _ => self.waiting.push_back(Held::new(slot, operation)),
+            _ => self.waiting.push_back((slot, Held::new(operation))),
         }
         self.under_way += 1;
         Ok(())
@@ -222,8 +222,7 @@ impl Lane {
 
     /// Puts what has waited for the connection into batches. What cannot be said is answered at once.
     fn encode_waiting(&mut self, dialect: Dialect, hands: &mut Hands<'_, '_>) {
-        while let Some(held) = self.waiting.pop_front() {
-            let slot = held.slot;
+        while let Some((slot, held)) = self.waiting.pop_front() {
             if !hands.records.is_live(slot) {
                 hands.records.release(slot);
                 hands.released += 1;
@@ -418,7 +417,7 @@ impl Lane {
             Stage::Connecting { .. } | Stage::Greeting { .. } => {
                 self.events.push(shared.connected(self.begun, Some(why)))
             }
-            Stage::Open(_) => self.events.push(Event::failure(EventKind::Closed, 0, &shared.named(why))),
+            Stage::Open(_) => self.events.push(shared.closed(why)),
         }
     }
 
@@ -440,8 +439,8 @@ impl Lane {
             }
             open.reader.fail(&unsent, hands);
         }
-        for held in mem::take(&mut self.waiting) {
-            answer(hands, held.slot, &unsent);
+        for (slot, _) in mem::take(&mut self.waiting) {
+            answer(hands, slot, &unsent);
         }
         hands.ended = 0;
         self.late = 0;
@@ -607,8 +606,8 @@ fn is_spliced(operation: &Operation<'_>) -> bool {
 /// Answers an operation that the reader does not know of.
 fn answer(hands: &mut Hands<'_, '_>, slot: u32, error: &Error) {
     hands.released += 1;
-    if let Some(tag) = hands.records.release(slot) {
-        hands.give(tag, Answer::failed(error));
+    if let Some(asker) = hands.records.release(slot) {
+        hands.give(asker, Answer::failed(error));
     }
 }
 

@@ -4,11 +4,13 @@
 //! known of a server and its settings it shares with the client's pool.
 
 mod held;
+mod journeys;
 mod lane;
 mod output;
 mod records;
 mod sending;
 mod state;
+mod submit;
 
 pub use output::Fetched;
 pub(crate) use output::Take;
@@ -20,6 +22,7 @@ use crate::net::fork::OfProcess;
 use crate::net::poller::{Events, Interest, Poller, Timer, Waker};
 use crate::net::Deadline;
 use crate::operation::{Answer, Operation, Value};
+use crate::pool::Watch;
 use crate::value::Coder;
 use output::{Output, Waiting};
 use state::State;
@@ -54,14 +57,13 @@ struct Inner {
 /// How others tell a queue that there is something to do.
 pub(super) struct Kick {
     waker: Arc<Waker>,
-    /// A client was closed.
-    closed: AtomicBool,
+    /// A client was closed, or a server removed from one.
+    ended: AtomicBool,
 }
 
-impl Kick {
-    /// A client was closed.
-    pub fn client_closed(&self) {
-        self.closed.store(true, Ordering::Release);
+impl Watch for Kick {
+    fn pool_ended(&self) {
+        self.ended.store(true, Ordering::Release);
         self.waker.wake();
     }
 }
@@ -86,7 +88,7 @@ impl Queue {
         let edges = Interest::READ.and(Interest::EDGE);
         poller.add(&timer, state::TIMER, edges)?;
         poller.add(&waker, state::KICK, edges)?;
-        let kick = Arc::new(Kick { waker: Arc::new(waker), closed: AtomicBool::new(false) });
+        let kick = Arc::new(Kick { waker: Arc::new(waker), ended: AtomicBool::new(false) });
         let inner = OfProcess::new(Mutex::new(Inner { state: State::new(), backlog: VecDeque::new() }));
         let (wanted, turn) = (AtomicBool::new(false), Mutex::new(Events::with_capacity(EVENTS)));
         Ok(Queue { poller, timer, kick, inner, wanted, turn })
@@ -239,7 +241,7 @@ impl Queue {
         let mut output = Output::new(take, room, backlog);
         // Who is going to wait asks epoll anyway.
         let alone = patience.is_none() && output.room() == room;
-        let enough = alone && !self.kick.closed.load(Ordering::Acquire) && state.read_alone(&self.io(), &mut output);
+        let enough = alone && !self.kick.ended.load(Ordering::Acquire) && state.read_alone(&self.io(), &mut output);
         (output.room(), enough)
     }
 
@@ -247,8 +249,8 @@ impl Queue {
         let Inner { state, backlog } = &mut **guard;
         let mut output = Output::new(take, room, backlog);
         let io = self.io();
-        if self.kick.closed.swap(false, Ordering::AcqRel) {
-            state.drop_closed(&io, &mut output);
+        if self.kick.ended.swap(false, Ordering::AcqRel) {
+            state.drop_ended(&io, &mut output);
         }
         state.step(&io, events.iter(), &mut output);
         output.room()

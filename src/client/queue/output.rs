@@ -2,10 +2,11 @@
 //! the receive buffer; else they are copied and wait for the next fetch. So do those whose values are to be decoded, and
 //! what comes behind them: whoever fetches does that once the lock is free.
 
-use super::records::Records;
+use super::journeys::Journeys;
+use super::records::{Asker, Records, NONE};
 use crate::client::coding;
 use crate::connection::{Batch, Deliver};
-use crate::error::{bits, Status};
+use crate::error::Status;
 use crate::operation::{Answer, Room, Value};
 use crate::pool::Counters;
 use crate::value::Coder;
@@ -110,8 +111,8 @@ impl Waiting {
 /// Who takes answers, each with its tag. It is called under the queue's lock: it copies and no more.
 pub(crate) trait Take {
     /// The answer where it is a hit whose value is at hand: what most answers are.
-    fn hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
-        self.answer(tag, hit(flags, cas, value));
+    fn hit(&mut self, tag: u64, server: u32, flags: u32, cas: u64, value: &[u8]) {
+        self.answer(tag, Answer { server, ..Answer::hit(flags, cas, value) });
     }
 
     /// The answer of the operation with this tag.
@@ -122,10 +123,6 @@ impl<F: FnMut(u64, Answer<'_>)> Take for F {
     fn answer(&mut self, tag: u64, answer: Answer<'_>) {
         self(tag, answer);
     }
-}
-
-fn hit(flags: u32, cas: u64, value: &[u8]) -> Answer<'_> {
-    Answer { flags, cas, value: Value::Borrowed(value), bits: bits::SENT, ..Answer::new(Status::Ok) }
 }
 
 /// See the module.
@@ -184,13 +181,13 @@ impl<'a> Output<'a> {
 
     /// Gives out an answer that is a hit.
     #[inline]
-    pub fn give_hit(&mut self, tag: u64, flags: u32, cas: u64, value: &[u8]) {
+    pub fn give_hit(&mut self, tag: u64, server: u32, flags: u32, cas: u64, value: &[u8]) {
         match &mut self.take {
             Some(take) if self.room > 0 => {
                 self.room -= 1;
-                take.hit(tag, flags, cas, value);
+                take.hit(tag, server, flags, cas, value);
             }
-            _ => self.keep(tag, hit(flags, cas, value), None),
+            _ => self.keep(tag, Answer { server, ..Answer::hit(flags, cas, value) }, None),
         }
     }
 
@@ -217,9 +214,13 @@ impl<'a> Output<'a> {
 /// What reads a connection for a queue: gives the answers out, and counts what the connection has to know.
 pub(super) struct Hands<'a, 'b> {
     pub records: &'a mut Records,
+    pub journeys: &'a mut Journeys,
     pub output: &'a mut Output<'b>,
     /// Of the client, where it has a codec.
     coder: Option<&'a Arc<Coder>>,
+    /// The index of the server.
+    server: u32,
+    now: u64,
     /// Operations whose replies have come.
     pub released: usize,
     /// Of these, the ones that nobody waited for any more.
@@ -234,17 +235,28 @@ pub(super) struct Hands<'a, 'b> {
 }
 
 impl<'a, 'b> Hands<'a, 'b> {
-    pub fn new(records: &'a mut Records, output: &'a mut Output<'b>, coder: Option<&'a Arc<Coder>>) -> Hands<'a, 'b> {
+    pub fn new(
+        records: &'a mut Records,
+        journeys: &'a mut Journeys,
+        output: &'a mut Output<'b>,
+        coder: Option<&'a Arc<Coder>>,
+        server: u32,
+        now: u64,
+    ) -> Hands<'a, 'b> {
         let (counted, spare) = (Counters::default(), Vec::new());
-        Hands { records, output, coder, released: 0, late: 0, counted, ended: 0, spare }
+        Hands { records, journeys, output, coder, server, now, released: 0, late: 0, counted, ended: 0, spare }
     }
 }
 
 impl<'a> Hands<'a, '_> {
-    /// Gives an answer out.
-    pub fn give(&mut self, tag: u64, answer: Answer<'_>) {
+    /// Gives an answer out, or, where it may not be the last one, to its journey.
+    pub fn give(&mut self, asker: Asker, answer: Answer<'_>) {
         self.counted.answered(answer.status);
-        self.output.give(tag, answer);
+        let answer = Answer { server: self.server, ..answer };
+        match asker.journey {
+            NONE => self.output.give(asker.tag, answer),
+            journey => self.journeys.take(journey, answer, self.now, self.output),
+        }
     }
 
     /// How the value of this operation's answer is to be decoded, if it is.
@@ -258,10 +270,11 @@ impl<'a> Hands<'a, '_> {
     fn answer_coded(&mut self, index: u32, answer: Answer<'_>, coder: &Arc<Coder>) {
         self.released += 1;
         match self.records.release(index) {
-            Some(tag) => {
+            Some(Asker { tag, journey: NONE }) => {
                 self.counted.answered(answer.status);
-                self.output.give_coded(tag, answer, coder);
+                self.output.give_coded(tag, Answer { server: self.server, ..answer }, coder);
             }
+            Some(asker) => self.give(asker, answer),
             None => self.late += 1,
         }
     }
@@ -281,12 +294,13 @@ impl Deliver<()> for Hands<'_, '_> {
     fn hit(&mut self, _owner: &(), index: u32, flags: u32, cas: u64, value: &[u8]) {
         if let Some(coder) = self.coder_of(index) {
             self.counted.hits += 1;
-            return self.answer_coded(index, hit(flags, cas, value), coder);
+            return self.answer_coded(index, Answer::hit(flags, cas, value), coder);
         }
         self.released += 1;
         self.counted.hits += 1;
         match self.records.release(index) {
-            Some(tag) => self.output.give_hit(tag, flags, cas, value),
+            Some(Asker { tag, journey: NONE }) => self.output.give_hit(tag, self.server, flags, cas, value),
+            Some(asker) => self.give(asker, Answer::hit(flags, cas, value)),
             None => self.late += 1,
         }
     }
@@ -298,7 +312,7 @@ impl Deliver<()> for Hands<'_, '_> {
         }
         self.released += 1;
         match self.records.release(index) {
-            Some(tag) => self.give(tag, answer),
+            Some(asker) => self.give(asker, answer),
             None => self.late += 1,
         }
     }

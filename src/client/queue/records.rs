@@ -4,17 +4,28 @@
 /// A moment that never comes.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// Which connection of which client.
+/// Which connection to which server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
-    pub member: u32,
+    pub site: u32,
     pub lane: u32,
 }
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asker {
+    pub tag: u64,
+    /// The number of its journey, where more than one answer may come before it has its own; else `NONE`.
+    pub journey: u32,
+}
+
+/// No journey.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Record {
-    pub tag: u64,
+    pub asker: Asker,
     /// In monotonic nanoseconds; `NEVER` once nobody waits for the answer.
     pub deadline: u64,
     pub place: Place,
@@ -54,19 +65,19 @@ impl Records {
     }
 
     /// Remembers an operation; answers with its number.
-    pub fn add(&mut self, tag: u64, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
+    pub fn add(&mut self, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
         self.live += 1;
         if let Some(record) = self.free.and_then(|slot| self.list.get_mut(slot as usize)) {
             let slot = self.free.unwrap_or_default();
             if let State::Free { next } = record.state {
                 self.free = next;
             }
-            (record.tag, record.deadline, record.place) = (tag, deadline, place);
+            (record.asker, record.deadline, record.place) = (asker, deadline, place);
             (record.batch, record.timeout_ms, record.state) = (0, timeout_ms, State::Live);
             return slot;
         }
         let (batch, value, state) = (0, Vec::new(), State::Live);
-        self.list.push(Record { tag, deadline, place, batch, timeout_ms, decoded: false, value, state });
+        self.list.push(Record { asker, deadline, place, batch, timeout_ms, decoded: false, value, state });
         (self.list.len() - 1) as u32
     }
 
@@ -107,8 +118,8 @@ impl Records {
         self.list.get(slot as usize).is_some_and(|record| record.state == State::Live)
     }
 
-    /// Forgets an operation, whose reply has come; answers with its tag if it has no answer yet.
-    pub fn release(&mut self, slot: u32) -> Option<u64> {
+    /// Forgets an operation, whose reply has come; answers with who waits for that, if somebody does.
+    pub fn release(&mut self, slot: u32) -> Option<Asker> {
         let record = self.list.get_mut(slot as usize)?;
         let was = std::mem::replace(&mut record.state, State::Free { next: self.free });
         record.deadline = NEVER;
@@ -118,7 +129,7 @@ impl Records {
         self.free = Some(slot);
         (was == State::Live).then(|| {
             self.live -= 1;
-            record.tag
+            record.asker
         })
     }
 
@@ -147,20 +158,24 @@ impl Records {
 mod tests {
     use super::*;
 
-    const HERE: Place = Place { member: 0, lane: 0 };
+    const HERE: Place = Place { site: 0, lane: 0 };
+
+    fn of(tag: u64) -> Asker {
+        Asker { tag, journey: NONE }
+    }
 
     #[test]
     fn places_are_used_again_and_answers_given_once() {
         let mut records = Records::default();
-        let slots: Vec<u32> = (0..4).map(|tag| records.add(tag, 100 + tag, 1, HERE)).collect();
+        let slots: Vec<u32> = (0..4).map(|tag| records.add(of(tag), 100 + tag, 1, HERE)).collect();
         assert_eq!((records.live(), records.earliest()), (4, 100));
-        assert_eq!(records.release(slots[0]), Some(0));
-        assert_eq!(records.abandon(slots[1]).map(|record| record.tag), Some(1));
+        assert_eq!(records.release(slots[0]), Some(of(0)));
+        assert_eq!(records.abandon(slots[1]).map(|record| record.asker), Some(of(1)));
         assert!(records.abandon(slots[1]).is_none() && !records.is_live(slots[1]));
         assert_eq!((records.live(), records.earliest()), (2, 102));
-        assert_eq!(records.find(|record| record.tag != 2), [slots[3]]);
+        assert_eq!(records.find(|record| record.asker.tag != 2), [slots[3]]);
         assert_eq!(records.release(slots[1]), None);
-        let again = [records.add(9, 50, 1, HERE), records.add(10, 60, 1, HERE)];
+        let again = [records.add(of(9), 50, 1, HERE), records.add(of(10), 60, 1, HERE)];
         assert_eq!(again, [slots[1], slots[0]]);
         assert_eq!((records.live(), records.earliest()), (4, 50));
     }

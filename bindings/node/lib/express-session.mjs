@@ -1,3 +1,0 @@
-import store from './express-session.js';
-
-export const { BmemcStore } = store;

@@ -1,4 +1,0 @@
-import keyv from './keyv.js';
-
-export const { KeyvBmemc } = keyv;
-export default KeyvBmemc;

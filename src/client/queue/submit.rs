@@ -1,0 +1,346 @@
+//! Submit: how operations get into a queue's lanes: those of a client with one server straight into one lane, those of
+//! others by way of the route; and those that the route sends again.
+
+use super::journeys::{Due, Journey, Task};
+use super::lane::{Host, Lane};
+use super::output::{Hands, Output};
+use super::records::{Asker, Place, NONE};
+use super::state::{Site, State};
+use super::Io;
+use crate::client::coding::is_decoded;
+use crate::client::Core;
+use crate::error::{bits, Error, Result, Status};
+use crate::net::{clock, Address};
+use crate::operation::{Answer, Operation};
+use crate::pool::Pool;
+use crate::route::{gone, Policy, Route, State as Way, Targets, Topology};
+use crate::value::Coder;
+use std::sync::Arc;
+
+/// So many operations of a client have a connection to themselves at once.
+const MAX_ASIDE: usize = 8;
+
+/// The lane that a submit has chosen for a server.
+struct Choice {
+    server: u32,
+    place: Place,
+}
+
+impl State {
+    /// Takes operations in until one cannot be; answers with how many were taken.
+    pub fn submit<'o>(
+        &mut self,
+        io: &Io<'_>,
+        core: &Arc<Core>,
+        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        output: &mut Output<'_>,
+    ) -> (usize, Result<()>) {
+        match &core.route {
+            Route::Single(pool, _) => self.submit_to(io, pool, core.coder.as_ref(), operations, output),
+            Route::Many(policy) => self.submit_by(io, core, policy, operations, output),
+        }
+    }
+
+    // ---- One server ----
+
+    fn submit_to<'o>(
+        &mut self,
+        io: &Io<'_>,
+        pool: &Arc<Pool>,
+        coder: Option<&Arc<Coder>>,
+        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        output: &mut Output<'_>,
+    ) -> (usize, Result<()>) {
+        let place = match self.open_lane(io, pool, coder, output) {
+            Ok(place) => place,
+            Err(error) => return (0, Err(error)),
+        };
+        let accepted = self.accept(io, place, operations, output);
+        // Many operations take a while.
+        let io = &Io { now: clock::now(), ..*io };
+        self.proceed(io, place, output);
+        self.arm(io);
+        accepted
+    }
+
+    /// Puts operations into a lane until one cannot be.
+    fn accept<'o>(
+        &mut self,
+        io: &Io<'_>,
+        place: Place,
+        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        output: &mut Output<'_>,
+    ) -> (usize, Result<()>) {
+        let Some(Site { pool, coder, lanes }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut) else {
+            return (0, Ok(()));
+        };
+        let shared = pool.shared();
+        let (usual, most) = (shared.settings.timeout_ms, shared.settings.max_waiting as usize);
+        let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
+        let mut accepted = 0;
+        for next in operations {
+            let (tag, operation) = match next {
+                Ok(_) if under_way >= most => return (accepted, Err(busy(under_way, most, &shared.address))),
+                Ok(next) => next,
+                Err(error) => return (accepted, Err(error)),
+            };
+            let place = match operation.command.goes_aside() {
+                true => match aside(lanes, place, &shared.address) {
+                    Ok(place) => place,
+                    Err(error) => return (accepted, Err(error)),
+                },
+                false => place,
+            };
+            let Some(lane) = lanes.get_mut(place.lane as usize) else { break };
+            let Task { deadline, timeout_ms, .. } = task(io, tag, &operation, usual);
+            lane.counted.operations += 1;
+            let slot = self.records.add(Asker { tag, journey: NONE }, deadline, timeout_ms, place);
+            if coder.is_some() {
+                self.records.set_decoded(slot, is_decoded(&operation));
+            }
+            self.earliest = self.earliest.min(deadline);
+            match lane.push(&mut self.records, slot, &operation, shared) {
+                Ok(()) => under_way += 1,
+                Err(error) => {
+                    self.records.release(slot);
+                    lane.counted.answered(error.status());
+                    output.give(tag, Answer::failed(&error));
+                }
+            }
+            accepted += 1;
+        }
+        (accepted, Ok(()))
+    }
+
+    // ---- Several servers ----
+
+    fn submit_by<'o>(
+        &mut self,
+        io: &Io<'_>,
+        core: &Arc<Core>,
+        policy: &Policy,
+        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        output: &mut Output<'_>,
+    ) -> (usize, Result<()>) {
+        if let Err(error) = policy.check_open() {
+            return (0, Err(error));
+        }
+        let topology = policy.tiers[0].load();
+        let (mut accepted, mut choices, mut stopped) = (0, Vec::new(), Ok(()));
+        for next in operations {
+            let (tag, operation) = match next {
+                Ok(next) => next,
+                Err(error) => {
+                    stopped = Err(error);
+                    break;
+                }
+            };
+            let task = task(io, tag, &operation, core.options.timeout_ms);
+            self.take_in(io, core, policy, &topology, task, &operation, &mut choices, output);
+            accepted += 1;
+        }
+        let io = &Io { now: clock::now(), ..*io };
+        choices.iter().for_each(|choice| self.proceed(io, choice.place, output));
+        if self.journeys.waiting() > 0 {
+            self.resend(io, output);
+        }
+        self.arm(io);
+        (accepted, stopped)
+    }
+
+    /// Takes one operation in, and sends it on the way that the route says.
+    #[allow(clippy::too_many_arguments, reason = "what a submit knows once, and what it is about")]
+    fn take_in(
+        &mut self,
+        io: &Io<'_>,
+        core: &Arc<Core>,
+        policy: &Policy,
+        topology: &Topology,
+        task: Task,
+        operation: &Operation<'_>,
+        choices: &mut Vec<Choice>,
+        output: &mut Output<'_>,
+    ) {
+        let targets = match topology.aim(operation) {
+            Ok(targets) => targets,
+            Err(error) => return output.give(task.tag, Answer::failed(&error)),
+        };
+        let way = Way::new(operation, targets, topology);
+        let journey = match policy.is_plain() && way.is_alone() {
+            true => NONE,
+            false => {
+                let may_resend = policy.may_resend(operation, topology);
+                self.journeys.add(Journey::new(core, task, operation, way, may_resend))
+            }
+        };
+        let asker = Asker { tag: task.tag, journey };
+        match targets {
+            Targets::One(server) => self.put(io, core, topology, server, asker, task, operation, choices, output),
+            Targets::All => topology
+                .members()
+                .for_each(|(server, _)| self.put(io, core, topology, server, asker, task, operation, choices, output)),
+        }
+    }
+
+    /// Puts an operation into the lane of one server.
+    #[allow(clippy::too_many_arguments, reason = "as above")]
+    fn put(
+        &mut self,
+        io: &Io<'_>,
+        core: &Arc<Core>,
+        topology: &Topology,
+        server: u32,
+        asker: Asker,
+        task: Task,
+        operation: &Operation<'_>,
+        choices: &mut Vec<Choice>,
+        output: &mut Output<'_>,
+    ) {
+        let chosen = choices.iter().find(|choice| choice.server == server).map(|choice| choice.place);
+        let place = chosen.map_or_else(
+            || {
+                let member = topology.member(server).ok_or_else(|| gone(server))?;
+                let place = self.open_lane(io, &member.pool, core.coder.as_ref(), output)?;
+                choices.push(Choice { server, place });
+                Ok(place)
+            },
+            Ok,
+        );
+        let failure = match place {
+            Ok(place) => self.push(place, asker, task, operation).err(),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failure {
+            let answer = Answer { server, ..Answer::failed(&error) };
+            match asker.journey {
+                NONE => output.give(asker.tag, answer),
+                journey => self.journeys.take(journey, answer, io.now, output),
+            }
+        }
+    }
+
+    /// Puts an operation into a lane, unless too many are under way there.
+    fn push(&mut self, place: Place, asker: Asker, task: Task, operation: &Operation<'_>) -> Result<()> {
+        let site = self.sites.get_mut(place.site as usize).and_then(Option::as_mut);
+        let Some(Site { pool, coder, lanes }) = site else { return Err(gone(0)) };
+        let shared = pool.shared();
+        let (under_way, most) =
+            (lanes.iter().map(Lane::under_way).sum::<usize>(), shared.settings.max_waiting as usize);
+        let place = match operation.command.goes_aside() {
+            true => aside(lanes, place, &shared.address)?,
+            false => place,
+        };
+        let Some(lane) = lanes.get_mut(place.lane as usize) else { return Err(gone(shared.server)) };
+        lane.counted.operations += 1;
+        let pushed = match under_way < most {
+            true => {
+                let slot = self.records.add(asker, task.deadline, task.timeout_ms, place);
+                if coder.is_some() {
+                    self.records.set_decoded(slot, is_decoded(operation));
+                }
+                let pushed = lane.push(&mut self.records, slot, operation, shared);
+                if pushed.is_err() {
+                    self.records.release(slot);
+                }
+                pushed
+            }
+            false => Err(busy(under_way, most, &shared.address)),
+        };
+        self.earliest = self.earliest.min(task.deadline);
+        pushed.inspect_err(|error| lane.counted.answered(error.status()))
+    }
+
+    /// Sends again what the route wants to be sent again by now.
+    pub(super) fn resend(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
+        while let Some(Due { again, core, task, held }) = self.journeys.due(io.now) {
+            let Route::Many(policy) = &core.route else { continue };
+            let Some(fleet) = policy.tiers.get(usize::from(again.tier)) else { continue };
+            let (topology, operation) = (fleet.load(), held.operation());
+            let asker = Asker { tag: task.tag, journey: again.journey };
+            let mut choices = Vec::new();
+            match again.to.map_or_else(|| topology.aim(&operation), |server| Ok(Targets::One(server))) {
+                Ok(Targets::One(server)) => {
+                    self.put(io, &core, &topology, server, asker, task, &operation, &mut choices, output)
+                }
+                Ok(Targets::All) => {
+                    let words = "a read was aimed at several servers";
+                    let error = Error::new(Status::Bug, words);
+                    self.journeys.take(again.journey, Answer::failed(&error), io.now, output);
+                }
+                Err(error) => self.journeys.take(again.journey, Answer::failed(&error), io.now, output),
+            }
+            choices.iter().for_each(|choice| self.proceed(io, choice.place, output));
+        }
+        self.earliest = self.earliest.min(self.journeys.earliest().unwrap_or(u64::MAX));
+    }
+
+    // ---- Lanes ----
+
+    /// The lane to be used for a server, after a look whether its connection still stands.
+    fn open_lane(
+        &mut self,
+        io: &Io<'_>,
+        pool: &Arc<Pool>,
+        coder: Option<&Arc<Coder>>,
+        output: &mut Output<'_>,
+    ) -> Result<Place> {
+        pool.shared().check_open()?;
+        let site = self.site_of(pool, coder, io);
+        // It may have been closed before it knew of this queue.
+        pool.shared().check_open()?;
+        let place = self.choose(site);
+        self.drive(io, place, output, &mut |lane, host, _| {
+            lane.refresh(host);
+            Ok(false)
+        });
+        Ok(place)
+    }
+
+    /// Lets a lane go on, and those of its site that one operation has to itself.
+    fn proceed(&mut self, io: &Io<'_>, place: Place, output: &mut Output<'_>) {
+        let mut proceed = |lane: &mut Lane, host: &Host<'_>, hands: &mut Hands<'_, '_>| {
+            lane.proceed(host, hands)?;
+            Ok(false)
+        };
+        self.drive(io, place, output, &mut proceed);
+        // They stand behind the others, and most often there is none.
+        let Some(Site { lanes, .. }) = self.site(place.site) else { return };
+        let end = lanes.len();
+        let count = lanes.iter().rev().take_while(|lane| lane.marks.aside).count();
+        for lane in end - count..end {
+            self.drive(io, Place { lane: lane as u32, ..place }, output, &mut proceed);
+        }
+    }
+}
+
+fn task(io: &Io<'_>, tag: u64, operation: &Operation<'_>, usual: u32) -> Task {
+    let timeout_ms = if operation.timeout_ms == 0 { usual } else { operation.timeout_ms };
+    Task { tag, deadline: io.now + u64::from(timeout_ms) * 1_000_000, timeout_ms }
+}
+
+#[cold]
+fn busy(under_way: usize, most: usize, address: &Address) -> Error {
+    let words = format!("{under_way} operations are under way to {address}; max_waiting is {most}; fetch first");
+    Error::new(Status::Busy, words).with_bits(bits::NOT_SENT)
+}
+
+/// A lane for an operation that must have one to itself: one that is free, or a new one.
+#[cold]
+fn aside(lanes: &mut Vec<Lane>, beside: Place, address: &Address) -> Result<Place> {
+    let free = lanes.iter().position(|lane| lane.marks.aside && lane.under_way() == 0);
+    let at = match free {
+        Some(at) => at,
+        None if lanes.iter().filter(|lane| lane.marks.aside).count() >= MAX_ASIDE => {
+            let words = format!("{MAX_ASIDE} operations with a connection to themselves are under way to {address}");
+            return Err(Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+        }
+        None => {
+            lanes.push(Lane::default());
+            lanes.len() - 1
+        }
+    };
+    if let Some(lane) = lanes.get_mut(at) {
+        lane.marks.aside = true;
+    }
+    Ok(Place { lane: at as u32, ..beside })
+}
