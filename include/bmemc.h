@@ -261,7 +261,7 @@ typedef struct {
     int32_t os_error;
     // The flags that the item was stored with.
     uint32_t flags;
-    // A bmemc_value_type: what the codec found the value to be (chapter 12); bytes where the client
+    // A bmemc_value_type: what the codec found the value to be (chapter 13); bytes where the client
     // has no codec.
     uint32_t value_type;
     // Index of the server that answered, from zero.
@@ -336,7 +336,7 @@ bmemc_status bmemc_get_and_touch(const bmemc_client *client,
 // becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
 // the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
 // BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: `capacity` is less than `*len`; the buffer's content is
-// undefined, and the connection is kept. A codec decodes first (chapter 12): `*len` is what the
+// undefined, and the connection is kept. A codec decodes first (chapter 13): `*len` is what the
 // value has then, and memory is allocated for a compressed one.
 bmemc_status bmemc_get_into(const bmemc_client *client,
                             bmemc_bytes key,
@@ -580,7 +580,7 @@ typedef struct {
     int64_t ttl;
     // A bmemc_opcode.
     int32_t opcode;
-    // The item's flags; must be zero where the client's codec makes them (chapter 12).
+    // The item's flags; must be zero where the client's codec makes them (chapter 13).
     uint32_t flags;
     // A bmemc_value_type: what the codec is told. Without a codec it says nothing.
     uint32_t value_type;

@@ -1,3 +1,4 @@
+#include "_cgo_export.h"
 #include "bridge.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -120,4 +121,34 @@ bool bridge_events_take(bridge_events *events, bridge_event *out, uint64_t *lost
 
 int32_t bridge_options_on_event(bmemc_options *options, bridge_events *events, bmemc_error *error) {
     return bmemc_options_on_event(options, bridge_events_add, events, error);
+}
+
+static size_t route(bmemc_bytes key, size_t count, void *context) {
+    return bridgeRoute((uintptr_t)context, (uint8_t *)key.data, key.len, count);
+}
+
+int32_t bridge_options_on_route(bmemc_options *options, uintptr_t handle, bmemc_error *error) {
+    return bmemc_options_on_route(options, route, (void *)handle, error);
+}
+
+static int compress(bmemc_bytes value, int32_t level, bmemc_output *output, void *context) {
+    return bridgeCompress((uintptr_t)context, (uint8_t *)value.data, value.len, level, output);
+}
+
+int32_t bridge_options_set_compressor(bmemc_options *options, uintptr_t handle, bmemc_error *error) {
+    return bmemc_options_set_compressor(options, compress, compress, (void *)handle, error);
+}
+
+static int32_t dumped(const bmemc_item *item, void *context) {
+    return bridgeDumped((uintptr_t)context, (bmemc_item *)item);
+}
+
+int32_t bridge_metadump(const bmemc_client *client, bmemc_bytes classes, uintptr_t handle, bmemc_error *error) {
+    return bmemc_metadump(client, classes, dumped, (void *)handle, error);
+}
+
+int32_t bridge_encode(const bmemc_client *client, const bridge_op *op, const uint8_t *value, bmemc_value **out,
+                      bmemc_error *error) {
+    bmemc_op one = make(op, NULL, value);
+    return bmemc_value_encode(client, &one, out, error);
 }

@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"syscall"
@@ -22,6 +23,8 @@ type Client struct {
 	observe func(context.Context, Call) (context.Context, func(error))
 	timeout time.Duration
 	cleanup runtime.Cleanup
+	// The library makes the flags of values; it refuses those of the caller.
+	makesFlags bool
 }
 
 // New makes a client. No connection is opened until the first call. An option that is not accepted is an error that names
@@ -30,34 +33,34 @@ func New(options Options) (*Client, error) {
 	if err := checkVersion(); err != nil {
 		return nil, err
 	}
-	events := newEventPump(options.OnEvent)
-	built, err := options.build(events)
+	built, hooks, err := options.build()
 	if err != nil {
-		events.close()
 		return nil, err
 	}
 	defer C.bmemc_options_free(built)
 	var handle *C.bmemc_client
 	var words C.bmemc_error
 	if status := C.bmemc_client_new(built, &handle, &words); status != C.BMEMC_OK {
-		events.close()
+		hooks.close()
 		return nil, failure(C.int32_t(status), &words)
 	}
-	return wrap(handle, &options, events)
+	return wrap(handle, &options, hooks)
 }
 
 // wrap makes a client of a handle, which it takes.
-func wrap(handle *C.bmemc_client, options *Options, events *eventPump) (*Client, error) {
-	engine, err := newEngine(handle, events)
+func wrap(handle *C.bmemc_client, options *Options, hooks *hooks) (*Client, error) {
+	engine, err := newEngine(handle, hooks)
 	if err != nil {
 		C.bmemc_client_free(handle)
-		events.close()
+		hooks.close()
 		return nil, err
 	}
 	c := &Client{engine: engine, codec: options.codec(), observe: options.Observe, timeout: options.Timeout}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
+	_, _, refused := c.Encode(Op{Flags: 1})
+	c.makesFlags = errors.Is(refused, ErrArgument)
 	c.cleanup = runtime.AddCleanup(c, closeEngine, engine)
 	return c, nil
 }
@@ -304,15 +307,25 @@ func (c *Client) Servers() ([]ServerInfo, error) {
 			return asError(C.int32_t(status), words)
 		}
 		defer C.bmemc_results_free(results)
-		var count C.size_t
-		items := unsafe.Slice(C.bmemc_results_items(results, &count), int(count))
-		for i := range items {
-			server := Server{stringOf(items[i].value), stringOf(items[i].key), int(items[i].number)}
-			servers = append(servers, ServerInfo{server, int(items[i].server)})
-		}
+		servers = serverInfos(results)
 		return nil
 	})
 	return servers, err
+}
+
+func serverInfos(results *C.bmemc_results) []ServerInfo {
+	var servers []ServerInfo
+	for _, item := range itemsOf(results) {
+		server := Server{stringOf(item.value), stringOf(item.key), int(item.number)}
+		servers = append(servers, ServerInfo{server, int(item.server)})
+	}
+	return servers
+}
+
+// itemsOf are borrowed from the results.
+func itemsOf(results *C.bmemc_results) []C.bmemc_item {
+	var count C.size_t
+	return unsafe.Slice(C.bmemc_results_items(results, &count), int(count))
 }
 
 // AddServer adds a server to a client in use. Keys move to it as the ring says.
@@ -341,6 +354,15 @@ func (c *Client) RemoveServer(name string) error {
 func (c *Client) DisconnectAll() error {
 	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
 		return asError(C.int32_t(C.bmemc_disconnect_all(handle, words)), words)
+	})
+}
+
+// SetCredentials changes the user and password that new connections log in with; those that are open stay as they are.
+func (c *Client) SetCredentials(username, password string) error {
+	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(username, password, func(username, password C.bmemc_bytes) error {
+			return asError(C.int32_t(C.bmemc_client_set_credentials(handle, username, password, words)), words)
+		})
 	})
 }
 

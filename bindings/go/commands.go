@@ -90,7 +90,7 @@ func (c *Client) CompareAndSwap(ctx context.Context, item *Item) error {
 	if item == nil {
 		return c.store(ctx, OpSet, item)
 	}
-	op := item.op(OpSet)
+	op := c.storing(OpSet, item)
 	op.CAS = item.CAS
 	return c.run(ctx, &op)
 }
@@ -99,7 +99,7 @@ func (c *Client) store(ctx context.Context, opcode Opcode, item *Item) error {
 	if item == nil {
 		return refused("the item is nil").about(opcode, "")
 	}
-	op := item.op(opcode)
+	op := c.storing(opcode, item)
 	return c.run(ctx, &op)
 }
 
@@ -116,7 +116,7 @@ func (c *Client) SetMulti(ctx context.Context, items []*Item) error {
 	}
 	var op Op
 	key := func(i int) string { return items[i].Key }
-	_, err := c.many(ctx, len(items), key, func(i int) *Op { op = items[i].op(OpSet); return &op })
+	_, err := c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op })
 	return err
 }
 
@@ -218,15 +218,4 @@ func (e *Error) aboutAll(count int, key func(int) string, at func(int) *Op) *Err
 		keys[i] = key(i)
 	}
 	return e.about(at(0).Opcode, keys...)
-}
-
-// ---- Administration ----
-
-// Version asks for the servers' versions: one for each server, in the order of [Client.Servers].
-func (c *Client) Version(ctx context.Context) ([]string, error) {
-	answer, err := c.Do(ctx, Op{Opcode: OpVersion})
-	if err != nil {
-		return nil, err
-	}
-	return []string{string(answer.Value)}, nil
 }

@@ -17,7 +17,7 @@ func TestContextEndsTheCall(t *testing.T) {
 	server := startMemcached(t, "tcp")
 	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.address), Timeout: time.Minute})
 	mustSet(t, c, "a", "old")
-	server.signal(stop)
+	server.pause(t)
 
 	cancelled, cancel := context.WithCancel(background)
 	time.AfterFunc(50*time.Millisecond, cancel)
@@ -57,7 +57,7 @@ func TestContextEndsTheCall(t *testing.T) {
 	}
 
 	// Late replies harm nobody.
-	server.signal(resume)
+	server.resume()
 	for range 100 {
 		key := newKey()
 		mustSet(t, c, key, key)

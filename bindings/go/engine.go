@@ -21,7 +21,7 @@ type engine struct {
 	client *C.bmemc_client
 	queue  *C.bmemc_queue
 	inbox  *inbox
-	events *eventPump
+	hooks  *hooks
 	file   *os.File
 	poll   syscall.RawConn
 	// Starts the loop; closed at the end.
@@ -79,7 +79,7 @@ type slot struct {
 	generation uint32
 }
 
-func newEngine(client *C.bmemc_client, events *eventPump) (*engine, error) {
+func newEngine(client *C.bmemc_client, hooks *hooks) (*engine, error) {
 	var queue *C.bmemc_queue
 	var words C.bmemc_error
 	if status := C.bmemc_queue_new(&queue, &words); status != C.BMEMC_OK {
@@ -100,7 +100,7 @@ func newEngine(client *C.bmemc_client, events *eventPump) (*engine, error) {
 		return nil, &Error{Status: ErrBug, Message: err.Error()}
 	}
 	e := &engine{
-		client: client, queue: queue, inbox: newInbox(), events: events, file: file, poll: poll,
+		client: client, queue: queue, inbox: newInbox(), hooks: hooks, file: file, poll: poll,
 		begin: make(chan struct{}, 1), stopped: make(chan struct{}),
 		open: newBatch(), spare: newBatch(), number: 1, refs: 1,
 	}
@@ -346,7 +346,7 @@ func (e *engine) cross(b *batch, in *inbox) {
 	e.refs++
 	e.mu.Unlock()
 	b.submit(e.queue, e.client, in, func(tag uint64, why *Error) { refused = append(refused, refusal{tag, why}) })
-	e.events.poke()
+	e.hooks.events.poke()
 	e.mu.Lock()
 	e.refs--
 	e.refuse(refused)
@@ -360,7 +360,7 @@ func (e *engine) direct(r *request) {
 	b := batches.Get().(*batch)
 	refused := b.submitDirect(r, e.queue, e.client)
 	b.recycle()
-	e.events.poke()
+	e.hooks.events.poke()
 	e.mu.Lock()
 	e.refs--
 	if refused != nil {
@@ -443,7 +443,7 @@ func (e *engine) turn(uintptr) bool {
 		woken.done <- struct{}{}
 		wakes[i] = nil
 	}
-	e.events.poke()
+	e.hooks.events.poke()
 	if len(wakes) > 1 {
 		// They are likely to ask again: what they ask for then goes together.
 		runtime.Gosched()
@@ -539,7 +539,7 @@ func (e *engine) free() {
 	C.bmemc_queue_free(e.queue)
 	C.bmemc_client_free(e.client)
 	e.inbox.free()
-	e.events.close()
+	e.hooks.close()
 }
 
 // contextError is the failure of a call whose context has ended.

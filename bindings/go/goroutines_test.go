@@ -71,7 +71,7 @@ func TestNoThreadPerGoroutine(t *testing.T) {
 	server := startMemcached(t, "tcp")
 	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.address), Timeout: time.Minute})
 	mustSet(t, c, "k", "v")
-	server.signal(stop)
+	server.pause(t)
 	before := threads(t)
 	var group sync.WaitGroup
 	for range 1000 {
@@ -83,7 +83,7 @@ func TestNoThreadPerGoroutine(t *testing.T) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	more := threads(t) - before
-	server.signal(resume)
+	server.resume()
 	group.Wait()
 	if limit := 4 * runtime.GOMAXPROCS(0); more > limit {
 		t.Fatalf("%d more threads for 1000 goroutines", more)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -55,7 +57,10 @@ func startMemcached(t testing.TB, network string, arguments ...string) *daemon {
 	t.Cleanup(d.stop)
 	eventually(t, "memcached starts", func() bool {
 		if network == "unix" {
-			_, err := os.Stat(socket)
+			conn, err := net.Dial("unix", socket)
+			if err == nil {
+				conn.Close()
+			}
 			return err == nil
 		}
 		written, _ := os.ReadFile(ports)
@@ -67,11 +72,6 @@ func startMemcached(t testing.TB, network string, arguments ...string) *daemon {
 	})
 	return d
 }
-
-const (
-	stop   = syscall.SIGSTOP
-	resume = syscall.SIGCONT
-)
 
 // threads is how many the process has.
 func threads(t testing.TB) int {
@@ -85,8 +85,25 @@ func threads(t testing.TB) int {
 
 func (d *daemon) signal(signal syscall.Signal) { _ = d.process.Process.Signal(signal) }
 
+// pause stops it, and waits until all of its threads have stopped.
+func (d *daemon) pause(t testing.TB) {
+	t.Helper()
+	d.signal(syscall.SIGSTOP)
+	eventually(t, "memcached stops", func() bool {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.process.Process.Pid))
+		for _, task := range tasks {
+			if stat, _ := os.ReadFile(task); !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return len(tasks) > 0
+	})
+}
+
+func (d *daemon) resume() { d.signal(syscall.SIGCONT) }
+
 func (d *daemon) stop() {
-	d.signal(resume)
+	d.resume()
 	_ = d.process.Process.Kill()
 	_ = d.process.Wait()
 }

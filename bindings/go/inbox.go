@@ -77,9 +77,13 @@ func (a *Answer) read(item *C.bmemc_item) {
 	a.Status, a.osError = Status(item.status), int32(item.os_error)
 	a.Flags, a.Type, a.Bits = uint32(item.flags), ValueType(item.value_type), Bits(item.bits)
 	a.Server, a.CAS, a.Number = int(item.server), uint64(item.cas), uint64(item.number)
-	if item.ttl != 0 {
-		a.TTL = time.Duration(min(max(int64(item.ttl), -1), maxTTL)) * time.Second
-	}
+	a.TTL = duration(int64(item.ttl))
+	a.Size, a.LastAccess, a.Fetched = int(item.size), duration(int64(item.last_access)), item.fetched != 0
+}
+
+// duration is a number of seconds, cut at what a time to live can be; negative: for ever.
+func duration(seconds int64) time.Duration {
+	return time.Duration(min(max(seconds, -1), maxTTL)) * time.Second
 }
 
 // bytesOf copies bytes of the library's.

@@ -10,7 +10,8 @@ type Item struct {
 	// may share memory.
 	Value []byte
 	// Flags are any number, which comes back with the value. Where the client has a codec (Options.Codec) it makes them of
-	// Type, and what is given here does not count ([FlagExplicitFlags] changes that).
+	// Type, and what is given here does not count; use [Client.Do] with
+	// [FlagExplicitFlags] where it must.
 	Flags uint32
 	// Type is what the value is, for the client's codec.
 	Type ValueType
@@ -27,7 +28,11 @@ func (a *Answer) item(key string) *Item {
 	return &Item{Key: key, Value: a.Value, Flags: a.Flags, Type: a.Type, TTL: a.TTL, CAS: a.CAS, Bits: a.Bits}
 }
 
-// op is the operation that stores an item.
-func (i *Item) op(opcode Opcode) Op {
-	return Op{Opcode: opcode, Key: i.Key, Value: i.Value, Flags: i.Flags, Type: i.Type, TTL: i.TTL}
+// storing is the operation that stores an item.
+func (c *Client) storing(opcode Opcode, i *Item) Op {
+	op := Op{Opcode: opcode, Key: i.Key, Value: i.Value, Flags: i.Flags, Type: i.Type, TTL: i.TTL}
+	if c != nil && c.makesFlags {
+		op.Flags = 0
+	}
+	return op
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -60,8 +61,11 @@ func everyOther(c *bmemc.Client) map[string]func() error {
 		"AddServer":      func() error { return c.AddServer(bmemc.Server{Address: "h"}) },
 		"RemoveServer":   func() error { return c.RemoveServer("h") },
 		"DisconnectAll":  func() error { return c.DisconnectAll() },
+		"SetCredentials": func() error { return c.SetCredentials("u", "p") },
 		"Counters":       func() error { _, err := c.Counters(); return err },
 		"ServerCounters": func() error { _, err := c.ServerCounters(0); return err },
+		"Encode":         func() error { _, _, err := c.Encode(bmemc.Op{}); return err },
+		"Decode":         func() error { _, err := c.Decode(nil, 0); return err },
 	}
 }
 
@@ -85,6 +89,7 @@ func TestNoClient(t *testing.T) {
 	}
 	var server *bmemc.EmbeddedServer
 	wantError(t, server.Close(), bmemc.ErrArgument)
+	wantError(t, server.Set("users", ""), bmemc.ErrArgument)
 	if server.Address() != "" {
 		t.Fatal(server.Address())
 	}
@@ -207,8 +212,10 @@ func TestServerStartErrors(t *testing.T) {
 	first := bmemctest.NewServer(t)
 	_, err = bmemc.StartServer(first.Address())
 	wantError(t, err, syscall.EADDRINUSE)
+	wantError(t, first.Set("no such thing", "1"), bmemc.ErrArgument)
 	wantOK(t, first.Close())
 	wantOK(t, first.Close())
+	wantError(t, first.Set("users", ""), bmemc.ErrClosed)
 }
 
 // What servers must not say is a failure, never a value or a miss, and the client goes on.
@@ -262,4 +269,60 @@ func hostileServer(t *testing.T, reply string) string {
 		}
 	}()
 	return listener.Addr().String()
+}
+
+// What can go wrong on the way is a failure with the right name, and the client goes on when it is over.
+func TestFaults(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	for fault, wanted := range map[string]error{
+		"command=get delay=3000":          bmemc.ErrTimeout,
+		"stall":                           bmemc.ErrTimeout,
+		"close":                           bmemc.ErrConnection,
+		"garbage":                         bmemc.ErrProtocol,
+		"error=SERVER_ERROR out of order": bmemc.ErrServerError,
+	} {
+		t.Run(fault, func(t *testing.T) {
+			c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address()), Protocol: "text", Timeout: 300 * time.Millisecond})
+			mustSet(t, c, "k", "v")
+			wantOK(t, server.Set("fault", fault))
+			var group sync.WaitGroup
+			for range 8 {
+				group.Add(1)
+				go func() {
+					defer group.Done()
+					if _, err := c.Get(background, "k"); !errors.Is(err, wanted) {
+						t.Errorf("%v, not %v", err, wanted)
+					}
+				}()
+			}
+			group.Wait()
+			_, err := c.GetMulti(background, []string{"k", "l"})
+			wantError(t, err, wanted)
+			wantOK(t, server.Set("fault", ""))
+			eventually(t, "it works again", func() bool {
+				item, err := c.Get(background, "k")
+				return err == nil && string(item.Value) == "v"
+			})
+		})
+	}
+}
+
+func TestLogins(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	wantOK(t, server.Set("users", "ada:lovelace"))
+	wantOK(t, server.Set("auth", "sasl"))
+	options := bmemc.Options{Servers: bmemc.Servers(server.Address()), Username: "ada", Password: "lovelace",
+		Timeout: 30 * time.Second, ConnectTimeout: 30 * time.Second}
+	c := newClient(t, options)
+	mustSet(t, c, "k", "v")
+	options.Password = "byron-the-secret"
+	stranger := newClient(t, options)
+	_, err := stranger.Get(background, "k")
+	wantError(t, err, bmemc.ErrAuth)
+	if strings.Contains(err.Error(), options.Password) {
+		t.Fatal("the message shows the password:", err)
+	}
+	wantOK(t, stranger.SetCredentials("ada", "lovelace"))
+	mustGet(t, stranger, "k", "v")
+	wantError(t, stranger.SetCredentials("ada", ""), bmemc.ErrArgument)
 }

@@ -152,6 +152,12 @@ type Answer struct {
 	Number uint64
 	// TTL is the time that the item has left, where it was asked for; negative: for ever.
 	TTL time.Duration
+	// Size is the length of the value where meta flag s asked for it.
+	Size int
+	// LastAccess is how long ago the item was read, where meta flag l asked for it; in whole seconds.
+	LastAccess time.Duration
+	// Fetched says that the item was read before, where meta flag h asked for it.
+	Fetched bool
 	// Key is there where the answer is about one that the operation did not name.
 	Key string
 	// Value is the caller's.

@@ -8,8 +8,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -73,6 +74,46 @@ type Options struct {
 	// Slow is from when on a call is told of by [EventSlow]; never by default, and not for calls of this binding.
 	Slow time.Duration `bmemc:"slow_ms"`
 
+	// Distribution says which of several servers has a key: as the client of this name decides it (docs/rings.md), such as
+	// "rendezvous", which is the default, or "ketama".
+	Distribution string `bmemc:"distribution"`
+	// KeyHash is how the ring hashes keys, where its kind has a choice.
+	KeyHash string `bmemc:"key_hash"`
+	// HashTag is two characters, such as "{}": the ring hashes only what stands between them, where a key has both.
+	HashTag string `bmemc:"hash_tag"`
+	// KeyForm says for rings of Python clients whether keys were "text" or "bytes" there.
+	KeyForm string `bmemc:"key_form"`
+	// HashSeed is the seed of distribution rendezvous.
+	HashSeed int `bmemc:"hash_seed"`
+	// WeightUnit is the weight that stands for mcrouter's 1.0, for distribution weighted_ch3.
+	WeightUnit int `bmemc:"weight_unit"`
+
+	// Username is the user that new connections log in as; empty: they do not log in.
+	Username string `bmemc:"username"`
+	// Password is that of Username. No error and no log shows it.
+	Password string `bmemc:"password"`
+	// Auth is how to log in: "auto" (SASL over binary, memcached's -Y over text and meta), "sasl", "ascii" or "memcachier".
+	Auth string `bmemc:"auth"`
+	// SASLMechanism is "auto" (the best one that the server offers), "SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1",
+	// "CRAM-MD5" or "PLAIN".
+	SASLMechanism string `bmemc:"sasl_mechanism"`
+	// AuthOptional: a server without authentication is used as well where there is a Username; off by default.
+	AuthOptional Switch `bmemc:"auth_optional"`
+	// AllowPlaintextAuth allows logins that show the password on the way to other hosts than this one; off by default.
+	AllowPlaintextAuth Switch `bmemc:"allow_plaintext_auth"`
+
+	// Codec says whose values and flags are written and read (docs/values.md), such as "bmemcached" or "pymemcache"; by
+	// default "none": bytes, and the caller's flags.
+	Codec string `bmemc:"codec"`
+	// Compression says whether a codec compresses long values; on by default.
+	Compression Switch `bmemc:"compression"`
+	// CompressThreshold is how many bytes a value must exceed to be compressed; as the codec's client by default.
+	CompressThreshold int `bmemc:"compress_threshold"`
+	// CompressLevel is 1 (fast) to 9 (small).
+	CompressLevel int `bmemc:"compress_level"`
+	// MaxDecompressedBytes is to how many bytes a compressed value may unpack; 64 MiB by default.
+	MaxDecompressedBytes int `bmemc:"max_decompressed_bytes"`
+
 	// Named sets any option by the name that docs/options.md has, as "timeout_ms": "500"; it counts where a field says
 	// something else.
 	Named map[string]string
@@ -83,6 +124,12 @@ type Options struct {
 	// Observe is called when a call begins, and the function that it returns, unless that is nil, when it ends. The
 	// context that it returns is the call's. Nil: calls are not observed.
 	Observe func(ctx context.Context, call Call) (context.Context, func(error))
+	// Route chooses the server for a key, the index of one among count, instead of what Distribution says; any other
+	// number: none, and the call fails. For the same key it must always give the same index, and it must not block. Nil:
+	// Distribution decides.
+	Route func(key string, count int) int
+	// Compressor compresses and unpacks values instead of the codec's own, which must be one that compresses.
+	Compressor Compressor
 	// Marshal makes bytes of what [SetValue] stores, where it is not a string, bytes or a number; [json.Marshal] by default.
 	Marshal func(any) ([]byte, error)
 	// Unmarshal does the reverse for [GetValue]; [json.Unmarshal] by default.
@@ -170,27 +217,23 @@ func written(name string, value any) (string, error) {
 	return "", refused("option %s: %v is none of Default, On and Off", name, value)
 }
 
-// build makes the library's options.
-func (o *Options) build(events *eventPump) (*C.bmemc_options, error) {
-	options := C.bmemc_options_new()
-	if err := o.fill(options, events); err != nil {
+// build makes the library's options. What they refer to must be closed once nothing that was made of them is left.
+func (o *Options) build() (*C.bmemc_options, *hooks, error) {
+	options, hooks := C.bmemc_options_new(), &hooks{events: newEventPump(o.OnEvent)}
+	if err := o.fill(options, hooks); err != nil {
 		C.bmemc_options_free(options)
-		return nil, err
+		hooks.close()
+		return nil, nil, err
 	}
-	return options, nil
+	return options, hooks, nil
 }
 
-func (o *Options) fill(options *C.bmemc_options, events *eventPump) error {
+func (o *Options) fill(options *C.bmemc_options, hooks *hooks) error {
 	set, err := o.values()
 	if err != nil {
 		return err
 	}
-	names := make([]string, 0, len(set))
-	for name := range set {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if err := setOption(options, name, set[name]); err != nil {
 			return err
 		}
@@ -200,11 +243,7 @@ func (o *Options) fill(options *C.bmemc_options, events *eventPump) error {
 			return err
 		}
 	}
-	if events != nil {
-		var words C.bmemc_error
-		return asError(C.bridge_options_on_event(options, events.waiting, &words), &words)
-	}
-	return nil
+	return hooks.set(options, o)
 }
 
 func setOption(options *C.bmemc_options, name, value string) error {
@@ -232,10 +271,16 @@ func (s Server) weight() (C.uint32_t, error) {
 	return C.uint32_t(max(s.Weight, 1)), nil
 }
 
-// withBytes calls `use` with two strings as the library takes them, in memory of C's.
+// withBytes calls `use` with two strings as the library takes them, in memory of C's, which is wiped: one may be a secret.
 func withBytes(first, second string, use func(first, second C.bmemc_bytes) error) error {
-	memory := C.CBytes([]byte(first + second + "\x00"))
-	defer C.free(memory)
+	length := len(first) + len(second)
+	memory := C.malloc(C.size_t(length + 1))
+	bytes := unsafe.Slice((*byte)(memory), length)
+	copy(bytes[copy(bytes, first):], second)
+	defer func() {
+		clear(bytes)
+		C.free(memory)
+	}()
 	return use(
 		C.bmemc_bytes{data: (*C.uint8_t)(memory), len: C.size_t(len(first))},
 		C.bmemc_bytes{data: (*C.uint8_t)(unsafe.Add(memory, len(first))), len: C.size_t(len(second))})

@@ -59,3 +59,20 @@ func (s *EmbeddedServer) Close() error {
 	}
 	return nil
 }
+
+// Set changes how it behaves from now on, by the name and value that include/bmemc.h lists for bmemc_server_set: logins
+// that it demands, faults that it makes, time-outs. [ErrArgument]: there is no such setting, or not this value for it.
+func (s *EmbeddedServer) Set(name, value string) error {
+	if s == nil {
+		return refused("the server is nil")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handle == nil {
+		return &Error{Status: ErrClosed, Bits: BitNotSent, Message: "the server was closed"}
+	}
+	var words C.bmemc_error
+	return withBytes(name, value, func(name, value C.bmemc_bytes) error {
+		return asError(C.int32_t(C.bmemc_server_set(s.handle, name, value, &words)), &words)
+	})
+}

@@ -66,7 +66,7 @@ pub extern "C" fn bmemc_get_and_touch(
 /// becomes the length of the value and `*flags` (which may be NULL) the item's flags; zero unless
 /// the status is BMEMC_OK or BMEMC_E_BUFFER. `buffer` may be NULL where `capacity` is zero.
 /// BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: `capacity` is less than `*len`; the buffer's content is
-/// undefined, and the connection is kept. A codec decodes first (chapter 12): `*len` is what the
+/// undefined, and the connection is kept. A codec decodes first (chapter 13): `*len` is what the
 /// value has then, and memory is allocated for a compressed one.
 #[no_mangle]
 pub extern "C" fn bmemc_get_into(

@@ -132,7 +132,7 @@ pub struct bmemc_op {
     pub ttl: i64,
     /// A bmemc_opcode.
     pub opcode: i32,
-    /// The item's flags; must be zero where the client's codec makes them (chapter 12).
+    /// The item's flags; must be zero where the client's codec makes them (chapter 13).
     pub flags: u32,
     /// A bmemc_value_type: what the codec is told. Without a codec it says nothing.
     pub value_type: u32,

@@ -21,7 +21,7 @@ pub struct bmemc_item {
     pub os_error: i32,
     /// The flags that the item was stored with.
     pub flags: u32,
-    /// A bmemc_value_type: what the codec found the value to be (chapter 12); bytes where the client
+    /// A bmemc_value_type: what the codec found the value to be (chapter 13); bytes where the client
     /// has no codec.
     pub value_type: u32,
     /// Index of the server that answered, from zero.

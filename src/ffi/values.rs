@@ -13,7 +13,7 @@ use super::options::bmemc_options;
 use super::results::{bmemc_value, value_of};
 use super::status::{bmemc_error, bmemc_status};
 use crate::error::{Error, Status};
-use crate::operation::{Answer, Value};
+use crate::operation::{Answer, Command, Value};
 use crate::value::{Compressor, Output, StatType};
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -110,7 +110,8 @@ pub extern "C" fn bmemc_value_encode(
     guard(error, || {
         let out = place(out, "out")?;
         let client = handle(client, "client")?;
-        let operation = handle(op, "op")?.operation()?;
+        let op = bmemc_op { opcode: Command::Set as i32, ..*handle(op, "op")? };
+        let operation = op.operation()?;
         let encoded = client.client.encode_value(&operation)?;
         let answer = Answer { flags: encoded.flags, value_type: operation.value_type, ..Answer::new(Status::Ok) };
         *out = value_of(Answer { value: into_value(encoded.value), ..answer });

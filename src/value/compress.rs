@@ -70,6 +70,10 @@ pub fn decompress(bytes: &[u8], format: Format, max: usize) -> Result<Vec<u8>> {
     if out.len() > max {
         return Err(too_long());
     }
+    // The caller may keep it for long.
+    if out.capacity() - out.len() > out.len() / 4 {
+        out.shrink_to_fit();
+    }
     Ok(out)
 }
 

@@ -118,6 +118,18 @@ suite_peers() {
     counted plain "peers" env PATH="$venv/bin:$PATH" tests/peers/server_peers.sh "$address"
 }
 
+# Values from libbmemc to other clients and back, over a real memcached.
+suite_values() {
+    need_servers
+    local venv=$target/tests/venv node=$target/tests/node driver=$built/values_driver
+    check "Python clients" tests/peers/install "$venv" || return
+    check "Node clients" tests/peers/install-node "$node" || return
+    check "compile tests/peers/values_driver.c" gcc -std=gnu11 -g -O1 -Wall -Wextra -Werror -Iinclude \
+        tests/peers/values_driver.c -o "$driver" -L"$target/debug" -lbmemc "-Wl,-rpath,$target/debug" || return
+    counted plain "values" env NODE_PATH="$node/node_modules" "$venv/bin/python" tests/peers/values_peers.py \
+        "$(address_of memcached-tcp)" "$driver"
+}
+
 suite_packaging() {
     need_debug_build
     counted plain "packaging" tests/packaging/run
@@ -134,10 +146,12 @@ suite_go() {
     counted go "go test" "${installed[@]}" go -C bindings/go test -race -v -count=1 ./...
 }
 
+# What its tests need of the registry is installed once; the addon is compiled as it is for the package.
 suite_node() {
-    [[ -d bindings/node/test ]] || return 0
     need_prefix || return
-    counted node "node --test" "${installed[@]}" -C bindings/node node --test --test-reporter=tap test/
+    check "npm install" tests/lib/npm_install bindings/node || return
+    check "prebuilt addon" "${installed[@]}" node bindings/node/scripts/build.js --prebuilt || return
+    counted node "node --test" "${installed[@]}" node --test --test-reporter=tap bindings/node/test/*.test.js
 }
 
 # The servers are ended here; then nothing that carries the mark of this run may be alive.

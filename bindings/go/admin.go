@@ -1,0 +1,301 @@
+package bmemc
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"context"
+	"runtime"
+	"runtime/cgo"
+	"time"
+)
+
+// What is about servers rather than one key.
+
+// FlushAll drops every item of the servers, after this delay; zero: now.
+func (c *Client) FlushAll(ctx context.Context, delay time.Duration) error {
+	return c.run(ctx, &Op{Opcode: OpFlushAll, TTL: delay})
+}
+
+// Ping makes a round trip to the servers.
+func (c *Client) Ping(ctx context.Context) error { return c.run(ctx, &Op{Opcode: OpNoop}) }
+
+// Version asks for the version of the server, such as "1.6.18".
+func (c *Client) Version(ctx context.Context) (string, error) {
+	answer, err := c.Do(ctx, Op{Opcode: OpVersion})
+	return string(answer.Value), err
+}
+
+// Verbosity sets how much the servers log. Not over the binary protocol.
+func (c *Client) Verbosity(ctx context.Context, level uint64) error {
+	return c.run(ctx, &Op{Opcode: OpVerbosity, Delta: level})
+}
+
+// CacheMemlimit sets the servers' memory limit. Not over the binary protocol.
+func (c *Client) CacheMemlimit(ctx context.Context, megabytes uint64) error {
+	return c.run(ctx, &Op{Opcode: OpCacheMemlimit, Delta: megabytes})
+}
+
+// Shutdown shuts the servers down, where they allow that (memcached's -A). Not over the binary protocol.
+func (c *Client) Shutdown(ctx context.Context, graceful bool) error {
+	op := Op{Opcode: OpShutdown}
+	if graceful {
+		op.Key = "graceful"
+	}
+	return c.run(ctx, &op)
+}
+
+// Raw sends a line of the caller's own and returns what comes back up to `end`, which is not in it; empty: up to the end of
+// the first line. Not over the binary protocol.
+func (c *Client) Raw(ctx context.Context, line, end string) ([]byte, error) {
+	answer, err := c.Do(ctx, Op{Opcode: OpRaw, Value: []byte(line), Key: end})
+	return answer.Value, err
+}
+
+// Meta runs a meta command: command is "mg", "ms", "md", "ma", "me" or "mn", flags are its flags as they are written,
+// separated by spaces; "ms" stores value. The answer has what the flags asked for.
+func (c *Client) Meta(ctx context.Context, command, key, flags string, value []byte) (Answer, error) {
+	if flags != "" {
+		command += " " + flags
+	}
+	return c.Do(ctx, Op{Opcode: OpMeta, Key: key, MetaFlags: command, Value: value})
+}
+
+// Stats asks every server for its statistics: element i is that of server i. argument says which ("settings", "items",
+// "slabs"); empty: the general ones; "reset" sets them back. It holds a thread while it waits.
+func (c *Client) Stats(ctx context.Context, argument string) ([]map[string]string, error) {
+	var stats []map[string]string
+	err := c.aside(ctx, OpStats, func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		var results *C.bmemc_results
+		err := withBytes(argument, "", func(argument, _ C.bmemc_bytes) error {
+			return asError(C.int32_t(C.bmemc_client_stats(handle, argument, &results, words)), words)
+		})
+		defer C.bmemc_results_free(results)
+		stats = statsOf(results)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stats, nil
+}
+
+// ParseStats takes the value of an answer to [OpStats] apart.
+func ParseStats(text []byte) (map[string]string, error) {
+	var results *C.bmemc_results
+	var words C.bmemc_error
+	err := withBytes(string(text), "", func(text, _ C.bmemc_bytes) error {
+		return asError(C.int32_t(C.bmemc_stats_items(text, &results, &words)), &words)
+	})
+	defer C.bmemc_results_free(results)
+	if stats := statsOf(results); len(stats) > 0 {
+		return stats[0], err
+	}
+	return map[string]string{}, err
+}
+
+func statsOf(results *C.bmemc_results) []map[string]string {
+	var stats []map[string]string
+	for _, item := range itemsOf(results) {
+		for int(item.server) >= len(stats) {
+			stats = append(stats, make(map[string]string))
+		}
+		stats[item.server][stringOf(item.key)] = stringOf(item.value)
+	}
+	return stats
+}
+
+// StatType says how the value of a statistic is to be read; more may come.
+type StatType int32
+
+const (
+	// StatInteger is a whole number in decimal digits, or text where it is none.
+	StatInteger StatType = C.BMEMC_STAT_INTEGER
+	// StatText is text, whatever it looks like.
+	StatText StatType = C.BMEMC_STAT_TEXT
+	// StatFloat is a number with a fraction.
+	StatFloat StatType = C.BMEMC_STAT_FLOAT
+	// StatSeconds are seconds with a fraction, in which old servers write a colon for the point.
+	StatSeconds StatType = C.BMEMC_STAT_SECONDS
+	// StatSwitch is a whole number that is a truth: zero is false.
+	StatSwitch StatType = C.BMEMC_STAT_SWITCH
+	// StatYesNo: the word "yes" is true; anything else is false.
+	StatYesNo StatType = C.BMEMC_STAT_YES_NO
+	// StatOctal is a whole number in octal digits.
+	StatOctal StatType = C.BMEMC_STAT_OCTAL
+)
+
+// StatTypeOf says how the value of the statistic of this name is to be read.
+func StatTypeOf(name string) StatType {
+	found := StatInteger
+	_ = withBytes(name, "", func(name, _ C.bmemc_bytes) error {
+		found = StatType(C.bmemc_stat_type_of(name))
+		return nil
+	})
+	return found
+}
+
+// Dumped is an item as [Client.Metadump] lists it.
+type Dumped struct {
+	// Key is the item's.
+	Key string
+	// TTL is the time that it has left; negative: for ever.
+	TTL time.Duration
+	// LastAccess is how long ago it was read.
+	LastAccess time.Duration
+	// CAS is its version.
+	CAS uint64
+	// Fetched says whether it was read before.
+	Fetched bool
+	// Size is what the server takes to store it, in bytes.
+	Size int
+	// Flags are what it was stored with, where the server tells them.
+	Flags uint32
+	// Class is its slab class.
+	Class int
+	// Server is the index of its server.
+	Server int
+	// Line is the server's own.
+	Line string
+}
+
+// dump is a Metadump under way: items go from the thread that receives them to the caller.
+type dump struct {
+	items chan Dumped
+	ended <-chan struct{}
+}
+
+// Metadump lists what the servers hold, without values, and calls `each` for each item as it comes, until that returns
+// false. classes is "all" or empty, "hash", or numbers of slab classes such as "1,2". Options.Timeout is for each piece
+// that comes, not for the whole. It holds a thread while it lasts. Not over the binary protocol.
+func (c *Client) Metadump(ctx context.Context, classes string, each func(Dumped) bool) error {
+	if failed := c.check(ctx); failed != nil {
+		return failed.about(OpMetadump, "")
+	}
+	inside, stop := context.WithCancel(ctx)
+	defer stop()
+	d := &dump{make(chan Dumped, 64), inside.Done()}
+	result := make(chan error, 1)
+	go func() {
+		defer close(d.items)
+		handle := cgo.NewHandle(d)
+		defer handle.Delete()
+		result <- c.with(func(client *C.bmemc_client, words *C.bmemc_error) error {
+			return withBytes(classes, "", func(classes, _ C.bmemc_bytes) error {
+				return asError(C.bridge_metadump(client, classes, C.uintptr_t(handle), words), words)
+			})
+		})
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return contextError(ctx).about(OpMetadump, "")
+		case item, ok := <-d.items:
+			if !ok {
+				return aboutOp(<-result, OpMetadump)
+			}
+			if !each(item) {
+				return nil
+			}
+		}
+	}
+}
+
+// bridgeDumped hands an item on; not zero: nobody wants more.
+//
+//export bridgeDumped
+func bridgeDumped(handle C.uintptr_t, item *C.bmemc_item) C.int32_t {
+	d := cgo.Handle(handle).Value().(*dump)
+	select {
+	case <-d.ended:
+		return 1
+	case d.items <- dumpedOf(item):
+		return 0
+	}
+}
+
+func dumpedOf(item *C.bmemc_item) Dumped {
+	return Dumped{
+		Key: stringOf(item.key), TTL: duration(int64(item.ttl)), LastAccess: duration(int64(item.last_access)),
+		CAS: uint64(item.cas), Fetched: item.fetched != 0, Size: int(item.size), Flags: uint32(item.flags),
+		Class: int(item.number), Server: int(item.server), Line: stringOf(item.detail),
+	}
+}
+
+// So many calls that block a thread may go on at once in the process.
+var asides = make(chan struct{}, 8)
+
+// aside runs a call that blocks on a goroutine of its own, which is left to itself when the context ends.
+func (c *Client) aside(ctx context.Context, op Opcode, use func(*C.bmemc_client, *C.bmemc_error) error) error {
+	if failed := c.check(ctx); failed != nil {
+		return failed.about(op, "")
+	}
+	select {
+	case asides <- struct{}{}:
+	case <-ctx.Done():
+		return contextError(ctx).about(op, "")
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer func() { <-asides }()
+		result <- c.with(use)
+	}()
+	select {
+	case err := <-result:
+		return aboutOp(err, op)
+	case <-ctx.Done():
+		return contextError(ctx).about(op, "")
+	}
+}
+
+func aboutOp(err error, op Opcode) error {
+	if failed, ok := err.(*Error); ok {
+		return failed.about(op, "")
+	}
+	return err
+}
+
+// Encode makes of an operation what the client would store, without a server. Of op the value, Type, Flags, OpFlags and
+// CompressLevel count.
+func (c *Client) Encode(op Op) (value []byte, flags uint32, err error) {
+	r := request{op: C.bridge_op{
+		value_len: C.size_t(len(op.Value)), flags: C.uint32_t(op.Flags), value_type: C.uint32_t(op.Type),
+		op_flags: C.uint32_t(op.OpFlags), compress_level: C.int32_t(op.CompressLevel), opcode: C.BMEMC_OP_SET,
+	}}
+	err = c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(string(op.Value), "", func(bytes, _ C.bmemc_bytes) error {
+			var out *C.bmemc_value
+			status := C.bridge_encode(handle, &r.op, bytes.data, &out, words)
+			defer C.bmemc_value_free(out)
+			if status == C.BMEMC_OK {
+				item := C.bmemc_value_item(out)
+				value, flags = bytesOf(item.value), uint32(item.flags)
+			}
+			return asError(status, words)
+		})
+	})
+	return value, flags, err
+}
+
+// Decode makes of bytes and flags that are stored what the client would read, without a server: an item without a key.
+func (c *Client) Decode(value []byte, flags uint32) (*Item, error) {
+	item := &Item{}
+	err := c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(string(value), "", func(bytes, _ C.bmemc_bytes) error {
+			var out *C.bmemc_value
+			status := C.bmemc_value_decode(handle, bytes, C.uint32_t(flags), &out, words)
+			defer C.bmemc_value_free(out)
+			if status == C.BMEMC_OK {
+				from := C.bmemc_value_item(out)
+				item.Value, item.Flags, item.Type = bytesOf(from.value), uint32(from.flags), ValueType(from.value_type)
+			}
+			return asError(C.int32_t(status), words)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	runtime.KeepAlive(c)
+	return item, nil
+}

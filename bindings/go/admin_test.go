@@ -1,0 +1,312 @@
+package bmemc_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libbmemc/bmemc"
+	"github.com/libbmemc/bmemc/bmemctest"
+)
+
+func speaks(t *testing.T, protocols ...string) bool {
+	for _, protocol := range protocols {
+		if strings.HasSuffix(t.Name(), "/"+protocol) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAdministration(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		version, err := c.Version(background)
+		if err != nil || !strings.HasPrefix(version, "1.") {
+			t.Fatal(version, err)
+		}
+		servers, err := c.Servers()
+		if err != nil || len(servers) != 1 || servers[0].Weight != 1 || servers[0].Name != servers[0].Address {
+			t.Fatal(servers, err)
+		}
+		wantOK(t, c.Ping(background))
+		mustSet(t, c, "flushed", "x")
+		wantOK(t, c.FlushAll(background, time.Hour))
+		mustGet(t, c, "flushed", "x")
+		wantOK(t, c.FlushAll(background, 0))
+		_, err = c.Get(background, "flushed")
+		wantError(t, err, bmemc.ErrNotFound)
+		wantOK(t, c.DisconnectAll())
+		mustSet(t, c, newKey(), "still there")
+		for _, err := range []error{c.Verbosity(background, 0), c.CacheMemlimit(background, 64)} {
+			if speaks(t, "binary") {
+				wantError(t, err, bmemc.ErrUnsupported)
+			} else {
+				wantOK(t, err)
+			}
+		}
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	server := startMemcached(t, "tcp", "-A")
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.address), Timeout: 10 * time.Second})
+	if err := c.Shutdown(background, true); err != nil && !errors.Is(err, bmemc.ErrConnection) {
+		t.Fatal(err)
+	}
+	eventually(t, "it has ended", func() bool { return c.Ping(background) != nil })
+	refuses := newClient(t, bmemc.Options{Servers: bmemc.Servers(startMemcached(t, "tcp").address), Protocol: "text"})
+	wantError(t, refuses.Shutdown(background, false), bmemc.ErrServerError)
+}
+
+func TestStats(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		general, err := c.Stats(background, "")
+		if err != nil || len(general) != 1 || general[0]["pid"] == "" {
+			t.Fatal(general, err)
+		}
+		settings, err := c.Stats(background, "settings")
+		if err != nil || settings[0]["maxbytes"] == "" {
+			t.Fatal(settings, err)
+		}
+		answer, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpStats})
+		wantOK(t, err)
+		parsed, err := bmemc.ParseStats(answer.Value)
+		if err != nil || parsed["pid"] != general[0]["pid"] {
+			t.Fatal(parsed, err)
+		}
+		_, err = c.Stats(background, "no\r\nsuch")
+		wantError(t, err, bmemc.ErrArgument)
+	})
+	for name, wanted := range map[string]bmemc.StatType{"pid": bmemc.StatInteger, "version": bmemc.StatText,
+		"rusage_user": bmemc.StatSeconds, "cas_enabled": bmemc.StatSwitch, "no such": bmemc.StatInteger} {
+		if found := bmemc.StatTypeOf(name); found != wanted {
+			t.Errorf("%s: %d", name, found)
+		}
+	}
+}
+
+func TestMetadump(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		const many = 300
+		for i := range many {
+			mustSet(t, c, fmt.Sprint("dumped-", i), "v")
+		}
+		found := 0
+		err := c.Metadump(background, "", func(item bmemc.Dumped) bool {
+			if strings.HasPrefix(item.Key, "dumped-") && item.Size > 0 && item.Line != "" {
+				found++
+			}
+			return true
+		})
+		if speaks(t, "binary") {
+			wantError(t, err, bmemc.ErrUnsupported)
+			return
+		}
+		if err != nil || found != many {
+			t.Fatal(found, err)
+		}
+		found = 0
+		wantOK(t, c.Metadump(background, "all", func(bmemc.Dumped) bool { found++; return found < 3 }))
+		if found != 3 {
+			t.Fatalf("%d items after it was told to stop", found)
+		}
+		ctx, cancel := context.WithCancel(background)
+		err = c.Metadump(ctx, "all", func(bmemc.Dumped) bool { cancel(); <-ctx.Done(); return true })
+		if err != nil { // it may have come to its end
+			wantError(t, err, context.Canceled)
+		}
+		eventually(t, "the dump before has ended", func() bool {
+			return c.Metadump(background, "all", func(bmemc.Dumped) bool { return true }) == nil
+		})
+	})
+}
+
+func TestMetaAndRaw(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		line, err := c.Raw(background, "version", "")
+		if speaks(t, "binary") {
+			wantError(t, err, bmemc.ErrUnsupported)
+		} else if err != nil || !strings.HasPrefix(string(line), "VERSION ") {
+			t.Fatalf("%q, %v", line, err)
+		}
+		key := newKey()
+		_, err = c.Meta(background, "ms", key, "T60 F5", []byte("meta"))
+		if speaks(t, "text", "binary") {
+			wantError(t, err, bmemc.ErrUnsupported)
+			return
+		}
+		wantOK(t, err)
+		answer, err := c.Meta(background, "mg", key, "v f c t s h l", nil)
+		wantOK(t, err)
+		if string(answer.Value) != "meta" || answer.Flags != 5 || answer.CAS == 0 || answer.TTL <= 0 || answer.Size != 4 || answer.Fetched {
+			t.Fatalf("%+v", answer)
+		}
+		answer, err = c.Meta(background, "mg", newKey(), "v N30", nil)
+		if err != nil || answer.Bits&bmemc.BitWin == 0 {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		answer, err = c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: key, MetaFlags: "t h"})
+		if err != nil || answer.TTL <= 0 || !answer.Fetched || string(answer.Value) != "meta" {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		_, err = c.Meta(background, "mg", key, "v q", nil)
+		wantError(t, err, bmemc.ErrArgument)
+	})
+}
+
+func TestValuesOfACodec(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address()), Codec: "pymemcache"})
+	plain := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address())})
+	wantOK(t, bmemc.SetValue(background, c, "n", 42, 0))
+	item, err := plain.Get(background, "n")
+	if err != nil || string(item.Value) != "42" || item.Flags == 0 {
+		t.Fatal(item, err)
+	}
+	any, err := bmemc.GetValue[any](background, c, "n")
+	if err != nil || any != int64(42) {
+		t.Fatal(any, err)
+	}
+	// What was read can be stored again, although the codec makes the flags.
+	item, err = c.Gets(background, "n")
+	wantOK(t, err)
+	item.Value = []byte("43")
+	wantOK(t, c.CompareAndSwap(background, item))
+	number, err := bmemc.GetValue[uint16](background, c, "n")
+	if err != nil || number != 43 {
+		t.Fatal(number, err)
+	}
+	value, flags, err := c.Encode(bmemc.Op{Value: []byte("7"), Type: bmemc.TypeInteger})
+	if err != nil || string(value) != "7" || flags != item.Flags {
+		t.Fatal(value, flags, err)
+	}
+	decoded, err := c.Decode(value, flags)
+	if err != nil || string(decoded.Value) != "7" || decoded.Type != bmemc.TypeInteger {
+		t.Fatal(decoded, err)
+	}
+	_, _, err = c.Encode(bmemc.Op{Value: []byte("seven"), Type: bmemc.TypeInteger})
+	wantError(t, err, bmemc.ErrArgument)
+}
+
+func TestValues(t *testing.T) {
+	type user struct {
+		Name string
+		Age  int
+	}
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		roundTrip(t, c, "text")
+		roundTrip(t, c, []byte("bytes"))
+		roundTrip(t, c, -7)
+		roundTrip(t, c, uint8(200))
+		roundTrip(t, c, 1.5)
+		roundTrip(t, c, true)
+		roundTrip(t, c, user{"Ada", 36})
+		roundTrip(t, c, []user{{"Ada", 36}})
+		roundTrip(t, c, map[string]int{"a": 1})
+		roundTrip(t, c, 90*time.Second)
+		mustSet(t, c, "words", "no number")
+		_, err := bmemc.GetValue[int](background, c, "words")
+		wantError(t, err, bmemc.ErrDecode)
+		_, err = bmemc.GetValue[user](background, c, "words")
+		wantError(t, err, bmemc.ErrDecode)
+		_, err = bmemc.GetValue[user](background, c, newKey())
+		wantError(t, err, bmemc.ErrNotFound)
+		wantError(t, bmemc.SetValue(background, c, "f", func() {}, 0), bmemc.ErrArgument)
+	})
+}
+
+func roundTrip[T any](t *testing.T, c *bmemc.Client, value T) {
+	t.Helper()
+	key := newKey()
+	wantOK(t, bmemc.SetValue(background, c, key, value, time.Hour))
+	got, err := bmemc.GetValue[T](background, c, key)
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(value) {
+		t.Fatalf("%v, %v; not %v", got, err, value)
+	}
+}
+
+func TestMarshalOfTheUsers(t *testing.T) {
+	c := newClient(t, bmemc.Options{
+		Servers:   bmemc.Servers(bmemctest.NewServer(t).Address()),
+		Marshal:   func(value any) ([]byte, error) { return fmt.Append(nil, "<", value, ">"), nil },
+		Unmarshal: func(from []byte, into any) error { *into.(*float64) = float64(len(from)); return nil },
+	})
+	wantOK(t, bmemc.SetValue(background, c, "k", 2.5, 0))
+	mustGet(t, c, "k", "<2.5>")
+	value, err := bmemc.GetValue[float64](background, c, "k")
+	if err != nil || value != 5 {
+		t.Fatal(value, err)
+	}
+}
+
+// deflate is a compressor of the test's own; what begins with "panic" makes it panic.
+type deflate struct{ calls atomic.Int64 }
+
+func (d *deflate) Compress(value []byte, level int) ([]byte, error) {
+	d.calls.Add(1)
+	if bytes.HasPrefix(value, []byte("panic")) {
+		panic("as it was told")
+	}
+	var out bytes.Buffer
+	writer, err := flate.NewWriter(&out, level)
+	if err != nil {
+		return nil, err
+	}
+	_, err = writer.Write(value)
+	if err == nil {
+		err = writer.Close()
+	}
+	return out.Bytes(), err
+}
+
+func (d *deflate) Decompress(value []byte) ([]byte, error) {
+	d.calls.Add(1)
+	grow(100) // the stack moves while C is below
+	return io.ReadAll(flate.NewReader(bytes.NewReader(value)))
+}
+
+func grow(depth int) int {
+	var space [1024]byte
+	if depth > 0 {
+		space[depth] = byte(grow(depth - 1))
+	}
+	return int(space[depth])
+}
+
+func TestCompressor(t *testing.T) {
+	server, compressor := bmemctest.NewServer(t), &deflate{}
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address()), Codec: "bmemcached", CompressThreshold: 100, Compressor: compressor})
+	plain := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.Address())})
+	for _, long := range []string{strings.Repeat("long ", 1000), strings.Repeat("longer ", 10_000)} {
+		wantOK(t, bmemc.SetValue(background, c, "k", long, 0))
+		stored, err := plain.Get(background, "k")
+		if err != nil || len(stored.Value) >= len(long) {
+			t.Fatal(len(stored.Value), err)
+		}
+		for range 40 { // some wait inside the library, some in the netpoller
+			value, err := bmemc.GetValue[string](background, c, "k")
+			if err != nil || value != long {
+				t.Fatal(len(value), err)
+			}
+		}
+	}
+	if compressor.calls.Load() < 80 {
+		t.Fatalf("%d calls", compressor.calls.Load())
+	}
+	panics := strings.Repeat("panic", 1000)
+	wantOK(t, bmemc.SetValue(background, c, "p", panics, 0))
+	mustGet(t, plain, "p", panics)
+	stored, err := plain.Get(background, "k")
+	wantOK(t, err)
+	mustCorrupt := &bmemc.Item{Key: "k", Value: bytes.Repeat([]byte{0xff}, len(stored.Value)), Flags: stored.Flags}
+	wantOK(t, plain.Set(background, mustCorrupt))
+	_, err = c.Get(background, "k")
+	wantError(t, err, bmemc.ErrDecode)
+}

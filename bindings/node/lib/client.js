@@ -1,0 +1,490 @@
+// Client: what a program uses. Each method is an operation of bmemc.h with JavaScript's arguments and results.
+'use strict';
+
+const { EventEmitter } = require('node:events');
+const { native, constants, begin, nameOf, kindOf, flush, listen } = require('./engine.js');
+const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
+const { Values } = require('./values.js');
+const { accepts, readers, whole } = require('./settings.js');
+const {
+  ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, AnswerCall,
+  ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall,
+} = require('./calls.js');
+
+/** An operation without a value. */
+const NONE = Symbol('none');
+
+// --- what each kind of call accepts ------------------------------------------
+
+const forRead = accepts('encoding', 'raw', 'default', 'ttl');
+const forItem = accepts('encoding', 'raw', 'default', 'casDefault', 'ttl', 'wantCas');
+const forManyReads = accepts('encoding', 'raw', 'wantCas');
+const forWrite = accepts('ttl', 'flags', 'cas', 'noReply', 'compressLevel');
+const forChange = accepts('cas', 'noReply');
+const forTouch = accepts('ttl', 'noReply');
+const forCounter = accepts('delta', 'initial', 'ttl', 'cas', 'noReply');
+const forServer = accepts('ttl', 'delta', 'noReply');
+const forOperation = accepts(...Object.keys(readers).filter((name) => !/default/i.test(name)));
+const forOperations = accepts(); // each operation has its own
+
+/** What a method was given, with what it sets itself. */
+function and(options, own) {
+  if (options === undefined) return own;
+  if (typeof options !== 'object' || options === null) {
+    throw new ArgumentError(`options is ${kindOf(options)}; an object is accepted`);
+  }
+  return { ...options, ...own };
+}
+
+function needed(name, value) {
+  if (value === undefined) throw new ArgumentError(`${name} is missing`);
+  return value;
+}
+
+// --- the client's inside -----------------------------------------------------
+
+/** snake_case, as the library writes its options. */
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+/** BREAKER_OPENED is breakerOpened. */
+const camel = (name) => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+
+const eventNames = new Map();
+const opcodes = new Map();
+for (const [name, number] of Object.entries(constants)) {
+  if (name.startsWith('EVENT_')) eventNames.set(number, camel(name.slice('EVENT_'.length)));
+  if (name.startsWith('OP_')) opcodes.set(camel(name.slice('OP_'.length)), number);
+}
+
+const ownOptions = new Set(['servers', 'encoding', 'serializer', 'deserializer']);
+
+/** [[address, name, weight], ...] of what a user writes. */
+function serversOf(servers) {
+  if (servers === undefined) return [];
+  const list = typeof servers === 'string' || !Array.isArray(servers) ? [servers] : servers;
+  return list.map(serverOf);
+}
+
+function serverOf(server) {
+  if (typeof server === 'string') return [server, '', 1];
+  if (typeof server !== 'object' || server === null || typeof server.address !== 'string') {
+    throw new ArgumentError(`server is ${kindOf(server)}; 'host:port', '/path' or { address, name, weight } is accepted`);
+  }
+  const { address, name = '', weight = 1 } = server;
+  if (typeof name !== 'string') throw new ArgumentError(`name of a server is ${kindOf(name)}; a string is accepted`);
+  return [address, name, whole('weight', weight, 1, 0xffffffff)];
+}
+
+/** [[name, value], ...] for the library, which checks them. */
+function optionsOf(options) {
+  return Object.entries(options)
+    .filter(([name, value]) => !ownOptions.has(name) && value !== undefined)
+    .map(([name, value]) => {
+      if (!['string', 'number', 'boolean', 'bigint'].includes(typeof value)) {
+        throw new ArgumentError(`${name} is ${kindOf(value)}; a string, a number or true or false is accepted`);
+      }
+      return [snake(name), String(value)];
+    });
+}
+
+/** Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to. */
+const DEFAULT_CODEC = 'pylibmc';
+
+/** A client for its calls: its number, how it makes values, and how many calls are under way. */
+class Session {
+  constructor(client, options) {
+    const given = optionsOf(options);
+    if (!given.some(([name]) => name === 'codec')) given.push(['codec', DEFAULT_CODEC]);
+    const [, codec] = given.findLast(([name]) => name === 'codec');
+    this.client = client; // not collected while calls are under way
+    this.values = new Values(codec !== 'none', options);
+    this.number = checked(native.client, serversOf(options.servers), given);
+    this.pending = 0;
+    this.closing = undefined;
+    this.settled = undefined;
+    listen(this.number, this);
+  }
+
+  enter() {
+    this.pending++;
+  }
+
+  leave() {
+    if (--this.pending === 0 && this.settled !== undefined) this.settled();
+  }
+
+  told({ kind, server, status, osError, elapsedUs, message }) {
+    const error = status < 0 ? errorOf(status, message, { osError, server, bits: 0 }) : undefined;
+    this.client.emit(eventNames.get(kind) ?? `event${kind}`, { server, message, elapsedUs, error });
+  }
+
+  servers() {
+    return checked(native.servers, this.number);
+  }
+
+  close() {
+    if (this.closing !== undefined) return this.closing;
+    flush(); // what was begun is answered, as closed
+    collected.unregister(this);
+    native.close(this.number);
+    this.number = -1;
+    this.closing = this.pending === 0 ? Promise.resolve() : new Promise((resolve) => (this.settled = resolve));
+    return this.closing;
+  }
+}
+
+/** A client that nobody refers to any more is closed. */
+const collected = new FinalizationRegistry((number) => native.close(number));
+
+// --- the client --------------------------------------------------------------
+
+class Client extends EventEmitter {
+  #session;
+
+  constructor(options = {}) {
+    super();
+    if (typeof options !== 'object' || options === null) {
+      throw new ArgumentError(`options is ${kindOf(options)}; an object is accepted, such as { servers: '127.0.0.1:11211' }`);
+    }
+    this.#session = new Session(this, options);
+    collected.register(this, this.#session.number, this.#session);
+  }
+
+  // ---- reads ----
+
+  get(key, options) {
+    return this.#one(new ValueCall(this.#session), constants.OP_GET, key, NONE, options, forRead);
+  }
+
+  gets(key, options) {
+    const call = new ItemCall(this.#session);
+    return this.#with(call, constants.OP_GET, key, NONE, options, { wantCas: true }, forItem);
+  }
+
+  getMany(keys, options) {
+    return this.#manyReads(ValuesCall, keys, options, {});
+  }
+
+  getsMany(keys, options) {
+    return this.#manyReads(ItemsCall, keys, options, { wantCas: true });
+  }
+
+  getAndTouch(key, ttl, options) {
+    const call = new ValueCall(this.#session);
+    return this.#with(call, constants.OP_GET_AND_TOUCH, key, NONE, options, { ttl }, forRead, 'ttl');
+  }
+
+  getsAndTouch(key, ttl, options) {
+    const call = new ItemCall(this.#session);
+    return this.#with(call, constants.OP_GET_AND_TOUCH, key, NONE, options, { ttl, wantCas: true }, forItem, 'ttl');
+  }
+
+  // ---- writes ----
+
+  set(key, value, options) {
+    return this.#one(new DoneCall(this.#session), constants.OP_SET, key, value, options, forWrite);
+  }
+
+  add(key, value, options) {
+    return this.#one(new DoneCall(this.#session), constants.OP_ADD, key, value, options, forWrite);
+  }
+
+  replace(key, value, options) {
+    return this.#one(new DoneCall(this.#session), constants.OP_REPLACE, key, value, options, forWrite);
+  }
+
+  append(key, value, options) {
+    return this.#piece(constants.OP_APPEND, key, value, options);
+  }
+
+  prepend(key, value, options) {
+    return this.#piece(constants.OP_PREPEND, key, value, options);
+  }
+
+  cas(key, value, cas, options) {
+    const call = new CasCall(this.#session);
+    if (cas === 0 || cas === 0n) return refused(call, new ArgumentError('cas is 0, which no item has'));
+    return this.#with(call, constants.OP_SET, key, value, options, { cas }, forWrite, 'cas');
+  }
+
+  setMany(entries, options) {
+    const { values } = this.#session;
+    return this.#many(SetManyCall, options, forWrite, (settings) => {
+      const pairs = pairsOf(entries);
+      const types = pairs.map((pair) => values.typeOf(pair[1]));
+      const payloads = pairs.map((pair, i) => values.encode(pair[1], types[i]));
+      const keys = pairs.map((pair) => pair[0]);
+      const begun = (call, i, client) => {
+        const type = values.typed ? types[i] : 0;
+        begin(call, i, client, constants.OP_SET, nameOf(keys[i], 'key'), payloads[i], type, settings);
+      };
+      return { keys, begun };
+    });
+  }
+
+  delete(key, options) {
+    return this.#one(new DoneCall(this.#session), constants.OP_DELETE, key, NONE, options, forChange);
+  }
+
+  deleteMany(keys, options) {
+    return this.#many(DeleteManyCall, options, forChange, byKey(constants.OP_DELETE, keys));
+  }
+
+  increment(key, delta = 1, options = undefined) {
+    const call = new CounterCall(this.#session, typeof delta === 'bigint');
+    return this.#with(call, constants.OP_INCREMENT, key, NONE, options, { delta }, forCounter);
+  }
+
+  decrement(key, delta = 1, options = undefined) {
+    const call = new CounterCall(this.#session, typeof delta === 'bigint');
+    return this.#with(call, constants.OP_DECREMENT, key, NONE, options, { delta }, forCounter);
+  }
+
+  touch(key, ttl, options) {
+    const call = new DoneCall(this.#session);
+    return this.#with(call, constants.OP_TOUCH, key, NONE, options, { ttl }, forTouch, 'ttl');
+  }
+
+  // ---- the servers' own ----
+
+  version(options) {
+    return this.#one(new TextCall(this.#session), constants.OP_VERSION, '', NONE, options, forServer);
+  }
+
+  stats(argument = '', options = undefined) {
+    return this.#one(new StatsCall(this.#session), constants.OP_STATS, argument, NONE, options, forServer);
+  }
+
+  noop(options) {
+    return this.#one(new VoidCall(this.#session), constants.OP_NOOP, '', NONE, options, forServer);
+  }
+
+  flushAll(options) {
+    return this.#one(new VoidCall(this.#session), constants.OP_FLUSH_ALL, '', NONE, options, forServer);
+  }
+
+  verbosity(level, options) {
+    const call = new VoidCall(this.#session);
+    return this.#with(call, constants.OP_VERBOSITY, '', NONE, options, { delta: level }, forServer, 'delta');
+  }
+
+  cacheMemlimit(megabytes, options) {
+    const call = new VoidCall(this.#session);
+    return this.#with(call, constants.OP_CACHE_MEMLIMIT, '', NONE, options, { delta: megabytes }, forServer, 'delta');
+  }
+
+  shutdown(options) {
+    return this.#one(new VoidCall(this.#session), constants.OP_SHUTDOWN, '', NONE, options, forServer);
+  }
+
+  // ---- every operation ----
+
+  meta(command, key, flags = '', options = undefined) {
+    const { value, ...rest } = options ?? {};
+    const metaFlags = flags === '' ? command : `${command} ${flags}`;
+    return this.call({ raw: true, ...rest, opcode: 'meta', key, value, metaFlags });
+  }
+
+  raw(line, options = undefined) {
+    const { end = '', ...rest } = options ?? {};
+    return this.call({ encoding: 'latin1', ...rest, opcode: 'raw', key: end, value: line }).then((answer) => answer.value);
+  }
+
+  call(operation) {
+    const call = new AnswerCall(this.#session);
+    try {
+      const { opcode, key, value, valueType, settings } = this.#operation(operation);
+      return this.#start(call, opcode, key, value, valueType, settings);
+    } catch (error) {
+      return refused(call, error);
+    }
+  }
+
+  execute(operations, options) {
+    return this.#many(AnswersCall, options, forOperations, () => {
+      const list = listOf('operations', operations).map((operation) => this.#operation(operation));
+      if (list.some((operation) => operation.settings.signal !== undefined)) {
+        throw new ArgumentError('signal is an option of execute, not of one operation');
+      }
+      const begun = (call, i, client) => {
+        const { opcode, key, value, valueType, settings } = list[i];
+        begin(call, i, client, opcode, key, value, valueType, settings);
+      };
+      return { keys: list, begun };
+    });
+  }
+
+  // ---- the client itself ----
+
+  get servers() {
+    return this.#session.servers();
+  }
+
+  addServer(server) {
+    checked(native.addServer, this.#session.number, ...serverOf(server));
+  }
+
+  removeServer(name) {
+    return checked(native.removeServer, this.#session.number, String(name));
+  }
+
+  counters(server = -1) {
+    return checked(native.counters, this.#session.number, whole('server', server, -1, 0x7fffffff));
+  }
+
+  close() {
+    return this.#session.close();
+  }
+
+  [Symbol.asyncDispose]() {
+    return this.#session.close();
+  }
+
+  // ---- how operations are begun ----
+
+  /** One operation, with the options that `read` accepts. */
+  #one(call, opcode, key, value, options, read) {
+    try {
+      const settings = options === undefined ? undefined : read(options);
+      const name = nameOf(key, 'key');
+      if (value === NONE) return this.#start(call, opcode, name, undefined, 0, settings);
+      const { values } = this.#session;
+      const type = values.typeOf(value);
+      return this.#start(call, opcode, name, values.encode(value, type), values.typed ? type : 0, settings);
+    } catch (error) {
+      return refused(call, error);
+    }
+  }
+
+  /** Bytes for what is there already, whatever type it has. */
+  #piece(opcode, key, value, options) {
+    const call = new DoneCall(this.#session);
+    try {
+      const { values } = this.#session;
+      const type = values.typeOf(value);
+      if (type === constants.TYPE_OBJECT) throw new ArgumentError(`value is ${kindOf(value)}; a string or a Buffer is accepted`);
+      const settings = options === undefined ? undefined : forChange(options);
+      return this.#start(call, opcode, nameOf(key, 'key'), values.encode(value, type), 0, settings);
+    } catch (error) {
+      return refused(call, error);
+    }
+  }
+
+  /** The same, with options of the method's own, of which `must` has to be there. */
+  #with(call, opcode, key, value, options, own, read, must) {
+    try {
+      if (must !== undefined) needed(must, own[must]);
+      return this.#one(call, opcode, key, value, and(options, own), read);
+    } catch (error) {
+      return refused(call, error);
+    }
+  }
+
+  #start(call, opcode, key, value, valueType, settings) {
+    const session = this.#session;
+    if (settings !== undefined) {
+      call.settings = settings;
+      if (settings.signal?.aborted) throw aborted(settings.signal);
+    }
+    call.enter();
+    try {
+      begin(call, 0, session.number, opcode, key, value, valueType, settings);
+    } catch (error) {
+      call.leave();
+      throw error;
+    }
+    if (settings?.signal !== undefined) call.follow(settings.signal);
+    return call.promise;
+  }
+
+  #manyReads(Class, keys, options, own) {
+    return this.#many(Class, options, forManyReads, byKey(constants.OP_GET, keys), own);
+  }
+
+  /** Many operations with one promise. `make` answers with those of each key, as {keys, operations}. */
+  #many(Class, options, read, make, own = {}) {
+    const session = this.#session;
+    const call = new Class(session);
+    try {
+      const settings = options === undefined ? (own.wantCas ? read(own) : undefined) : read(and(options, own));
+      if (settings?.signal?.aborted) throw aborted(settings.signal);
+      const { keys, begun } = make(settings);
+      call.settings = settings;
+      call.about(keys);
+      call.enter();
+      if (keys.length === 0) call.finish();
+      for (let i = 0; i < keys.length; i++) {
+        try {
+          begun(call, i, session.number);
+        } catch (error) {
+          call.failed(i, error);
+        }
+      }
+      if (settings?.signal !== undefined) call.follow(settings.signal);
+    } catch (error) {
+      return refused(call, error);
+    }
+    return call.promise;
+  }
+
+  /** An operation as `call` and `execute` are given it. */
+  #operation(operation) {
+    if (typeof operation !== 'object' || operation === null) {
+      throw new ArgumentError(`operation is ${kindOf(operation)}; an object is accepted, such as { opcode: 'get', key: 'a' }`);
+    }
+    const { opcode: name, key = '', value, ...options } = operation;
+    const opcode = opcodes.get(name);
+    if (opcode === undefined) {
+      throw new ArgumentError(`opcode is ${kindOf(name)}; one of ${[...opcodes.keys()].join(', ')} is accepted`);
+    }
+    const { values } = this.#session;
+    const type = value === undefined ? 0 : values.typeOf(value);
+    return {
+      opcode,
+      key: nameOf(key, 'key'),
+      value: value === undefined ? undefined : values.encode(value, type),
+      valueType: values.typed ? type : 0,
+      settings: forOperation(options),
+    };
+  }
+}
+
+/** A call that was never under way. */
+function refused(call, error) {
+  call.reject(error);
+  return call.promise;
+}
+
+function aborted(signal) {
+  return new CancelledError('the signal was aborted before anything was sent', {
+    status: constants.E_CANCELLED, cause: signal.reason,
+  });
+}
+
+/** One operation for each key. */
+function byKey(opcode, iterable) {
+  return (settings) => {
+    const keys = listOf('keys', iterable);
+    const begun = (call, i, client) => {
+      begin(call, i, client, opcode, nameOf(keys[i], 'key'), undefined, 0, settings);
+    };
+    return { keys, begun };
+  };
+}
+
+function listOf(name, iterable) {
+  if (typeof iterable === 'object' && typeof iterable?.[Symbol.iterator] === 'function') return [...iterable];
+  throw new ArgumentError(`${name} is ${kindOf(iterable)}; an array or another iterable is accepted`);
+}
+
+/** Pairs of key and value of a Map, of an iterable of pairs, or of an object. */
+function pairsOf(entries) {
+  if (typeof entries !== 'object' || entries === null) {
+    throw new ArgumentError(`entries is ${kindOf(entries)}; a Map, pairs of key and value, or an object is accepted`);
+  }
+  const pairs = typeof entries[Symbol.iterator] === 'function' ? [...entries] : Object.entries(entries);
+  const wrong = pairs.find((pair) => !Array.isArray(pair) || pair.length !== 2);
+  if (wrong !== undefined) throw new ArgumentError(`an entry is ${kindOf(wrong)}; [key, value] is accepted`);
+  return pairs;
+}
+
+module.exports = { Client };

@@ -1,0 +1,261 @@
+// The engine: calls in, answers out. Requests are written into tables that the addon reads, all that were begun in one turn
+// of the event loop are submitted together, and the addon calls back once for all answers that came. It knows how bytes cross
+// and which call an answer is for, and nothing of what they mean.
+'use strict';
+
+const { isAnyArrayBuffer, isUint8Array } = require('node:util/types');
+const { create, constants } = require('./native.js');
+const { ArgumentError } = require('./errors.js');
+
+// Fake timers of test runners replace it; answers must come all the same.
+const { nextTick } = process;
+
+// --- the tables, as src/addon.h has them; places are counted in 32-bit words -
+
+const REQUESTS = 1024;
+const REQUEST_WORDS = 22;
+const REQUEST_BYTES = 256 << 10;
+const ANSWERS = 1024;
+const ANSWER_WORDS = 20;
+const SLAB_BYTES = 1 << 20;
+
+const Request = {
+  CLIENT: 0, SLOT: 1, INDEX: 2, OPCODE: 3, OP_FLAGS: 4, FLAGS: 5, VALUE_TYPE: 6, TIMEOUT_MS: 7, COMPRESS_LEVEL: 8,
+  START: 9, KEY_LEN: 10, VALUE_LEN: 11, ROUTING_KEY_LEN: 12, META_FLAGS_LEN: 13, CAS: 14, DELTA: 16, INITIAL: 18, TTL: 20,
+};
+
+/** Places in an answer. */
+const Answer = {
+  SLOT: 0, INDEX: 1, STATUS: 2, OFFSET: 3, LENGTH: 4, FLAGS: 5, VALUE_TYPE: 6, BITS: 7, CAS: 8, NUMBER: 10, TTL: 12,
+  SERVER: 14, OS_ERROR: 15, SIZE: 16, LAST_ACCESS: 17, FETCHED: 18,
+};
+
+const memory = {
+  counts: new ArrayBuffer(16),
+  requests: new ArrayBuffer(REQUESTS * REQUEST_WORDS * 4),
+  requestBytes: new ArrayBuffer(REQUEST_BYTES),
+  answers: new ArrayBuffer(2 * ANSWERS * ANSWER_WORDS * 4),
+  slab: new ArrayBuffer(SLAB_BYTES),
+};
+const counts = new Uint32Array(memory.counts);
+const COUNT = 0;
+const USED = 1;
+const AWAKE = 2;
+const EVENTS = 3;
+const requests = new Int32Array(memory.requests);
+const requests64 = new BigUint64Array(memory.requests);
+const requestsF64 = new Float64Array(memory.requests);
+const bytes = Buffer.from(memory.requestBytes);
+const answers = new Uint32Array(memory.answers);
+const answers64 = new BigUint64Array(memory.answers);
+const answersI64 = new BigInt64Array(memory.answers);
+const slab = Buffer.from(memory.slab);
+
+// --- requests ----------------------------------------------------------------
+
+/** Longer values are not copied into the table: they are submitted at once, from where they are. */
+const LARGE = 64 << 10;
+/** Nothing that names something is longer; the library says what it accepts. */
+const MAX_NAME = 4096;
+/** Up to here a loop is faster than a call of Buffer's. */
+const SHORT = 48;
+
+/** Writes text in UTF-8 behind what is in the request bytes; answers with its length. */
+function putText(text, start, what) {
+  const { length } = text;
+  if (length > SHORT) return putLongText(text, start, what);
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 127) return putLongText(text, start, what);
+    bytes[start + i] = unit;
+  }
+  return length;
+}
+
+function putLongText(text, start, what) {
+  // Half a surrogate pair has no UTF-8: two different keys would become one.
+  if (!text.isWellFormed()) throw new ArgumentError(`${what} is not well-formed Unicode: half a surrogate pair`);
+  return bytes.utf8Write(text, start);
+}
+
+/** Writes a string or a Uint8Array; answers with its length. */
+function put(from, start, what) {
+  if (typeof from === 'string') return putText(from, start, what);
+  bytes.set(from, start);
+  return from.length;
+}
+
+/** A key, or what else names something, as a string or a Uint8Array. */
+function nameOf(name, what) {
+  if (typeof name !== 'string') {
+    name = toBytes(name);
+    if (name === undefined) throw new ArgumentError(`${what} is ${kindOf(arguments[0])}; a string or a Buffer is accepted`);
+  }
+  if (name.length > MAX_NAME) throw new ArgumentError(`${what} has ${name.length} bytes or more; a key has 1 to 250`);
+  return name;
+}
+
+/** The bytes of a Buffer, of any other view or of an ArrayBuffer, from whatever realm; undefined: it is none. */
+function toBytes(value) {
+  if (isUint8Array(value)) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  return isAnyArrayBuffer(value) ? new Uint8Array(value) : undefined;
+}
+
+/** What a value is, in words. */
+function kindOf(value) {
+  if (value === null || value === undefined) return `${value}`;
+  if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'without a prototype'})`;
+  return `a ${typeof value} (${String(value).slice(0, 50)})`;
+}
+
+/**
+ * Begins an operation of `call`, its `index`th: it is submitted with the others of this turn of the loop. `value` is a
+ * string, a Uint8Array, or undefined; `settings` is what a call was told beside, or undefined. Throws an ArgumentError, and
+ * nothing was begun.
+ */
+function begin(call, index, client, opcode, key, value, valueType, settings) {
+  let large;
+  if (value !== undefined && value.length > LARGE) {
+    large = typeof value === 'string' ? wellFormed(value) : value;
+    value = undefined;
+  }
+  const needed = 3 * (key.length + (value === undefined ? 0 : value.length) + (settings === undefined ? 0 : 2 * MAX_NAME));
+  if (counts[COUNT] === REQUESTS || counts[USED] + needed > REQUEST_BYTES) flush();
+  const at = counts[COUNT] * REQUEST_WORDS;
+  const start = counts[USED];
+  let end = start;
+  try {
+    end += requests[at + Request.KEY_LEN] = put(key, end, 'key');
+    if (value !== undefined) end += requests[at + Request.VALUE_LEN] = put(value, end, 'value');
+    if (settings !== undefined) end += putSettings(at, end, settings);
+  } catch (error) {
+    requests.fill(0, at, at + REQUEST_WORDS);
+    throw error;
+  }
+  requests[at + Request.CLIENT] = client;
+  requests[at + Request.SLOT] = call.slot;
+  requests[at + Request.INDEX] = index;
+  requests[at + Request.OPCODE] = opcode;
+  requests[at + Request.VALUE_TYPE] = valueType;
+  requests[at + Request.START] = start;
+  counts[USED] = end;
+  if (counts[COUNT]++ === 0 && counts[AWAKE] === 0) nextTick(flush);
+  if (large !== undefined) flush(large);
+}
+
+function wellFormed(text) {
+  if (!text.isWellFormed()) throw new ArgumentError('value is not well-formed Unicode: half a surrogate pair');
+  return Buffer.from(text);
+}
+
+/** Writes what a call was told beside its key and value; answers with how many bytes it took. */
+function putSettings(at, start, settings) {
+  let length = 0;
+  requests[at + Request.OP_FLAGS] = settings.opFlags;
+  requests[at + Request.FLAGS] = settings.flags;
+  requests[at + Request.TIMEOUT_MS] = settings.timeoutMs;
+  requests[at + Request.COMPRESS_LEVEL] = settings.compressLevel;
+  if (settings.ttl !== 0) requestsF64[(at + Request.TTL) / 2] = settings.ttl;
+  if (settings.cas !== 0n) requests64[(at + Request.CAS) / 2] = settings.cas;
+  if (settings.delta !== 0n) requests64[(at + Request.DELTA) / 2] = settings.delta;
+  if (settings.initial !== 0n) requests64[(at + Request.INITIAL) / 2] = settings.initial;
+  if (settings.routingKey !== '') {
+    length += requests[at + Request.ROUTING_KEY_LEN] = put(settings.routingKey, start, 'routingKey');
+  }
+  if (settings.metaFlags !== '') {
+    length += requests[at + Request.META_FLAGS_LEN] = put(settings.metaFlags, start + length, 'metaFlags');
+  }
+  return length;
+}
+
+/** Submits what was begun, with the value of the last one where it is large. */
+function flush(large) {
+  if (counts[COUNT] === 0) return;
+  const words = [];
+  const refused = native.submit(words, large);
+  for (let i = 0; i < refused; i++) settle((ANSWERS + i) * ANSWER_WORDS, { detail: words[i] });
+  if (counts[EVENTS] !== 0) takeEvents();
+}
+
+// --- calls and answers -------------------------------------------------------
+
+const calls = [];
+const freeSlots = [];
+
+/** Gives a call its place; it is freed with `leave`. */
+function enter(call) {
+  const slot = freeSlots.length > 0 ? freeSlots.pop() : calls.length;
+  calls[slot] = call;
+  call.slot = slot;
+}
+
+function leave(call) {
+  calls[call.slot] = undefined;
+  freeSlots.push(call.slot);
+  call.slot = -1;
+}
+
+/** Has operations 0 to `count` - 1 of a call answered at once, as cancelled. */
+function cancel(call, count) {
+  flush();
+  native.cancel(call.slot, count);
+}
+
+function settle(at, beside) {
+  calls[answers[at + Answer.SLOT]].answer(at, answers[at + Answer.INDEX], beside);
+}
+
+function onAnswers(count, refused, beside) {
+  if (beside === undefined) for (let i = 0; i < count; i++) settle(i * ANSWER_WORDS, undefined);
+  else for (let i = 0; i < count; i++) settle(i * ANSWER_WORDS, beside[i]);
+  for (let i = 0; i < refused; i++) settle((ANSWERS + i) * ANSWER_WORDS, { detail: beside[i] });
+  if (counts[EVENTS] !== 0) takeEvents();
+}
+
+/** Signed, unlike the rest of an answer. */
+function statusAt(at) {
+  return answers[at + Answer.STATUS] | 0;
+}
+
+const casAt = (at) => answers64[(at + Answer.CAS) / 2];
+const numberAt = (at) => answers64[(at + Answer.NUMBER) / 2];
+const ttlAt = (at) => Number(answersI64[(at + Answer.TTL) / 2]);
+
+/** A copy of an answer's value: the slab is used again. */
+function bytesAt(at, beside) {
+  if (beside?.value !== undefined) return beside.value;
+  const offset = answers[at + Answer.OFFSET] | 0;
+  const length = answers[at + Answer.LENGTH];
+  const copy = Buffer.allocUnsafe(length);
+  if (offset >= 0) slab.copy(copy, 0, offset, offset + length);
+  return copy;
+}
+
+/** An answer's value as a string. */
+function textAt(at, encoding, beside) {
+  if (beside?.value !== undefined) return beside.value.toString(encoding);
+  const offset = answers[at + Answer.OFFSET] | 0;
+  return offset < 0 ? '' : slab.toString(encoding, offset, offset + answers[at + Answer.LENGTH]);
+}
+
+// --- events ------------------------------------------------------------------
+
+const listeners = new Map();
+
+/** Has `told(event)` of a client's listener called, outside of everything else; the listener may be collected meanwhile. */
+function listen(client, listener) {
+  listeners.set(client, new WeakRef(listener));
+}
+
+function takeEvents() {
+  const events = native.events();
+  nextTick(() => events.forEach((event) => listeners.get(event.client)?.deref()?.told(event)));
+}
+
+const native = create(memory, onAnswers);
+
+module.exports = {
+  native, constants, Answer, answers, enter, leave, begin, flush, cancel, nameOf, toBytes, kindOf,
+  statusAt, casAt, numberAt, ttlAt, bytesAt, textAt, listen,
+};

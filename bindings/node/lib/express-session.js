@@ -1,0 +1,76 @@
+// What `require('bmemc/express-session')` gives: a store for express-session, whose Store it extends.
+'use strict';
+
+const { Store } = require('express-session');
+const { Client } = require('./index.js');
+
+const DAY = 86_400;
+
+class BmemcStore extends Store {
+  #client;
+  #owned;
+  #prefix;
+  #ttl;
+
+  /**
+   * @param {object} options `client`, or the options for one of the store's own; `prefix` of the keys; `ttl` in seconds of
+   *   sessions whose cookie does not say how long it lives
+   */
+  constructor({ client, prefix = 'sess:', ttl = DAY, ...options } = {}) {
+    super();
+    this.#owned = client === undefined;
+    this.#client = client ?? new Client(options);
+    this.#prefix = prefix;
+    this.#ttl = ttl;
+  }
+
+  get client() {
+    return this.#client;
+  }
+
+  get(id, done = ignore) {
+    call(this.#client.get(this.#prefix + id), done);
+  }
+
+  set(id, session, done = ignore) {
+    call(this.#client.set(this.#prefix + id, session, { ttl: this.#secondsOf(session) }).then(nothing), done);
+  }
+
+  touch(id, session, done = ignore) {
+    call(this.#client.touch(this.#prefix + id, this.#secondsOf(session)).then(nothing), done);
+  }
+
+  destroy(id, done = ignore) {
+    call(this.#client.delete(this.#prefix + id).then(nothing), done);
+  }
+
+  /** Drops everything that the servers hold, which is more than sessions where they are shared. */
+  clear(done = ignore) {
+    call(this.#client.flushAll(), done);
+  }
+
+  /** Closes the client, if the store made it. */
+  close() {
+    return this.#owned ? this.#client.close() : Promise.resolve();
+  }
+
+  #secondsOf(session) {
+    const expires = session?.cookie?.expires;
+    if (!expires) return this.#ttl;
+    const left = Math.ceil((new Date(expires).getTime() - Date.now()) / 1000);
+    return left > 0 ? left : -1;
+  }
+}
+
+function nothing() {}
+function ignore() {}
+
+/** Hands a promise's outcome to a callback, which runs outside of it: what it throws is its own. */
+function call(promise, done) {
+  promise.then(
+    (value) => process.nextTick(done, null, value),
+    (error) => process.nextTick(done, error),
+  );
+}
+
+module.exports = { BmemcStore };

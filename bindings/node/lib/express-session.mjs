@@ -1,0 +1,3 @@
+import store from './express-session.js';
+
+export const { BmemcStore } = store;

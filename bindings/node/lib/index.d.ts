@@ -1,0 +1,408 @@
+/// <reference types="node" />
+import { EventEmitter } from 'node:events';
+import { LibraryOptions } from './options.js';
+
+export { LibraryOptions };
+
+/** The library's version, as "1.2.3". */
+export const version: string;
+
+/** One option that there is. */
+export interface OptionInfo {
+  name: string;
+  default: string;
+  /** What values it accepts, in words. */
+  accepts: string;
+  /** What it does, with its unit. */
+  about: string;
+}
+
+/** Every option of the library, in the order of its documentation. */
+export const options: readonly OptionInfo[];
+
+// ---- what goes in, what comes out ----
+
+/** A key: 1 to 250 bytes, strings in UTF-8; over the text and meta protocols without spaces and control characters. */
+export type Key = string | ArrayBufferView | ArrayBuffer;
+
+/**
+ * A value that can be stored. With a codec types come back as they were: strings, Buffers, whole numbers and bigints (a number
+ * where it is exact, else a bigint), and whatever the serializer takes, JSON by default. The codec of a client is `pylibmc` if
+ * nothing else is said, which compresses nothing unless `compressThreshold` says so. With `codec: 'none'` all that comes back
+ * is Buffers, whatever another client stored.
+ */
+export type Value = any;
+
+/** A server: `'host:port'`, `'[::1]:port'`, `'/path/of/socket'`, or the same with a name for the hash ring and a weight. */
+export type ServerSpec = string | { address: string; name?: string; weight?: number };
+
+/** How a client is to be. */
+export interface ClientOptions extends LibraryOptions {
+  /** Where the servers are. The port is 11211 where none is given. */
+  servers: ServerSpec | readonly ServerSpec[];
+  /** Has values that are bytes come as strings in this encoding. Default: as Buffers. */
+  encoding?: BufferEncoding;
+  /** Turns an object into a string or bytes. Default: `JSON.stringify`. */
+  serializer?: (value: any) => string | ArrayBufferView | ArrayBuffer;
+  /** Turns these bytes back; the item's flags tell what another language made of them. Default: `JSON.parse`. What it throws
+   * makes a DecodeError. */
+  deserializer?: (bytes: Buffer, flags: number) => any;
+}
+
+/** What every call can be told. */
+export interface CallOptions {
+  /** Milliseconds that the call may take in all, 1 to 86400000. Default: the client's `timeoutMs`. */
+  timeoutMs?: number;
+  /** Ends the call with a CancelledError, whose `name` is AbortError and whose `cause` is the signal's reason. */
+  signal?: AbortSignal;
+  /** Hashed instead of the key to choose the server. */
+  routingKey?: Key;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** The client's `encoding`, for this call. */
+  encoding?: BufferEncoding;
+  /** The bytes as they are stored, whatever the codec would make of their flags. */
+  raw?: boolean;
+}
+
+export interface GetOptions<D = undefined> extends ReadOptions {
+  /** What a miss is answered with. Default: undefined. */
+  default?: D;
+}
+
+export interface GetsOptions<D = undefined> extends GetOptions<D> {
+  /** The `cas` of a miss, where `default` or this is given. */
+  casDefault?: bigint;
+}
+
+export interface ChangeOptions extends CallOptions {
+  /** Only if the item still has this cas. */
+  cas?: bigint | number;
+  /**
+   * Resolve once the kernel has the request. That it was done is not known then: failures are counted
+   * (`counters().quietFailures`) and told by the event `quietFailure`.
+   */
+  noReply?: boolean;
+}
+
+export interface TouchOptions extends CallOptions {
+  noReply?: boolean;
+}
+
+export interface WriteOptions extends ChangeOptions {
+  /** Seconds to live. 0 (the default): until evicted; negative: gone at once; from 1,000,000,000 on: a Unix time. */
+  ttl?: number;
+  /** The item's flags, 0 to 4294967295: the value is stored as if there were no codec. Read it with `raw`. */
+  flags?: number;
+  /** 0: the client's option; 1 (fast) to 9 (small); -1: do not compress. */
+  compressLevel?: number;
+}
+
+export interface CounterOptions extends ChangeOptions {
+  /** Create a missing counter with this number; the delta is not added then. */
+  initial?: number | bigint;
+  /** Seconds that a created counter lives. */
+  ttl?: number;
+}
+
+export interface FlushOptions extends CallOptions {
+  /** In so many seconds. Default: now. */
+  ttl?: number;
+  noReply?: boolean;
+}
+
+/** A value with all that is known of it. */
+export interface Item<V = any> {
+  value: V;
+  /** The item's version, for `cas`. */
+  cas: bigint;
+  flags: number;
+}
+
+/** An operation as `call` and `execute` take it: bmemc_op, field by field. */
+export interface Operation extends CallOptions {
+  opcode:
+    | 'get' | 'getAndTouch' | 'set' | 'add' | 'replace' | 'append' | 'prepend' | 'delete' | 'increment' | 'decrement'
+    | 'touch' | 'flushAll' | 'stats' | 'version' | 'verbosity' | 'noop' | 'cacheMemlimit' | 'shutdown' | 'metadump'
+    | 'meta' | 'raw';
+  key?: Key;
+  value?: Value;
+  ttl?: number;
+  flags?: number;
+  cas?: bigint | number;
+  /** By how much a counter changes; the level of verbosity; the megabytes of cacheMemlimit. */
+  delta?: bigint | number;
+  /** Create a missing counter with this number. */
+  initial?: bigint | number;
+  /** Raw flags of a meta command, separated by spaces. */
+  metaFlags?: Key;
+  /** Write and read the bytes and flags as they are stored, as if there were no codec. `flags` does that, too. */
+  raw?: boolean;
+  noReply?: boolean;
+  /** Answer with the item's cas. */
+  wantCas?: boolean;
+  compressLevel?: number;
+  encoding?: BufferEncoding;
+}
+
+/** All that an operation can be answered: bmemc_item, field by field. What it was not is zero, '' or undefined. */
+export interface Answer<V = any> {
+  /** BMEMC_OK, BMEMC_NOT_FOUND, BMEMC_NOT_STORED or BMEMC_EXISTS; in `execute` the `code` of a failure, too. */
+  status: string;
+  /** In `execute`: why this operation failed. */
+  error?: BmemcError;
+  value: V | undefined;
+  /** The key, where the answer is about one that the operation did not name. */
+  key?: Buffer;
+  flags: number;
+  cas: bigint;
+  /** The counter. */
+  number: bigint;
+  /** Seconds left, -1 for ever; 0 where it was not asked for. */
+  ttl: number;
+  /** Bytes of the value, seconds since it was last read, whether it was read before: 0 and false where not asked for. */
+  size: number;
+  lastAccess: number;
+  fetched: boolean;
+  /** Index of the server that answered. */
+  server: number;
+  /** The server's own words. */
+  detail: string;
+  stale: boolean;
+  win: boolean;
+  wonByOther: boolean;
+}
+
+/** A server of a client: the index by which answers, counters and events call it, and what it was given. */
+export interface ServerInfo {
+  server: number;
+  name: string;
+  address: string;
+  weight: number;
+}
+
+/** What a client has done since it was made. */
+export interface Counters {
+  operations: number;
+  hits: number;
+  misses: number;
+  failures: number;
+  timeouts: number;
+  quietFailures: number;
+  bytesSent: number;
+  bytesReceived: number;
+  batches: number;
+  connects: number;
+  disconnects: number;
+  systemCalls: number;
+}
+
+/** What an event tells. */
+export interface ClientEvent {
+  /** Index of the server that it is about. */
+  server: number;
+  message: string;
+  /** How long connecting, or the call, took; 0 for the others. */
+  elapsedUs: number;
+  /** Why, where something failed. */
+  error?: BmemcError;
+}
+
+/** What a client emits. An event that nobody listens to does nothing. */
+export interface ClientEvents {
+  connected: [ClientEvent];
+  closed: [ClientEvent];
+  connectFailed: [ClientEvent];
+  slow: [ClientEvent];
+  quietFailure: [ClientEvent];
+  breakerOpened: [ClientEvent];
+  breakerClosed: [ClientEvent];
+}
+
+// ---- the client ----
+
+/**
+ * A client of one or more servers. One a program (or worker) is usual, and the fastest: calls of one turn of the event loop
+ * go out together, and are answered together. It has no thread, opens its first connection with the first call, and keeps
+ * the process alive only while calls are under way.
+ *
+ * Every method that answers with a promise rejects it with a BmemcError, and never throws. A miss is never an error, and a
+ * failure never a miss. Calls that were begun in one turn reach one server in their order; those of different turns may
+ * overtake each other, so await what has to come first.
+ *
+ * It closes with `close`, with `await using`, or when nobody refers to it any more.
+ */
+export class Client extends EventEmitter<ClientEvents> {
+  /** @throws ArgumentError: there is no server, or an option is unknown or does not accept its value. */
+  constructor(options: ClientOptions);
+
+  /** The value of a key; a miss is undefined, or `options.default`. */
+  get<V = any, D = undefined>(key: Key, options?: GetOptions<D>): Promise<V | D>;
+  /** The value with its cas and flags; a miss is undefined, or `{ value: default, cas: casDefault, flags: 0 }`. */
+  gets<V = any>(key: Key, options?: GetsOptions<any>): Promise<Item<V> | undefined>;
+  /**
+   * Many keys in as few round trips as possible: a Map of the hits, by the keys as they were given. Keys that are missing
+   * are misses. Rejects with a PartialError where one failed.
+   */
+  getMany<K extends Key = string, V = any>(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, V>>;
+  /** The same with cas and flags. */
+  getsMany<K extends Key = string, V = any>(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, Item<V>>>;
+  /** Reads a value and gives it a new ttl. */
+  getAndTouch<V = any, D = undefined>(key: Key, ttl: number, options?: GetOptions<D>): Promise<V | D>;
+  /** The same with cas and flags. */
+  getsAndTouch<V = any>(key: Key, ttl: number, options?: GetsOptions<any>): Promise<Item<V> | undefined>;
+
+  /** Stores a value, whatever was there: true. With `cas`: false where the item has changed, or is gone. */
+  set(key: Key, value: Value, options?: WriteOptions): Promise<boolean>;
+  /** Stores a value if there is none: whether it was stored. */
+  add(key: Key, value: Value, options?: WriteOptions): Promise<boolean>;
+  /** Stores a value if there is one: whether it was stored. */
+  replace(key: Key, value: Value, options?: WriteOptions): Promise<boolean>;
+  /** Puts bytes behind a value: false where there is none. */
+  append(key: Key, value: Value, options?: ChangeOptions): Promise<boolean>;
+  /** Puts bytes before a value: false where there is none. */
+  prepend(key: Key, value: Value, options?: ChangeOptions): Promise<boolean>;
+  /** Stores a value if the item still has this cas: true; false where it has changed; undefined where it is gone. */
+  cas(key: Key, value: Value, cas: bigint | number, options?: WriteOptions): Promise<boolean | undefined>;
+  /** Stores many values in as few round trips as possible. Rejects with a PartialError where one was not stored. */
+  setMany(
+    entries: Iterable<readonly [Key, Value]> | Readonly<Record<string, Value>>,
+    options?: WriteOptions,
+  ): Promise<void>;
+  /** Deletes a key: false where there was none. */
+  delete(key: Key, options?: ChangeOptions): Promise<boolean>;
+  /** Deletes many keys in as few round trips as possible: how many there were. */
+  deleteMany(keys: Iterable<Key>, options?: ChangeOptions): Promise<number>;
+  /**
+   * Adds to a counter, by 1 if nothing else is said: what it is then; undefined where there is none. It wraps at 64 bits.
+   * A delta that is a bigint is answered by a bigint; a number that would not be exact is a DecodeError.
+   */
+  increment(key: Key, delta?: number, options?: CounterOptions): Promise<number | undefined>;
+  increment(key: Key, delta: bigint, options?: CounterOptions): Promise<bigint | undefined>;
+  /** Subtracts from a counter, which stops at 0. */
+  decrement(key: Key, delta?: number, options?: CounterOptions): Promise<number | undefined>;
+  decrement(key: Key, delta: bigint, options?: CounterOptions): Promise<bigint | undefined>;
+  /** Gives an item a new ttl, in seconds: false where there is none. */
+  touch(key: Key, ttl: number, options?: TouchOptions): Promise<boolean>;
+
+  /** The server's version, such as "1.6.18". */
+  version(options?: CallOptions): Promise<string>;
+  /**
+   * What a server tells of itself, by the server's name: numbers, truths and text as they are. `argument`: which ones, such as
+   * 'settings', 'items' or 'slabs'. Default: the general ones.
+   */
+  stats(argument?: string, options?: CallOptions): Promise<Map<string, Record<string, number | bigint | boolean | string>>>;
+  /** Does nothing, in one round trip. */
+  noop(options?: CallOptions): Promise<void>;
+  /** Drops every item. */
+  flushAll(options?: FlushOptions): Promise<void>;
+  /** Sets how much the server logs. */
+  verbosity(level: number, options?: CallOptions): Promise<void>;
+  /** Sets the server's memory limit. */
+  cacheMemlimit(megabytes: number, options?: CallOptions): Promise<void>;
+  /** Shuts the server down, where it allows that. */
+  shutdown(options?: CallOptions): Promise<void>;
+
+  /**
+   * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The
+   * answer's value is as it is stored. Not over text and binary: UnsupportedError.
+   */
+  meta<V = Buffer>(
+    command: string,
+    key: Key,
+    flags?: string,
+    options?: CallOptions & { value?: Value; encoding?: BufferEncoding },
+  ): Promise<Answer<V>>;
+  /**
+   * A line of your own, with what comes back up to `end`, which is not in it. Default: one line. Not over binary. Mind that a
+   * key or value that you put into the line is not checked.
+   */
+  raw(line: string, options?: CallOptions & { end?: string; encoding?: BufferEncoding }): Promise<string>;
+  /** Any operation, with all that it can be told and answered. Rejects where it failed. */
+  call<V = any>(operation: Operation): Promise<Answer<V>>;
+  /** Any mix of operations in as few round trips as possible: answer i for operation i, failures too. */
+  execute<V = any>(
+    operations: Iterable<Omit<Operation, 'signal'>>,
+    options?: { signal?: AbortSignal },
+  ): Promise<Answer<V>[]>;
+
+  /** The client's servers. */
+  readonly servers: ServerInfo[];
+  /** Adds a server to a client in use. @throws BmemcError */
+  addServer(server: ServerSpec): void;
+  /** Removes the server of this name: whether there was one. @throws BmemcError */
+  removeServer(name: string): boolean;
+  /** What the client has done, with one server (by its index) or with all. @throws ArgumentError: there is no such server. */
+  counters(server?: number): Counters;
+  /** Ends the client: calls under way and later ones reject with a ClosedError. Resolves once all of them have. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+// ---- errors ----
+
+/** What every error of this package is. */
+export class BmemcError extends Error {
+  /** The status as bmemc.h names it, such as BMEMC_E_TIMEOUT. */
+  readonly code: string;
+  /** The same as a number, always negative. */
+  readonly status: number;
+  /** The request left this process in full. */
+  readonly sent: boolean;
+  /** Not one byte of the request was sent: doing it again is safe. */
+  readonly notSent: boolean;
+  /** The server may or may not have done it. */
+  readonly outcomeUnknown: boolean;
+  /** errno of the system call that failed, else 0. */
+  readonly osError: number;
+  /** Index of the server that it is about; undefined where there is none. */
+  readonly server: number | undefined;
+}
+
+/** An argument or an option is missing, of a wrong type, too long or out of range. */
+export class ArgumentError extends BmemcError {}
+/** The deadline passed. */
+export class TimeoutError extends BmemcError {}
+/** The server's name could not be looked up. */
+export class DnsError extends BmemcError {}
+/** No connection could be made, or it was lost. */
+export class ConnectionError extends BmemcError {}
+/** TLS could not be agreed on, or the certificate was refused. */
+export class TlsError extends BmemcError {}
+/** The server wants authentication, or refused it. */
+export class AuthError extends BmemcError {}
+/** The server sent what the protocol does not allow. */
+export class ProtocolError extends BmemcError {}
+/** The server found the request malformed. */
+export class ClientError extends BmemcError {}
+/** The server could not do it now. */
+export class ServerError extends BmemcError {}
+/** The server does not know the command. */
+export class UnknownCommandError extends BmemcError {}
+/** The value is larger than the server or this client takes. */
+export class TooLargeError extends BmemcError {}
+/** Not used by this package. */
+export class BufferError extends BmemcError {}
+/** Too many operations are under way already (option `maxWaiting`). */
+export class BusyError extends BmemcError {}
+/** The value was received but could not be decoded. */
+export class DecodeError extends BmemcError {}
+/** The signal of the call was aborted; its `name` is AbortError. */
+export class CancelledError extends BmemcError {}
+/** The client was closed. */
+export class ClosedError extends BmemcError {}
+/** The process is a child of the one that made the client. */
+export class ForkedError extends BmemcError {}
+/** A bug in the library. */
+export class BugError extends BmemcError {}
+/** The library, this kind of client or this protocol does not have it. */
+export class UnsupportedError extends BmemcError {}
+
+/** Some keys of a call about many failed. */
+export class PartialError<K = Key, V = any> extends BmemcError {
+  /** Why, by key. */
+  readonly errors: Map<K, BmemcError>;
+  /** What was answered, by key. */
+  readonly values: Map<K, V>;
+}

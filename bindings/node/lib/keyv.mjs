@@ -1,0 +1,4 @@
+import keyv from './keyv.js';
+
+export const { KeyvBmemc } = keyv;
+export default KeyvBmemc;

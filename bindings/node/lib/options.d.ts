@@ -1,0 +1,57 @@
+// Made from the library's table by scripts/options.js; do not edit.
+
+/** The options of the library, by the names of docs/options.md in camelCase. */
+export interface LibraryOptions {
+  /** Wire protocol; auto: what the server is found to understand best. Default: auto; one of auto, text, meta, binary. */
+  protocol?: 'auto' | 'text' | 'meta' | 'binary';
+  /** Milliseconds that a call may take in all, from name lookup to the last byte of the answer. Default: 1000; a whole number from 1 to 86400000. */
+  timeoutMs?: number;
+  /** Milliseconds of a call that opening a connection may take: lookup, every address, handshake. Default: 500; a whole number from 1 to 86400000. */
+  connectTimeoutMs?: number;
+  /** Connections to each server at most; opened when they are first needed. Default: 2; a whole number from 1 to 1024. */
+  connections?: number;
+  /** Milliseconds after which an unused connection is closed instead of used; 0: never. Default: 60000; a whole number from 0 to 86400000. */
+  connectionsIdleMs?: number;
+  /** Calls that may be under way to one server at once; the next one fails with BUSY. Default: 100000; a whole number from 1 to 1000000. */
+  maxWaiting?: number;
+  /** Longest value that is accepted from a server or sent to it, in bytes as they are on the wire. Default: 134217728; a whole number from 1024 to 1073741824. */
+  maxValueBytes?: number;
+  /** TCP_NODELAY: small requests are sent at once. Default: true; true or false. */
+  noDelay?: boolean;
+  /** Milliseconds from which on a call is told of by the event `slow`; 0: none is. Default: 0; a whole number from 0 to 86400000. */
+  slowMs?: number;
+  /** User that new connections log in as; needs `password`; empty: they do not log in. Default: none; text of up to 250 bytes, without a zero byte. */
+  username?: string;
+  /** Password of `username`. Default: none; text of up to 4096 bytes, without a zero byte; it is shown nowhere. */
+  password?: string;
+  /** How to log in; auto: SASL over binary, memcached's -Y over text and meta; the others force SASL, -Y or MemCachier's form. Default: auto; one of auto, sasl, ascii, memcachier. */
+  auth?: 'auto' | 'sasl' | 'ascii' | 'memcachier';
+  /** SASL mechanism; auto: the first of this list that the server offers. Default: auto; one of auto, SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN. */
+  saslMechanism?: 'auto' | 'SCRAM-SHA-512' | 'SCRAM-SHA-256' | 'SCRAM-SHA-1' | 'CRAM-MD5' | 'PLAIN';
+  /** A server without authentication is used as well where credentials are set. Default: false; true or false. */
+  authOptional?: boolean;
+  /** PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one. Default: false; true or false. */
+  allowPlaintextAuth?: boolean;
+  /** Which of several servers has a key: as the client of this name decides it (docs/rings.md). Default: rendezvous; one of rendezvous, ketama, ketama_unweighted, ketama_spy, spymemcached, twemproxy, modulo, gomemcache, memcachier, memjs, dalli, bmemcached, jump, ch3, weighted_ch3, mcrouter_crc32, mcrouter_rendezvous, mcrouter_weighted_rendezvous. */
+  distribution?: 'rendezvous' | 'ketama' | 'ketama_unweighted' | 'ketama_spy' | 'spymemcached' | 'twemproxy' | 'modulo' | 'gomemcache' | 'memcachier' | 'memjs' | 'dalli' | 'bmemcached' | 'jump' | 'ch3' | 'weighted_ch3' | 'mcrouter_crc32' | 'mcrouter_rendezvous' | 'mcrouter_weighted_rendezvous';
+  /** How the ring hashes keys, where its kind has a choice; auto: as it usually does. Default: auto; one of auto, one_at_a_time, md5, crc, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, murmur3, jenkins, one_at_a_time_unsigned, fnv1_64_unsigned, fnv1a_64_unsigned, fnv1_32_unsigned, fnv1a_32_unsigned, hsieh_unsigned, crc32, murmur3_32, java, xxh3, default. */
+  keyHash?: 'auto' | 'one_at_a_time' | 'md5' | 'crc' | 'fnv1_64' | 'fnv1a_64' | 'fnv1_32' | 'fnv1a_32' | 'hsieh' | 'murmur' | 'murmur3' | 'jenkins' | 'one_at_a_time_unsigned' | 'fnv1_64_unsigned' | 'fnv1a_64_unsigned' | 'fnv1_32_unsigned' | 'fnv1a_32_unsigned' | 'hsieh_unsigned' | 'crc32' | 'murmur3_32' | 'java' | 'xxh3' | 'default';
+  /** Two characters; the ring hashes only what stands between them, where a key has both. Default: none; two ASCII characters, as {}, or nothing. */
+  hashTag?: string;
+  /** For rings of Python clients: whether keys were str or bytes there, which hash differently. Default: text; one of text, bytes. */
+  keyForm?: 'text' | 'bytes';
+  /** The seed that pymemcache's RendezvousHash was made with, for distribution rendezvous. Default: 0; a whole number from 0 to 4294967295. */
+  hashSeed?: number;
+  /** The weight that stands for mcrouter's 1.0, for distribution weighted_ch3; 0: the largest one. Default: 0; a whole number from 0 to 1000000. */
+  weightUnit?: number;
+  /** Whose values and flags are written and read (docs/values.md); none: bytes, and the caller's flags. Default: none; one of none, bmemcached, pymemcache, pylibmc, spymemcached, dalli, memjs. */
+  codec?: 'none' | 'bmemcached' | 'pymemcache' | 'pylibmc' | 'spymemcached' | 'dalli' | 'memjs';
+  /** Whether a codec compresses long values; those that are compressed are read in any case. Default: true; true or false. */
+  compression?: boolean;
+  /** Bytes of which a value must have more to be compressed; 0: as the codec's client does by default. Default: 0; a whole number from 0 to 1073741824. */
+  compressThreshold?: number;
+  /** How hard a codec compresses, from 1 (fast) to 9 (small). Default: 6; a whole number from 1 to 9. */
+  compressLevel?: number;
+  /** Bytes to which a compressed value may unpack; a longer one is the failure DECODE. Default: 67108864; a whole number from 1024 to 1073741824. */
+  maxDecompressedBytes?: number;
+}

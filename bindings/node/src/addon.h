@@ -1,0 +1,148 @@
+// addon.h: what the files of the addon share. The addon puts bmemc.h behind N-API: a queue of operations for each
+// environment (a thread's, a worker's), whose descriptor libuv polls in the loop's own thread, and handles by number. It
+// knows nothing of memcached; what JavaScript and C tell each other goes through tables in memory that both see.
+#ifndef BMEMC_NODE_ADDON_H
+#define BMEMC_NODE_ADDON_H
+
+#define NAPI_VERSION 8
+#include <bmemc.h>
+#include <node_api.h>
+#include <stdbool.h>
+#include <uv.h>
+
+// --- the tables; lib/engine.js has the same numbers, and compares the sizes ---
+
+enum {
+    REQUESTS = 1024,           // operations that are submitted together at most
+    REQUEST_BYTES = 256 << 10, // their keys and values
+    ANSWERS = 1024,            // answers that are fetched together at most
+    SLAB_BYTES = 1 << 20,      // their values
+};
+
+// One operation, as JavaScript writes it. Its bytes stand one behind the other in the request bytes, from `start` on.
+typedef struct {
+    int32_t client;
+    uint32_t slot, index; // the tag: which call, and which of its operations
+    int32_t opcode;
+    uint32_t op_flags, flags, value_type, timeout_ms;
+    int32_t compress_level;
+    uint32_t start, key_len, value_len, routing_key_len, meta_flags_len;
+    uint64_t cas, delta, initial;
+    double ttl;
+} request;
+
+// One answer, as JavaScript reads it. `offset` is the value's place in the slab; -1: it is not there.
+typedef struct {
+    uint32_t slot, index;
+    int32_t status, offset;
+    uint32_t length, flags, value_type, bits;
+    uint64_t cas, number;
+    int64_t ttl;
+    uint32_t server;
+    int32_t os_error;
+    uint32_t size, last_access, fetched, unused;
+} answer;
+
+// What both sides count.
+typedef struct {
+    uint32_t requests, request_bytes; // how much of the tables is filled
+    uint32_t awake;                   // JavaScript runs inside a wake-up, after which requests are submitted anyway
+    uint32_t events;                  // events that wait to be taken
+} counts;
+
+// --- the environment ---------------------------------------------------------
+
+typedef enum { NOTHING, CLIENT, SERVER } handle_kind;
+
+typedef struct addon addon;
+
+// What a number of JavaScript's stands for. It is never moved: events refer to it.
+typedef struct {
+    addon *owner;
+    handle_kind kind;
+    uint32_t number;
+    void *pointer;
+    bool submitted;     // the queue knows the client
+    uint64_t free_from; // before so many fetches a closed client may still tell something
+} handle;
+
+typedef struct event event;
+
+// All that one environment has.
+struct addon {
+    napi_env env;
+    uv_poll_t poll;
+    napi_async_cleanup_hook_handle cleanup;
+    napi_async_context context;
+    napi_ref on_answers; // function (count, owned) of JavaScript's
+    bmemc_queue *queue;
+    size_t in_flight;
+    uint64_t fetches;
+    handle **handles;
+    uint32_t handle_count;
+    event *first_event, **last_event;
+    // Memory of JavaScript's: typed arrays that it keeps for as long as the environment lives.
+    counts *counts;
+    request *requests;
+    uint8_t *request_bytes;
+    answer *answers;  // fetched; behind them as many that failed at once
+    uint8_t *slab;
+};
+
+// --- values.c: between C and JavaScript --------------------------------------
+
+// Throws an Error with the code and the message of a failure; answers with NULL.
+napi_value throw_error(napi_env env, const bmemc_error *error);
+napi_value throw_argument(napi_env env, const char *message);
+// The bytes of a Buffer, of a string in UTF-8 (`*owned` is to be freed), or of undefined. False: something was thrown.
+bool get_bytes(napi_env env, napi_value value, bmemc_bytes *bytes, void **owned);
+napi_value make_string(napi_env env, bmemc_bytes text);
+napi_value make_text(napi_env env, const char *text);
+napi_value make_number(napi_env env, double number);
+napi_value make_u64(napi_env env, uint64_t number);
+napi_value make_buffer(napi_env env, bmemc_bytes bytes);
+void set_property(napi_env env, napi_value object, const char *name, napi_value value);
+// What an answer has beside the slab, as {value, key, detail}. The owner is freed, or becomes JavaScript's.
+napi_value make_owned(napi_env env, const bmemc_item *item, bmemc_value *owner);
+
+// --- loop.c: the queue and its descriptor ------------------------------------
+
+bool loop_start(addon *self, uv_loop_t *loop);
+void loop_stop(addon *self, uv_close_cb closed);
+bool loop_attach(addon *self, napi_value tables, napi_value on_answers); // false: it was thrown why not
+napi_value loop_submit(napi_env env, napi_callback_info info);
+napi_value loop_cancel(napi_env env, napi_callback_info info);
+
+// --- handles.c: clients, servers ---------------------------------------------
+
+handle *handle_get(addon *self, int64_t number, handle_kind kind); // NULL: there is none
+void handles_free(addon *self);
+napi_value handle_close(napi_env env, napi_callback_info info);
+napi_value client_new(napi_env env, napi_callback_info info);
+napi_value client_servers(napi_env env, napi_callback_info info);
+napi_value client_add_server(napi_env env, napi_callback_info info);
+napi_value client_remove_server(napi_env env, napi_callback_info info);
+napi_value client_counters(napi_env env, napi_callback_info info);
+napi_value stats_items(napi_env env, napi_callback_info info);
+napi_value option_list(napi_env env, napi_callback_info info);
+napi_value server_start(napi_env env, napi_callback_info info);
+
+// --- events.c: what clients tell ---------------------------------------------
+
+void on_event(const bmemc_event *what, void *context);
+napi_value events_take(napi_env env, napi_callback_info info);
+void events_free(addon *self);
+
+// --- constants.c -------------------------------------------------------------
+
+// The names and numbers of bmemc.h's enums, without "BMEMC_".
+napi_value make_constants(napi_env env);
+
+// --- for all -----------------------------------------------------------------
+
+enum { MAX_ARGUMENTS = 4 };
+
+// The environment's addon; the arguments, undefined where there are none.
+addon *arguments(napi_env env, napi_callback_info info, napi_value args[MAX_ARGUMENTS]);
+
+#endif

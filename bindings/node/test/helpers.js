@@ -1,0 +1,91 @@
+// What several tests need: servers to talk to, and a server that answers what it is told.
+'use strict';
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+const { Client } = require('bmemc');
+const { TestServer } = require('bmemc/testing');
+
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'bmemc-node-'));
+process.on('exit', () => fs.rmSync(scratch, { recursive: true, force: true }));
+
+async function until(condition, what, ms = 10_000) {
+  for (const began = Date.now(); !condition(); await new Promise((resolve) => setTimeout(resolve, 5))) {
+    if (Date.now() - began > ms) throw new Error(`waited ${ms} ms for ${what}`);
+  }
+}
+
+let started = 0;
+
+/** Starts memcached on a Unix socket, or on a port of the system's choosing. */
+async function startMemcached({ unix = false, args = [] } = {}) {
+  const base = path.join(scratch, `memcached-${process.pid}-${++started}`);
+  const where = unix ? ['-s', `${base}.sock`, '-a', '0700'] : ['-l', '127.0.0.1', '-p', '-1', '-U', '0'];
+  const user = process.getuid() === 0 ? ['-u', 'root'] : [];
+  const env = { ...process.env, MEMCACHED_PORT_FILENAME: `${base}.ports` };
+  const child = spawn('memcached', [...user, ...where, ...args], { stdio: 'ignore', env });
+  child.on('error', (error) => console.error(`memcached: ${error.message}`));
+  const ended = once(child, 'exit');
+  const file = unix ? `${base}.sock` : `${base}.ports`;
+  await until(() => fs.existsSync(file) && (unix || /TCP INET: \d+/.test(fs.readFileSync(file, 'utf8'))), 'memcached');
+  const address = unix ? file : `127.0.0.1:${/TCP INET: (\d+)/.exec(fs.readFileSync(file, 'utf8'))[1]}`;
+  const close = async () => {
+    child.kill();
+    await ended;
+  };
+  return { address, pid: child.pid, close };
+}
+
+/** One of each kind of server. */
+const servers = {
+  'memcached, TCP': () => startMemcached(),
+  'memcached, Unix socket': () => startMemcached({ unix: true }),
+  'the embedded server': async () => new TestServer(),
+};
+
+/** A server that answers each chunk that it receives with what `answer(chunk, socket)` gives. */
+async function startScripted(answer) {
+  const sockets = new Set();
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('data', (chunk) => {
+      const reply = answer(chunk.toString('latin1'), socket);
+      if (reply !== undefined && reply !== null) socket.write(reply);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, 'close');
+  };
+  return { address: `127.0.0.1:${server.address().port}`, close, sockets };
+}
+
+/** A client of one server, closed with the test. */
+function clientOf(t, server, options) {
+  const client = new Client({ servers: server.address, timeoutMs: 10_000, ...options });
+  t.after(() => client.close());
+  return client;
+}
+
+/** Runs a program in Node; answers with its code, signal and output. */
+async function run(program, { args = [], env = {}, cwd, timeout = 60_000 } = {}) {
+  const child = spawn(process.execPath, [...args, '-e', program], {
+    cwd: cwd ?? path.dirname(__dirname), env: { ...process.env, ...env }, timeout,
+  });
+  let output = '';
+  child.stdout.on('data', (chunk) => (output += chunk));
+  child.stderr.on('data', (chunk) => (output += chunk));
+  const [code, signal] = await once(child, 'close');
+  return { code, signal, output };
+}
+
+module.exports = { servers, startMemcached, startScripted, clientOf, until, run, scratch };

@@ -1,0 +1,181 @@
+// Bad input on purpose, for every entry point: a promise is rejected with an error that names what is wrong and what is
+// accepted; nothing is thrown by a method that answers with a promise, and the client works as before.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, it, before, after } = require('node:test');
+const bmemc = require('bmemc');
+const { Client, ArgumentError, BmemcError } = bmemc;
+const { TestServer } = require('bmemc/testing');
+const { clientOf } = require('./helpers.js');
+
+const hostile = {
+  get a() {
+    throw new Error('a getter');
+  },
+};
+const proxy = new Proxy({}, {
+  get() {
+    throw new Error('a proxy');
+  },
+});
+const wrongTypes = [undefined, null, 5, 1n, true, Symbol('s'), () => 1, {}, [], new Date(0), hostile, proxy];
+const badKeys = ['', 'x'.repeat(251), 'x'.repeat(5000), 'x'.repeat(1 << 20), 'a b', 'a\nb', 'a\r\nset b 0 0 1\r\nx', 'a\0', '\x7f', '\ud800',
+  Buffer.alloc(0), Buffer.alloc(251, 'x'), Buffer.from('a b'), Buffer.alloc(1 << 20, 'x')];
+
+/** Every method that takes a key: how it is called. */
+const keyed = {
+  get: (client, key, ...rest) => client.get(key, ...rest),
+  gets: (client, key, ...rest) => client.gets(key, ...rest),
+  getAndTouch: (client, key, ...rest) => client.getAndTouch(key, 1, ...rest),
+  getsAndTouch: (client, key, ...rest) => client.getsAndTouch(key, 1, ...rest),
+  set: (client, key, ...rest) => client.set(key, 'x', ...rest),
+  add: (client, key, ...rest) => client.add(key, 'x', ...rest),
+  replace: (client, key, ...rest) => client.replace(key, 'x', ...rest),
+  append: (client, key, ...rest) => client.append(key, 'x', ...rest),
+  prepend: (client, key, ...rest) => client.prepend(key, 'x', ...rest),
+  cas: (client, key, ...rest) => client.cas(key, 'x', 1n, ...rest),
+  delete: (client, key, ...rest) => client.delete(key, ...rest),
+  increment: (client, key, ...rest) => client.increment(key, 1, ...rest),
+  decrement: (client, key, ...rest) => client.decrement(key, 1, ...rest),
+  touch: (client, key, ...rest) => client.touch(key, 1, ...rest),
+  getMany: (client, key, ...rest) => client.getMany([key], ...rest),
+  getsMany: (client, key, ...rest) => client.getsMany([key], ...rest),
+  setMany: (client, key, ...rest) => client.setMany([[key, 'x']], ...rest),
+  deleteMany: (client, key, ...rest) => client.deleteMany([key], ...rest),
+  call: (client, key) => client.call({ opcode: 'get', key: key === undefined ? null : key }),
+};
+/** Those without. */
+const keyless = {
+  version: (client, ...rest) => client.version(...rest),
+  noop: (client, ...rest) => client.noop(...rest),
+  flushAll: (client, ...rest) => client.flushAll(...rest),
+  verbosity: (client, ...rest) => client.verbosity(1, ...rest),
+  cacheMemlimit: (client, ...rest) => client.cacheMemlimit(64, ...rest),
+  shutdown: (client, ...rest) => client.shutdown(...rest),
+};
+
+describe('misuse', () => {
+  let server;
+  before(() => (server = new TestServer()));
+  after(() => server.close());
+
+  async function refused(promise, what, pattern) {
+    const error = await promise.then((value) => assert.fail(`${what} answered ${value}`), (error) => error);
+    const each = error.errors ? [...error.errors.values()][0] : error;
+    assert.ok(each instanceof Error, what);
+    if (!/a getter|a proxy/.test(each.message)) assert.ok(each instanceof BmemcError, `${what}: ${each.stack}`);
+    if (pattern) assert.match(error.message, pattern, what);
+    return error;
+  }
+
+  it('keys of wrong types, empty, long, with spaces and control characters', async (t) => {
+    const client = clientOf(t, server, { protocol: 'text' });
+    await client.set('before', 'works');
+    for (const [name, method] of Object.entries(keyed)) {
+      for (const key of wrongTypes) await refused(method(client, key), `${name}(a key of a wrong type)`);
+      for (const key of badKeys) {
+        const error = await refused(method(client, key), `${name}(${String(key).slice(0, 20)})`);
+        assert.equal(error.code, 'BMEMC_E_ARGUMENT', error.stack);
+        assert.ok(error.notSent);
+      }
+    }
+    assert.equal(await client.get('before'), 'works');
+    assert.equal(client.counters().disconnects, 0);
+  });
+
+  it('options of wrong types, unknown ones, values out of range', async (t) => {
+    const client = clientOf(t, server);
+    for (const [name, method] of Object.entries({ ...keyed, ...keyless })) {
+      if (name === 'call') continue;
+      const withOptions = (options) => (keyed[name] ? method(client, 'key', options) : method(client, options));
+      for (const options of [null, 5, 'ttl', true, Symbol('s'), () => 1]) {
+        await refused(withOptions(options), `${name}(options ${String(options)})`, /options is .* an object is accepted/);
+      }
+      await refused(withOptions({ tll: 5 }), name, /there is no option tll here; there are timeoutMs, signal/);
+      for (const timeoutMs of [0, -1, 1.5, NaN, 'x', 86_400_001, 5n, null]) {
+        await refused(withOptions({ timeoutMs }), name, /timeoutMs is .*; a whole number from 1 to 86400000 is accepted/);
+      }
+      for (const signal of [null, 5, {}, 'abort']) await refused(withOptions({ signal }), name, /signal is .* an AbortSignal/);
+      await refused(withOptions({ routingKey: 5 }), name, /routingKey is a number \(5\)/);
+      await refused(withOptions(hostile), name, /a getter/);
+    }
+    for (const ttl of [1.5, NaN, '60', 2 ** 60, null, 5n]) await refused(client.set('a', 'b', { ttl }), 'set', /ttl is/);
+    for (const flags of [-1, 2 ** 32, 1.5, '1']) await refused(client.set('a', 'b', { flags }), 'set', /flags is/);
+    for (const cas of [-1, 2n ** 64n, 1.5, '1', null, {}]) await refused(client.cas('a', 'b', cas), 'cas', /cas is/);
+    for (const cas of [0, 0n, undefined]) await refused(client.cas('a', 'b', cas), 'cas', /cas is/);
+    for (const delta of [-1, 1.5, NaN, '1', null, {}, 2n ** 64n]) await refused(client.increment('a', delta), 'increment', /delta is/);
+    for (const initial of [-1, '1']) await refused(client.increment('a', 1, { initial }), 'increment', /initial is/);
+    for (const ttl of [undefined, '1', null]) {
+      await refused(client.touch('a', ttl), 'touch', /ttl is/);
+      await refused(client.getAndTouch('a', ttl), 'getAndTouch', /ttl is/);
+    }
+    for (const encoding of ['utf-9', 5, null]) await refused(client.get('a', { encoding }), 'get', /encoding is/);
+    for (const raw of ['yes', 1, null]) await refused(client.get('a', { raw }), 'get', /raw is/);
+    for (const compressLevel of [-2, 10, 'x']) await refused(client.set('a', 'b', { compressLevel }), 'set', /compressLevel is/);
+    for (const level of [undefined, -1, 'x']) await refused(client.verbosity(level), 'verbosity', /delta is/);
+  });
+
+  it('lists that are none', async (t) => {
+    const client = clientOf(t, server);
+    for (const list of [undefined, null, 5, 'abc', {}, true, proxy]) {
+      for (const name of ['getMany', 'getsMany', 'deleteMany', 'execute']) await refused(client[name](list), `${name}(${typeof list})`);
+    }
+    for (const entries of [undefined, null, 5, 'abc', [['key']], ['ab'], [5], [null], proxy]) {
+      await refused(client.setMany(entries), 'setMany');
+    }
+    const thrower = (function* () {
+      yield 'a';
+      throw new Error('a getter in the middle');
+    })();
+    await refused(client.getMany(thrower), 'getMany', /in the middle/);
+    assert.equal((await client.getMany([])).size, 0);
+  });
+
+  it('operations that are none', async (t) => {
+    const client = clientOf(t, server);
+    for (const operation of [...wrongTypes, { opcode: 'GET', key: 'a' }, { opcode: 1, key: 'a' }, { key: 'a' }]) {
+      await refused(client.call(operation), 'call');
+      await refused(client.execute([operation]), 'execute');
+    }
+    await refused(client.call({ opcode: 'get', key: 'a', tll: 1 }), 'call', /there is no option tll/);
+    await refused(client.call({ opcode: 'set', key: 'a', value: NaN }), 'call', /NaN/);
+    await refused(client.call({ opcode: 'get', key: 'a', metaFlags: 5 }), 'call', /metaFlags is a number/);
+    await refused(client.execute([{ opcode: 'get', key: 'a', signal: AbortSignal.abort() }]), 'execute', /signal is an option of execute/);
+  });
+
+  it('a client of nothing, of nonsense, with options that there are not', () => {
+    const create = (options) => () => new Client(options);
+    for (const options of [null, 5, 'localhost', Symbol('s')]) assert.throws(create(options), ArgumentError);
+    for (const servers of [undefined, [], '', 'host:99999', 'a b', ['ok', ''], 'x'.repeat(100_000)]) {
+      assert.throws(create({ servers }), ArgumentError, String(servers));
+    }
+    for (const servers of [5, null, [5], [null], {}, { address: 5 }, { address: 'a', weight: 0 }, { address: 'a', weight: 1.5 },
+      { address: 'a', weight: '1' }, { address: 'a', name: 5 }, [['a', 'b']]]) {
+      assert.throws(create({ servers }), /server is|name of a server is|weight is/, String(servers));
+    }
+    const servers = '127.0.0.1:1';
+    assert.throws(create({ servers, timeoutMS: 5 }), { code: 'BMEMC_E_ARGUMENT', message: /timeout_m_s/ });
+    assert.throws(create({ servers, timeoutMs: 0 }), /timeout_ms.*1 to 86400000/);
+    assert.throws(create({ servers, timeoutMs: 'soon' }), /soon/);
+    assert.throws(create({ servers, protocol: 'http' }), /http.*auto, text, meta, binary/);
+    assert.throws(create({ servers, timeoutMs: {} }), /timeoutMs is an object/);
+    assert.throws(create({ servers, timeoutMs: null }), /timeoutMs is null/);
+    assert.throws(create({ servers, encoding: 'utf-9' }), /encoding is/);
+    assert.throws(create({ servers, serializer: 'json' }), /serializer is/);
+    assert.throws(create({ servers, deserializer: {} }), /deserializer is/);
+    assert.throws(() => Client({ servers }), TypeError);
+    const method = Client.prototype.get;
+    assert.throws(() => method.call({}, 'a'), TypeError);
+  });
+
+  it('servers, counters, test servers', async (t) => {
+    const client = clientOf(t, server);
+    for (const number of [-2, 1, 99, 1.5, 'x', null, 2 ** 40]) assert.throws(() => client.counters(number), ArgumentError, String(number));
+    for (const bad of [undefined, null, 5, '', { address: 5 }]) assert.throws(() => client.addServer(bad), BmemcError);
+    for (const listen of [null, 5, {}, 'host:x', 'a b:0']) assert.throws(() => new TestServer({ listen }), ArgumentError, String(listen));
+    assert.throws(() => new TestServer({ listen: server.address }), { code: 'BMEMC_E_CONNECTION', osError: 98 });
+    assert.throws(() => new TestServer({ listen: '/nonexistent/x.sock' }), bmemc.ConnectionError);
+    assert.equal(await client.get('still'), undefined);
+  });
+});
