@@ -1,11 +1,12 @@
-# What is installed: both libraries, the header, the CMake package and the pkg-config files. All of them find each other
+# What is installed: both libraries, the headers, the CMake package and the pkg-config files. All of them find each other
 # by relative paths, so the prefix may be moved.
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/bmemc")
 set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
-install(TARGETS bmemc EXPORT bmemc-targets)
+install(TARGETS bmemc bmemc_cpp EXPORT bmemc-targets)
 install(FILES "${archive}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(FILES include/bmemc.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/bmemc.h bindings/c/bmemc_easy.h bindings/cpp/bmemc.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(DIRECTORY bindings/cpp/bmemc DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp")
 
 configure_package_config_file(cmake/bmemc-config.cmake.in bmemc-config.cmake
     INSTALL_DESTINATION "${package_dir}"

@@ -49,7 +49,7 @@ need_c_tests() {
         [[ -e $source ]] || { broken "there is no tests/c/*.c"; return; }
         local name
         name=$(basename "$source" .c)
-        check "compile $source" gcc -std=c11 -g -O1 -Wall -Wextra -Werror -Iinclude "$source" \
+        check "compile $source" gcc -std=c11 -g -O1 -Wall -Wextra -Werror -Iinclude -Ibindings/c "$source" \
             -o "$built/$name" -L"$target/debug" -lbmemc "-Wl,-rpath,$target/debug" -lpthread && c_tests+=("$name")
     done
 }
@@ -99,6 +99,12 @@ suite_model() {
 
 suite_c() {
     each_c_test env
+}
+
+suite_cpp() {
+    need_servers
+    counted plain "bmemc.hpp and bmemc_easy.h" tests/cpp/compile
+    counted plain "C++ tests" tests/cpp/run "$target/debug" "${servers[@]}"
 }
 
 suite_valgrind() {

@@ -1,0 +1,332 @@
+// options and client: how a client is to be, and a method for each command.
+#ifndef BMEMC_CLIENT_HPP
+#define BMEMC_CLIENT_HPP
+
+#include "op.hpp"
+
+#include <functional>
+#include <initializer_list>
+#include <vector>
+
+namespace bmemc {
+inline namespace BMEMC_HPP_NAMESPACE {
+
+namespace detail {
+using event_callback = std::function<void(const bmemc_event &)>;
+}
+
+/// How a client is to be; docs/options.md lists the names. One thread at a time.
+class options {
+  public:
+    options() : raw_(bmemc_options_new()) {}
+
+    /// Sets an option by name, with its value as in a configuration file.
+    result<void> set(bytes_view name, bytes_view value) {
+        bmemc_error why;
+        return detail::done(bmemc_options_set(raw_.get(), name, value, &why), why);
+    }
+
+    /// Sets an option to a number, or to true or false.
+    template <class Value, class = std::enable_if_t<std::is_arithmetic_v<Value>>>
+    result<void> set(bytes_view name, Value value) {
+        if constexpr (std::is_same_v<Value, bool>) return set(name, value ? "true" : "false");
+        else return set(name, std::to_string(value));
+    }
+
+    /// Adds a server: "host", "host:port", "[::1]:port" or "/path/of/socket". `name` is what a ring knows it by; empty:
+    /// the address. `weight` is its share of the keys.
+    result<void> add_server(bytes_view address, bytes_view name = {}, std::uint32_t weight = 1) {
+        bmemc_error why;
+        return detail::done(bmemc_options_add_server(raw_.get(), address, name, weight, &why), why);
+    }
+
+    /// Has `callback(event)` called for what happens to the clients that are made of these options; see bmemc_event for
+    /// what it may do. It must not throw, and must be fit for every thread that uses the clients.
+    result<void> on_event(std::function<void(const bmemc_event &)> callback) {
+        auto kept = std::make_shared<detail::event_callback>(std::move(callback));
+        bmemc_error why;
+        auto code = bmemc_options_on_event(raw_.get(), &options::tell, kept.get(), &why);
+        if (code == BMEMC_OK) listener_ = std::move(kept);
+        return detail::done(code, why);
+    }
+
+    /// Option `index` of all there are, for programs that list them; nullptr past the last one.
+    static const bmemc_option *at(std::size_t index) noexcept { return bmemc_option_at(index); }
+
+    const bmemc_options *raw() const noexcept { return raw_.get(); }
+    bmemc_options *raw() noexcept { return raw_.get(); }
+
+  private:
+    friend class client;
+
+    struct free {
+        void operator()(bmemc_options *raw) const noexcept { bmemc_options_free(raw); }
+    };
+
+    static void tell(const bmemc_event *event, void *context) { (*static_cast<detail::event_callback *>(context))(*event); }
+
+    std::unique_ptr<bmemc_options, free> raw_;
+    std::shared_ptr<detail::event_callback> listener_;
+};
+
+/// A client of one or more servers. Any number of threads may use one at once; one a program is usual.
+class client {
+  public:
+    /// A client of the servers and options as they are now. No connection is opened until the first call.
+    static result<client> create(const options &how) {
+        bmemc_error why;
+        bmemc_client *raw = nullptr;
+        if (bmemc_client_new(how.raw(), &raw, &why) < 0) return failure(error(why));
+        return client(raw, how.listener_);
+    }
+
+    client(client &&) noexcept = default;
+    client &operator=(client &&other) noexcept {
+        // The client that was here is freed before the callback that it tells of its end.
+        std::swap(listener_, other.listener_);
+        raw_ = std::move(other.raw_);
+        return *this;
+    }
+
+    /// A client of these servers, with options by name: `connect({"a:11211", "b:11211"}, {{"timeout_ms", "200"}})`.
+    static result<client> connect(std::initializer_list<bytes_view> servers,
+                                  std::initializer_list<std::pair<bytes_view, bytes_view>> named = {}) {
+        options how;
+        for (const auto &[name, value] : named)
+            if (auto set = how.set(name, value); !set) return failure(set.error());
+        for (bytes_view server : servers)
+            if (auto added = how.add_server(server); !added) return failure(added.error());
+        return create(how);
+    }
+
+    // ---- Reading ----
+
+    /// Reads a value; no item is a miss, never a failure.
+    result<std::optional<item>> get(bytes_view key) const { return found(op::get(key)); }
+
+    /// Reads a value together with its cas.
+    result<std::optional<item>> gets(bytes_view key) const { return found(op::get(key).want_cas()); }
+
+    /// Reads a value and gives it a new ttl.
+    result<std::optional<item>> get_and_touch(bytes_view key, seconds ttl) const { return found(op::get_and_touch(key, ttl)); }
+
+    /// Reads a value into `buffer`, of `capacity` bytes, and answers with its length: nothing is allocated. No length is
+    /// a miss; status::buffer: the value is longer, and the message tells by how much.
+    result<std::optional<std::size_t>> get_into(bytes_view key, void *buffer, std::size_t capacity,
+                                                std::uint32_t *flags = nullptr) const {
+        bmemc_error why;
+        std::size_t len = 0;
+        auto code = bmemc_get_into(raw(), key, static_cast<std::uint8_t *>(buffer), capacity, &len, flags, &why);
+        if (code < 0) return failure(error(why));
+        if (code != BMEMC_OK) return std::optional<std::size_t>();
+        return std::optional<std::size_t>(len);
+    }
+
+    /// Reads many keys in as few round trips as possible: answer i is that of key i, misses and failures too.
+    template <class Keys> result<results> get_many(const Keys &keys) const { return many(keys, &op::get); }
+    result<results> get_many(std::initializer_list<bytes_view> keys) const { return many(keys, &op::get); }
+
+    // ---- Writing ----
+
+    /// Stores a value, whatever was there before.
+    result<void> set(bytes_view key, bytes_view value, seconds ttl = {}, std::uint32_t flags = 0) const {
+        bmemc_error why;
+        return detail::done(bmemc_set(raw(), key, value, flags, ttl.count(), &why), why);
+    }
+
+    /// Stores a value if there is none; false: there was one.
+    result<bool> add(bytes_view key, bytes_view value, seconds ttl = {}, std::uint32_t flags = 0) const {
+        return happened(op::add(key, value).expires(ttl).with_flags(flags));
+    }
+
+    /// Stores a value if there is one; false: there was none.
+    result<bool> replace(bytes_view key, bytes_view value, seconds ttl = {}, std::uint32_t flags = 0) const {
+        return happened(op::replace(key, value).expires(ttl).with_flags(flags));
+    }
+
+    /// Puts bytes behind a value; false: there was none.
+    result<bool> append(bytes_view key, bytes_view value) const { return happened(op::append(key, value)); }
+
+    /// Puts bytes before a value; false: there was none.
+    result<bool> prepend(bytes_view key, bytes_view value) const { return happened(op::prepend(key, value)); }
+
+    /// Stores a value if the item is still the one that was read with this `cas`: status::ok, status::exists (it has
+    /// changed) or status::not_found (it is gone).
+    result<status> compare_and_swap(bytes_view key, bytes_view value, std::uint64_t cas, seconds ttl = {},
+                                    std::uint32_t flags = 0) const {
+        return status_of(op::set(key, value).with_cas(cas).expires(ttl).with_flags(flags));
+    }
+
+    /// Deletes a key; false: there was none.
+    result<bool> remove(bytes_view key) const { return happened(op::remove(key)); }
+
+    /// Gives an item a new ttl; false: there was none.
+    result<bool> touch(bytes_view key, seconds ttl) const { return happened(op::touch(key, ttl)); }
+
+    /// Adds to a counter and answers with what it is now; none: there is no such key. It wraps at 64 bits.
+    result<std::optional<std::uint64_t>> increment(bytes_view key, std::uint64_t delta = 1) const {
+        return counter(op::increment(key, delta));
+    }
+
+    /// Subtracts from a counter, as increment(); it stops at zero.
+    result<std::optional<std::uint64_t>> decrement(bytes_view key, std::uint64_t delta = 1) const {
+        return counter(op::decrement(key, delta));
+    }
+
+    /// Stores value i under key i in as few round trips as possible; answers as those of get_many().
+    template <class Pairs> result<results> set_many(const Pairs &pairs, seconds ttl = {}, std::uint32_t flags = 0) const {
+        std::vector<op> ops;
+        for (const auto &[key, value] : pairs) ops.push_back(op::set(key, value).expires(ttl).with_flags(flags));
+        return execute(ops);
+    }
+    result<results> set_many(std::initializer_list<std::pair<bytes_view, bytes_view>> pairs, seconds ttl = {},
+                             std::uint32_t flags = 0) const {
+        return set_many<std::initializer_list<std::pair<bytes_view, bytes_view>>>(pairs, ttl, flags);
+    }
+
+    /// Deletes many keys; answers as those of get_many().
+    template <class Keys> result<results> remove_many(const Keys &keys) const { return many(keys, &op::remove); }
+    result<results> remove_many(std::initializer_list<bytes_view> keys) const { return many(keys, &op::remove); }
+
+    // ---- Servers ----
+
+    /// Drops every item of the server, in so many seconds.
+    result<void> flush_all(seconds delay = {}) const { return plain(op::flush_all(delay)); }
+
+    /// The server's version, such as "1.6.18".
+    result<std::string> version() const {
+        auto answer = call(op::version());
+        if (!answer) return failure(answer.error());
+        return std::string(answer->value());
+    }
+
+    /// Does nothing, in one round trip: whether the server answers.
+    result<void> noop() const { return plain(op::noop()); }
+
+    // ---- Everything ----
+
+    /// Runs one operation. A positive status is an answer, not an error: look at item::status().
+    result<item> call(const op &what) const {
+        bmemc_error why;
+        bmemc_results *answers = nullptr;
+        if (bmemc_execute(raw(), &what.raw(), 1, &answers, &why) < 0) return failure(error(why));
+        item answer(answers);
+        if (answer.failed()) return failure(answer.error());
+        return answer;
+    }
+
+    /// Runs any mix of operations in as few round trips as possible: answer i is that of operation i.
+    result<results> execute(const std::vector<op> &ops) const { return execute(ops.data(), ops.size()); }
+    result<results> execute(std::initializer_list<op> ops) const { return execute(ops.begin(), ops.size()); }
+    result<results> execute(const op *ops, std::size_t count) const {
+        bmemc_error why;
+        bmemc_results *answers = nullptr;
+        const bmemc_op *first = count ? &ops->raw() : nullptr;
+        if (bmemc_execute(raw(), first, count, &answers, &why) < 0) return failure(error(why));
+        return results(answers);
+    }
+
+    /// What it has done with server `server`, or with all of them.
+    result<bmemc_counters> counters(std::int32_t server = -1) const {
+        bmemc_error why;
+        bmemc_counters counters;
+        if (bmemc_client_counters(raw(), server, &counters, &why) < 0) return failure(error(why));
+        return counters;
+    }
+
+    /// The servers: name as key, address as value, weight as number.
+    result<results> servers() const {
+        bmemc_error why;
+        bmemc_results *list = nullptr;
+        if (bmemc_client_servers(raw(), &list, &why) < 0) return failure(error(why));
+        return results(list);
+    }
+
+    /// Adds a server to a client in use.
+    result<void> add_server(bytes_view address, bytes_view name = {}, std::uint32_t weight = 1) const {
+        bmemc_error why;
+        return detail::done(bmemc_client_add_server(raw(), address, name, weight, &why), why);
+    }
+
+    /// Removes the server of this name; false: there is none.
+    result<bool> remove_server(bytes_view name) const {
+        bmemc_error why;
+        auto code = bmemc_client_remove_server(raw(), name, &why);
+        if (code < 0) return failure(error(why));
+        return code == BMEMC_OK;
+    }
+
+    /// Drops every connection; the next call opens new ones.
+    result<void> disconnect_all() const {
+        bmemc_error why;
+        return detail::done(bmemc_disconnect_all(raw(), &why), why);
+    }
+
+    /// Ends it: calls that wait and calls that come later fail with status::closed. Any thread, any number of times.
+    void close() const noexcept { bmemc_client_close(raw()); }
+
+    const bmemc_client *raw() const noexcept { return raw_.get(); }
+
+  private:
+    struct free {
+        void operator()(bmemc_client *raw) const noexcept { bmemc_client_free(raw); }
+    };
+
+    friend class queue;
+
+    client(bmemc_client *raw, std::shared_ptr<detail::event_callback> listener) noexcept
+        : listener_(std::move(listener)), raw_(raw) {}
+
+    result<status> status_of(const op &what) const {
+        bmemc_error why;
+        bmemc_value *answer = nullptr;
+        auto code = bmemc_call(raw(), &what.raw(), &answer, &why);
+        bmemc_value_free(answer);
+        if (code < 0) return failure(error(why));
+        return static_cast<status>(code);
+    }
+
+    result<void> plain(const op &what) const {
+        auto code = status_of(what);
+        if (!code) return failure(code.error());
+        return {};
+    }
+
+    result<bool> happened(const op &what) const {
+        auto code = status_of(what);
+        if (!code) return failure(code.error());
+        return *code == status::ok;
+    }
+
+    result<std::optional<item>> found(const op &what) const {
+        bmemc_error why;
+        bmemc_value *answer = nullptr;
+        auto code = bmemc_call(raw(), &what.raw(), &answer, &why);
+        if (code < 0) return failure(error(why));
+        if (code == BMEMC_OK) return std::optional<item>(item(answer));
+        bmemc_value_free(answer);
+        return std::optional<item>();
+    }
+
+    result<std::optional<std::uint64_t>> counter(const op &what) const {
+        auto answer = found(what);
+        if (!answer) return failure(answer.error());
+        if (!*answer) return std::optional<std::uint64_t>();
+        return std::optional<std::uint64_t>((*answer)->number());
+    }
+
+    template <class Keys> result<results> many(const Keys &keys, op (*ask)(bytes_view) noexcept) const {
+        std::vector<op> ops;
+        for (const auto &key : keys) ops.push_back(ask(key));
+        return execute(ops);
+    }
+
+    // Declared first, so that it outlives the client.
+    std::shared_ptr<detail::event_callback> listener_;
+    std::unique_ptr<bmemc_client, free> raw_;
+};
+
+} // namespace BMEMC_HPP_NAMESPACE
+} // namespace bmemc
+
+#endif // BMEMC_CLIENT_HPP

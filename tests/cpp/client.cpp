@@ -1,0 +1,231 @@
+// client.cpp: the C++ client over one protocol to one server.
+//
+//   client SERVER PROTOCOL
+#include "check.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#if __has_include(<span>)
+#include <span>
+#endif
+#include <thread>
+
+using namespace std::chrono_literals;
+using bmemc::op;
+using bmemc::status;
+
+static std::string address, protocol;
+static const bmemc::client *client;
+
+static bmemc::client connect_to(const std::string &server) {
+    return must(bmemc::client::connect({server}, {{"protocol", protocol}, {"timeout_ms", "30000"}, {"connect_timeout_ms", "30000"}}));
+}
+
+static void set_get_remove() {
+    must(client->set(key("a"), "value", 60s, 7));
+    auto item = must(client->get(key("a")));
+    EXPECT(item && item->value() == "value" && item->flags() == 7 && item->ok() && item->type() == bmemc::value_type::bytes);
+    EXPECT(must(client->remove(key("a"))));
+    EXPECT(!must(client->remove(key("a"))));
+    EXPECT(!must(client->get(key("a"))));
+}
+
+static void bytes_come_from_anything() {
+    const std::vector<std::uint8_t> vector{0, 13, 10, 255};
+    const std::array<char, 3> array{'a', 'b', 'c'};
+    const std::string zero("a\0b", 3);
+    must(client->set(key("b"), vector));
+    EXPECT(must(client->get(key("b")))->value() == std::string("\0\r\n\xff", 4));
+    must(client->set(key("b"), array));
+    EXPECT(must(client->get(key("b")))->value() == "abc");
+    must(client->set(key("b"), zero));
+    EXPECT(must(client->get(key("b")))->value() == zero);
+    must(client->set(key("b"), ""));
+    EXPECT(must(client->get(key("b")))->value().empty());
+    must(client->set(key("b"), {zero.data(), 1}));
+    EXPECT(must(client->get(key("b")))->value() == "a");
+#if defined(__cpp_lib_span)
+    must(client->set(key("b"), std::as_bytes(std::span(vector))));
+    EXPECT(must(client->get(key("b")))->value().size() == 4);
+#endif
+    const char *null = nullptr;
+    EXPECT(refused(client->get(null), status::argument, "key"));
+}
+
+static void get_into_a_buffer() {
+    char buffer[8];
+    std::uint32_t flags = 0;
+    must(client->set(key("i"), "12345678", 60s, 3));
+    EXPECT(must(client->get_into(key("i"), buffer, sizeof buffer, &flags)) == std::size_t(8) && flags == 3);
+    EXPECT(std::string_view(buffer, 8) == "12345678");
+    EXPECT(refused(client->get_into(key("i"), buffer, 7), status::buffer, "8"));
+    EXPECT(!must(client->get_into(key("none"), buffer, sizeof buffer)));
+}
+
+static void conditional_writes() {
+    EXPECT(!must(client->replace(key("c"), "x")));
+    EXPECT(!must(client->append(key("c"), "x")));
+    EXPECT(must(client->add(key("c"), "b")));
+    EXPECT(!must(client->add(key("c"), "x")));
+    EXPECT(must(client->append(key("c"), "c")) && must(client->prepend(key("c"), "a")));
+    EXPECT(must(client->get(key("c")))->value() == "abc");
+    EXPECT(must(client->replace(key("c"), "new")));
+    auto item = must(client->gets(key("c")));
+    EXPECT(item && item->cas() != 0);
+    EXPECT(must(client->compare_and_swap(key("c"), "newer", item->cas())) == status::ok);
+    EXPECT(must(client->compare_and_swap(key("c"), "newest", item->cas())) == status::exists);
+    EXPECT(must(client->get(key("c")))->value() == "newer");
+    must(client->remove(key("c")));
+    EXPECT(must(client->compare_and_swap(key("c"), "newest", item->cas())) == status::not_found);
+}
+
+static void counters_and_ttl() {
+    EXPECT(!must(client->increment(key("n"))));
+    must(client->set(key("n"), "40"));
+    EXPECT(must(client->increment(key("n"), 2)) == std::uint64_t(42));
+    EXPECT(must(client->decrement(key("n"), 100)) == std::uint64_t(0));
+    EXPECT(must(client->touch(key("n"), 60s)));
+    auto item = must(client->get_and_touch(key("n"), -1s));
+    EXPECT(item && item->value().substr(0, 1) == "0");
+    EXPECT(!must(client->touch(key("n"), 60s)));
+    must(client->set(key("n"), "x", bmemc::until(std::chrono::system_clock::now() + 1h)));
+    EXPECT(must(client->get(key("n"))));
+    EXPECT(refused(client->increment(key("n")), status::client_error, "non-numeric"));
+}
+
+static void many() {
+    std::map<std::string, std::string> pairs;
+    std::vector<std::string> keys;
+    for (int i = 0; i < 500; i++) {
+        keys.push_back(key("m" + std::to_string(i)));
+        pairs[keys.back()] = "value of " + keys.back();
+    }
+    EXPECT(!must(client->set_many(pairs, 60s)).first_error());
+    keys.push_back(key("none"));
+    keys.push_back(std::string(300, 'x'));
+    auto answers = must(client->get_many(keys));
+    EXPECT(answers.size() == 502 && !answers.empty());
+    for (std::size_t i = 0; i < 500; i++) EXPECT(answers[i].ok() && answers[i].value() == pairs[keys[i]]);
+    EXPECT(answers[500].status() == status::not_found && !answers[500].failed());
+    EXPECT(answers[501].failed() && answers[501].error().not_sent());
+    EXPECT(answers.first_error()->code() == status::argument);
+    EXPECT(std::count_if(answers.begin(), answers.end(), [](bmemc::item_view item) { return item.ok(); }) == 500);
+    EXPECT(answers.end() - answers.begin() == 502 && answers.begin()[1].value() == answers[1].value());
+    keys.resize(500);
+    for (auto item : must(client->remove_many(keys))) EXPECT(item.ok());
+    EXPECT(must(client->get_many(std::vector<std::string>())).empty());
+    EXPECT(must(client->get_many({key("m1"), "x"})).size() == 2);
+    EXPECT(must(client->set_many({{key("m1"), "1"}, {key("m2"), "2"}})).size() == 2);
+}
+
+static void every_operation() {
+    auto set = must(client->call(op::set(key("o"), "1").expires(60s).want_cas()));
+    EXPECT(set.status() == status::ok);
+    auto read = must(client->call(op::get(key("o")).want_cas().within(20s)));
+    EXPECT(read.value() == "1" && read.cas() != 0);
+    EXPECT(must(client->call(op::get(key("none")))).status() == status::not_found);
+    EXPECT(refused(client->call(op::get("")), status::argument, "key"));
+    auto answers = must(client->execute({op::increment(key("o"), 5), op::get(key("o")), op::remove(key("o")), op::get(key("o")), op::noop()}));
+    EXPECT(answers[0].number() == 6 && answers[1].value() == "6" && answers[2].ok());
+    EXPECT(answers[3].status() == status::not_found && answers[4].ok());
+    EXPECT(!must(client->version()).empty());
+    must(client->noop());
+    EXPECT(must(client->servers())[0].value() == address);
+    EXPECT(must(client->counters()).operations > 10);
+    EXPECT(refused(client->counters(5), status::argument, "5"));
+}
+
+static void results_without_a_value() {
+    auto options = bmemc::options();
+    EXPECT(std::string_view(bmemc::options::at(0)->name) == "protocol" && !bmemc::options::at(10000));
+    EXPECT(std::string_view(bmemc::library_version()).size() >= 5);
+    EXPECT(refused(options.set("timeout_ms", "soon"), status::argument, "soon"));
+    EXPECT(refused(options.set("no_such", 1), status::argument, "no_such"));
+    must(options.set("timeout_ms", 1000));
+    must(options.set("no_delay", true));
+    EXPECT(refused(options.add_server("host:99999"), status::argument, "host:99999"));
+    EXPECT(refused(bmemc::client::create(options), status::argument, "server"));
+    EXPECT(refused(bmemc::client::connect({"h"}, {{"protocol", "morse"}}), status::argument, "morse"));
+#if defined(__cpp_exceptions)
+    bool thrown = false;
+    try {
+        (void)bmemc::client::create(options).value();
+    } catch (const std::exception &) {
+        thrown = true;
+    }
+    EXPECT(thrown);
+#endif
+    EXPECT(client->get("").value_or(std::nullopt) == std::nullopt);
+}
+
+static void dead_and_closed() {
+    auto dead = must(bmemc::client::connect({"127.0.0.1:1"}, {{"timeout_ms", "2000"}}));
+    auto got = dead.get("k");
+    EXPECT(refused(got, status::connection, "127.0.0.1:1") && got.error().not_sent() && got.error().os_error() != 0);
+    EXPECT(refused(dead.set("k", "v"), status::connection, ""));
+    EXPECT(must(dead.get_many({"a", "b"}))[1].failed());
+    auto closed = connect_to(address);
+    closed.close();
+    closed.close();
+    EXPECT(refused(closed.get("k"), status::closed, "closed"));
+    must(client->disconnect_all());
+    EXPECT(client->get("k").has_value());
+}
+
+static void handles_move() {
+    auto one = connect_to(address);
+    auto two = std::move(one);
+    must(two.set(key("v"), "moved", 60s));
+    auto item = must(two.get(key("v")));
+    auto kept = std::move(item);
+    two = connect_to(address);
+    EXPECT(kept->value() == "moved"); // it does not need its client
+}
+
+static void events_and_threads() {
+    int connected = 0, closed = 0;
+    {
+        bmemc::options options;
+        must(options.add_server(address));
+        must(options.set("protocol", protocol));
+        must(options.set("connections", 1));
+        must(options.on_event([&](const bmemc_event &event) {
+            connected += event.kind == BMEMC_EVENT_CONNECTED;
+            closed += event.kind == BMEMC_EVENT_CLOSED;
+        }));
+        auto own = must(bmemc::client::create(options));
+        options = bmemc::options(); // the client keeps its callback
+        must(own.noop());
+    }
+    EXPECT(connected >= 1 && closed == connected);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; t++)
+        threads.emplace_back([t] {
+            for (int i = 0; i < 200; i++) {
+                auto name = key("t" + std::to_string(t) + "." + std::to_string(i % 7));
+                must(client->set(name, name));
+                if (must(client->get(name))->value() != name) std::abort();
+            }
+        });
+    for (auto &thread : threads) thread.join();
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3) return std::cerr << "usage: client SERVER PROTOCOL\n", 2;
+    address = argv[1], protocol = argv[2];
+    auto shared = connect_to(address);
+    client = &shared;
+    RUN(set_get_remove);
+    RUN(bytes_come_from_anything);
+    RUN(get_into_a_buffer);
+    RUN(conditional_writes);
+    RUN(counters_and_ttl);
+    RUN(many);
+    RUN(every_operation);
+    RUN(results_without_a_value);
+    RUN(dead_and_closed);
+    RUN(handles_move);
+    RUN(events_and_threads);
+    return finish();
+}
