@@ -12,7 +12,8 @@
 // - bmemc/result.hpp  status, error, result<T> (std::expected where the compiler has it), bytes_view
 // - bmemc/item.hpp    what is answered: item_view, item, results
 // - bmemc/op.hpp      one operation with everything it can be told
-// - bmemc/client.hpp  options and client, a method for each command
+// - bmemc/options.hpp how a client is to be, with its callbacks
+// - bmemc/client.hpp  client, a method for each command
 // - bmemc/queue.hpp   queue: operations in, callbacks out, for event loops
 // - bmemc/tools.hpp   ring, key_hash, and an embedded server for tests
 //
@@ -25,6 +26,7 @@
 #include "bmemc/client.hpp"
 #include "bmemc/item.hpp"
 #include "bmemc/op.hpp"
+#include "bmemc/options.hpp"
 #include "bmemc/queue.hpp"
 #include "bmemc/result.hpp"
 #include "bmemc/tools.hpp"

@@ -94,20 +94,27 @@ static void handles_free_themselves(void) {
 
 static void dumps(void) {
     BMEMC_AUTO(results) results = NULL;
-    char expected[256], long_value[301];
+    char long_value[301];
     memset(long_value, 'x', 300);
     long_value[300] = 0;
     bmemc_bytes keys[2] = {key("d"), key("none")};
     STATUS(BMEMC_OK, bmemc_set(client, keys[0], bytes("a\"\\\n\0\xff", 6), 5, 60, e));
     STATUS(BMEMC_OK, bmemc_get_many(client, keys, 2, &results, e));
-    snprintf(expected, sizeof expected, "0: BMEMC_OK value=\"a\\\"\\\\\\x0a\\x00\\xff\" flags=5 bits=1\n1: BMEMC_NOT_FOUND bits=1\n");
-    PRINTS(expected, bmemc_easy_print_results(file, results));
+    FILE *file = fmemopen(printed, sizeof printed, "w");
+    bmemc_easy_print_results(file, results);
+    fclose(file);
+    // What comes along differs from protocol to protocol.
+    const char *hit = "0: BMEMC_OK value=\"a\\\"\\\\\\x0a\\x00\\xff\" flags=5";
+    EXPECT(strncmp(printed, hit, strlen(hit)) == 0);
+    EXPECT(strstr(printed, "\n1: BMEMC_NOT_FOUND"));
+    bmemc_item item = {.status = BMEMC_EXISTS, .cas = 9, .number = 8, .ttl = -1, .key = text("k"), .detail = text("words")};
+    PRINTS("BMEMC_EXISTS key=\"k\" cas=9 number=8 ttl=-1 detail=\"words\"\n", bmemc_easy_print_item(file, &item));
     PRINTS("no results\n", bmemc_easy_print_results(file, NULL));
     PRINTS("no item\n", bmemc_easy_print_item(file, NULL));
     PRINTS("no error\n", bmemc_easy_print_error(file, NULL));
     bmemc_error why = {BMEMC_E_TIMEOUT, 110, BMEMC_BIT_UNKNOWN_OUTCOME, "too late"};
     PRINTS("BMEMC_E_TIMEOUT: too late (errno 110) (it may have been done)\n", bmemc_easy_print_error(file, &why));
-    FILE *file = fmemopen(printed, sizeof printed, "w");
+    file = fmemopen(printed, sizeof printed, "w");
     bmemc_easy_print_bytes(file, text(long_value));
     fclose(file);
     EXPECT(strlen(printed) == 200 + 2 + strlen("... (300 bytes)") && strstr(printed, "x\"... (300 bytes)"));

@@ -91,7 +91,7 @@ static void counters_and_ttl() {
     EXPECT(!must(client->touch(key("n"), 60s)));
     must(client->set(key("n"), "x", bmemc::until(std::chrono::system_clock::now() + 1h)));
     EXPECT(must(client->get(key("n"))));
-    EXPECT(refused(client->increment(key("n")), status::client_error, "non-numeric"));
+    EXPECT(refused(client->increment(key("n")), status::client_error, "umeric"));
 }
 
 static void many() {
@@ -134,6 +134,64 @@ static void every_operation() {
     EXPECT(must(client->servers())[0].value() == address);
     EXPECT(must(client->counters()).operations > 10);
     EXPECT(refused(client->counters(5), status::argument, "5"));
+}
+
+static void statistics_and_dumps() {
+    must(client->set(key("dumped"), "x", 60s));
+    auto all = must(client->stats());
+    auto pid = std::find_if(all.begin(), all.end(), [](bmemc::item_view item) { return item.key() == "pid"; });
+    EXPECT(all.size() > 10 && pid != all.end() && !(*pid).value().empty());
+    EXPECT(bmemc::stat_type("rusage_user") != BMEMC_STAT_INTEGER && bmemc::stat_type("pid") == BMEMC_STAT_INTEGER);
+    EXPECT(refused(client->stats("bogus"), status::unknown_command, "") || protocol == "binary");
+    EXPECT(must(bmemc::stats_items("a 1\nb two words\n"))[1].value() == "two words");
+    bool found = false;
+    auto dumped = client->metadump([&](bmemc::item_view item) { return !(found = found || item.key() == key("dumped")); });
+    EXPECT(protocol == "binary" ? refused(dumped, status::unsupported, "binary") : dumped && found);
+    auto meta = client->meta("mg", key("dumped"), "v t s");
+    if (protocol == "meta") EXPECT(meta && *meta && (*meta)->value() == "x" && (*meta)->ttl() > 50 && (*meta)->size() == 1);
+    if (protocol == "binary") EXPECT(refused(meta, status::unsupported, "binary"));
+}
+
+static void codecs_and_compressors() {
+    bmemc::options options;
+    must(options.add_server(address));
+    must(options.set("protocol", protocol));
+    must(options.set("codec", "pymemcache"));
+    int packed = 0, unpacked = 0;
+    // Runs of one byte, as their length and the byte.
+    must(options.set_compressor(
+        [&](std::string_view value, int, bmemc::output &to) { return packed++, to.write(std::to_string(value.size()) + value[0]); },
+        [&](std::string_view value, int, bmemc::output &to) {
+            return unpacked++, to.write(std::string(std::stoul(std::string(value)), value.back()));
+        }));
+    auto own = must(bmemc::client::create(options));
+    const std::string run(5000, 'z');
+    must(own.call(op::set(key("packed"), run).with_type(bmemc::value_type::text)));
+    auto item = must(own.get(key("packed")));
+    EXPECT(item && item->value() == run && item->type() == bmemc::value_type::text && packed == 1 && unpacked == 1);
+    auto stored = must(own.encode(run, bmemc::value_type::text));
+    EXPECT(stored.value() == "5000z" && must(own.decode(stored.value(), stored.flags())).value() == run);
+    EXPECT(refused(own.encode("no number", bmemc::value_type::integer), status::argument, "decimal digits"));
+}
+
+static void rings_and_routes() {
+    bmemc::options options;
+    must(options.set("distribution", "ketama"));
+    auto ring = must(bmemc::ring::create(options));
+    EXPECT(!must(ring.get("k")));
+    for (auto name : {"a:1", "b:2", "c:3"}) must(ring.add(name));
+    EXPECT(refused(ring.add("a:1"), status::argument, "a:1"));
+    auto order = must(ring.successors("k", 10));
+    EXPECT(order.size() == 3 && must(ring.get("k")) == order[0]);
+    EXPECT(must(ring.remove("b:2")) && !must(ring.remove("b:2")) && must(ring.servers()).size() == 2);
+    EXPECT(must(bmemc::key_hash("fnv1a_32", "a")) == 0xe40c292cu);
+    EXPECT(refused(bmemc::key_hash("none", "a"), status::argument, "none"));
+    int asked = 0;
+    must(options.on_route([&](std::string_view, std::size_t count) { return asked++, count - 1; }));
+    for (auto name : {"a:1", "b:2"}) must(options.add_server(name));
+    auto routed = must(bmemc::ring::create(options));
+    options = bmemc::options();
+    EXPECT(must(routed.get("k")) == 1u && asked > 0);
 }
 
 static void results_without_a_value() {
@@ -223,6 +281,9 @@ int main(int argc, char **argv) {
     RUN(counters_and_ttl);
     RUN(many);
     RUN(every_operation);
+    RUN(statistics_and_dumps);
+    RUN(codecs_and_compressors);
+    RUN(rings_and_routes);
     RUN(results_without_a_value);
     RUN(dead_and_closed);
     RUN(handles_move);

@@ -1,73 +1,15 @@
-// options and client: how a client is to be, and a method for each command.
+// client: a method for each command.
 #ifndef BMEMC_CLIENT_HPP
 #define BMEMC_CLIENT_HPP
 
 #include "op.hpp"
+#include "options.hpp"
 
-#include <functional>
 #include <initializer_list>
 #include <vector>
 
 namespace bmemc {
 inline namespace BMEMC_HPP_NAMESPACE {
-
-namespace detail {
-using event_callback = std::function<void(const bmemc_event &)>;
-}
-
-/// How a client is to be; docs/options.md lists the names. One thread at a time.
-class options {
-  public:
-    options() : raw_(bmemc_options_new()) {}
-
-    /// Sets an option by name, with its value as in a configuration file.
-    result<void> set(bytes_view name, bytes_view value) {
-        bmemc_error why;
-        return detail::done(bmemc_options_set(raw_.get(), name, value, &why), why);
-    }
-
-    /// Sets an option to a number, or to true or false.
-    template <class Value, class = std::enable_if_t<std::is_arithmetic_v<Value>>>
-    result<void> set(bytes_view name, Value value) {
-        if constexpr (std::is_same_v<Value, bool>) return set(name, value ? "true" : "false");
-        else return set(name, std::to_string(value));
-    }
-
-    /// Adds a server: "host", "host:port", "[::1]:port" or "/path/of/socket". `name` is what a ring knows it by; empty:
-    /// the address. `weight` is its share of the keys.
-    result<void> add_server(bytes_view address, bytes_view name = {}, std::uint32_t weight = 1) {
-        bmemc_error why;
-        return detail::done(bmemc_options_add_server(raw_.get(), address, name, weight, &why), why);
-    }
-
-    /// Has `callback(event)` called for what happens to the clients that are made of these options; see bmemc_event for
-    /// what it may do. It must not throw, and must be fit for every thread that uses the clients.
-    result<void> on_event(std::function<void(const bmemc_event &)> callback) {
-        auto kept = std::make_shared<detail::event_callback>(std::move(callback));
-        bmemc_error why;
-        auto code = bmemc_options_on_event(raw_.get(), &options::tell, kept.get(), &why);
-        if (code == BMEMC_OK) listener_ = std::move(kept);
-        return detail::done(code, why);
-    }
-
-    /// Option `index` of all there are, for programs that list them; nullptr past the last one.
-    static const bmemc_option *at(std::size_t index) noexcept { return bmemc_option_at(index); }
-
-    const bmemc_options *raw() const noexcept { return raw_.get(); }
-    bmemc_options *raw() noexcept { return raw_.get(); }
-
-  private:
-    friend class client;
-
-    struct free {
-        void operator()(bmemc_options *raw) const noexcept { bmemc_options_free(raw); }
-    };
-
-    static void tell(const bmemc_event *event, void *context) { (*static_cast<detail::event_callback *>(context))(*event); }
-
-    std::unique_ptr<bmemc_options, free> raw_;
-    std::shared_ptr<detail::event_callback> listener_;
-};
 
 /// A client of one or more servers. Any number of threads may use one at once; one a program is usual.
 class client {
@@ -77,13 +19,13 @@ class client {
         bmemc_error why;
         bmemc_client *raw = nullptr;
         if (bmemc_client_new(how.raw(), &raw, &why) < 0) return failure(error(why));
-        return client(raw, how.listener_);
+        return client(raw, how.callbacks());
     }
 
     client(client &&) noexcept = default;
     client &operator=(client &&other) noexcept {
-        // The client that was here is freed before the callback that it tells of its end.
-        std::swap(listener_, other.listener_);
+        // The client that was here is freed before the callbacks that it tells of its end.
+        std::swap(callbacks_, other.callbacks_);
         raw_ = std::move(other.raw_);
         return *this;
     }
@@ -203,7 +145,51 @@ class client {
     /// Does nothing, in one round trip: whether the server answers.
     result<void> noop() const { return plain(op::noop()); }
 
+    /// Every server's statistics: name as key, value as value. `which`: "settings", "items" and so on; empty: the
+    /// general ones. bmemc_stat_type_of() tells how a value is to be read.
+    result<results> stats(bytes_view which = {}) const {
+        bmemc_error why;
+        bmemc_results *list = nullptr;
+        if (bmemc_client_stats(raw(), which, &list, &why) < 0) return failure(error(why));
+        return results(list);
+    }
+
+    /// Lists what the servers hold, without values: calls `each(item)` as they come, until it answers false. It must not
+    /// throw. `classes` as bmemc_metadump() has it.
+    template <class Each> result<void> metadump(Each each, bytes_view classes = {}) const {
+        bmemc_error why;
+        auto call = [](const bmemc_item *item, void *to) -> std::int32_t {
+            return (*static_cast<Each *>(to))(item_view(*item)) ? 0 : 1;
+        };
+        return detail::done(bmemc_metadump(raw(), classes, call, &each, &why), why);
+    }
+
     // ---- Everything ----
+
+    /// Runs a meta command, "mg" for one, with its flags as they are written; no item: EN or NF.
+    result<std::optional<item>> meta(bytes_view command, bytes_view key, bytes_view flags = {}, bytes_view value = {}) const {
+        bmemc_error why;
+        bmemc_value *answer = nullptr;
+        auto code = bmemc_meta(raw(), command, key, flags, value, &answer, &why);
+        return taken(code, answer, why);
+    }
+
+    /// What it would store for this value, type and flags, without a server: the bytes as value, and the flags.
+    result<item> encode(bytes_view value, value_type type, std::int32_t compress_level = 0) const {
+        bmemc_error why;
+        bmemc_value *made = nullptr;
+        const op what = op::set("", value).with_type(type).compress(compress_level);
+        if (bmemc_value_encode(raw(), &what.raw(), &made, &why) < 0) return failure(error(why));
+        return item(made);
+    }
+
+    /// What it would read where these bytes and flags are stored, without a server.
+    result<item> decode(bytes_view value, std::uint32_t flags) const {
+        bmemc_error why;
+        bmemc_value *made = nullptr;
+        if (bmemc_value_decode(raw(), value, flags, &made, &why) < 0) return failure(error(why));
+        return item(made);
+    }
 
     /// Runs one operation. A positive status is an answer, not an error: look at item::status().
     result<item> call(const op &what) const {
@@ -274,8 +260,8 @@ class client {
 
     friend class queue;
 
-    client(bmemc_client *raw, std::shared_ptr<detail::event_callback> listener) noexcept
-        : listener_(std::move(listener)), raw_(raw) {}
+    client(bmemc_client *raw, detail::keeper callbacks) noexcept
+        : callbacks_(std::move(callbacks)), raw_(raw) {}
 
     result<status> status_of(const op &what) const {
         bmemc_error why;
@@ -302,6 +288,10 @@ class client {
         bmemc_error why;
         bmemc_value *answer = nullptr;
         auto code = bmemc_call(raw(), &what.raw(), &answer, &why);
+        return taken(code, answer, why);
+    }
+
+    static result<std::optional<item>> taken(bmemc_status code, bmemc_value *answer, const bmemc_error &why) {
         if (code < 0) return failure(error(why));
         if (code == BMEMC_OK) return std::optional<item>(item(answer));
         bmemc_value_free(answer);
@@ -322,7 +312,7 @@ class client {
     }
 
     // Declared first, so that it outlives the client.
-    std::shared_ptr<detail::event_callback> listener_;
+    detail::keeper callbacks_;
     std::unique_ptr<bmemc_client, free> raw_;
 };
 

@@ -46,6 +46,10 @@ class item_view {
     std::uint64_t number() const noexcept { return item_->number; }
     /// Seconds left, -1 for ever; zero where it was not asked for.
     std::int64_t ttl() const noexcept { return item_->ttl; }
+    /// Meta protocol and dumps: seconds since it was last read, whether it was read, its size; where asked for.
+    std::uint32_t last_access() const noexcept { return item_->last_access; }
+    bool fetched() const noexcept { return item_->fetched != 0; }
+    std::uint32_t size() const noexcept { return item_->size; }
     /// Index of the server that answered.
     std::uint32_t server() const noexcept { return item_->server; }
     /// Of bmemc_bit.

@@ -32,7 +32,7 @@ class queue {
     /// Submits an operation without blocking; its key and value are copied. `then` is called exactly once if there is a
     /// token, never if it failed: status::busy says to fetch first.
     result<token> submit(const client &whose, const op &what, callback then) {
-        const token tag = state_->add(std::move(then), whose.listener_);
+        const token tag = state_->add(std::move(then), whose.callbacks_);
         bmemc_op raw = what.raw();
         raw.tag = tag;
         bmemc_error why;
@@ -52,7 +52,7 @@ class queue {
         raw.reserve(ops.size());
         for (std::size_t i = 0; i < ops.size(); i++) {
             raw.push_back(ops[i].raw());
-            raw.back().tag = state_->add([shared, i](item_view answer) { (*shared)(i, answer); }, whose.listener_);
+            raw.back().tag = state_->add([shared, i](item_view answer) { (*shared)(i, answer); }, whose.callbacks_);
         }
         bmemc_error why;
         std::size_t accepted = 0;
@@ -112,7 +112,7 @@ class queue {
         std::mutex lock;
         std::vector<slot> slots;
         std::vector<std::uint32_t> free_slots;
-        std::vector<std::shared_ptr<detail::event_callback>> listeners;
+        std::vector<detail::keeper> keepers;
         // Of the thread that fetches alone: answers that were received, those before `next` delivered.
         std::vector<bmemc_answer> fetched;
         std::size_t next = 0;
@@ -121,11 +121,10 @@ class queue {
             for (; next < fetched.size(); next++) bmemc_value_free(fetched[next].owner);
         }
 
-        token add(callback then, const std::shared_ptr<detail::event_callback> &listener) {
+        token add(callback then, const detail::keeper &callbacks) {
             std::lock_guard<std::mutex> held(lock);
-            // Operations under way keep their client, and so its callback.
-            if (listener && std::find(listeners.begin(), listeners.end(), listener) == listeners.end())
-                listeners.push_back(listener);
+            // Operations under way keep their client, and so its callbacks.
+            if (callbacks && std::find(keepers.begin(), keepers.end(), callbacks) == keepers.end()) keepers.push_back(callbacks);
             if (free_slots.empty()) {
                 free_slots.reserve(slots.size() + 1);
                 slots.emplace_back();

@@ -1,13 +1,98 @@
-// An embedded server, for tests and examples.
+// ring and key_hash: which of several servers a key belongs to, without a client; how statistics are to be read; and an
+// embedded server, for tests and examples.
 #ifndef BMEMC_TOOLS_HPP
 #define BMEMC_TOOLS_HPP
 
-#include "result.hpp"
+#include "options.hpp"
 
-#include <memory>
+#include <vector>
 
 namespace bmemc {
 inline namespace BMEMC_HPP_NAMESPACE {
+
+/// The hash of a key; `name` is one that option "key_hash" accepts, but "auto".
+inline result<std::uint64_t> key_hash(bytes_view name, bytes_view key) {
+    bmemc_error why;
+    std::uint64_t hash = 0;
+    if (bmemc_key_hash(name, key, &hash, &why) < 0) return failure(error(why));
+    return hash;
+}
+
+/// How the value of the statistic of this name is to be read.
+inline bmemc_stat_type stat_type(bytes_view name) noexcept {
+    return bmemc_stat_type_of(name);
+}
+
+/// The statistics in the value of an op::stats() answer: name as key, value as value.
+inline result<results> stats_items(bytes_view text) {
+    bmemc_error why;
+    bmemc_results *list = nullptr;
+    if (bmemc_stats_items(text, &list, &why) < 0) return failure(error(why));
+    return results(list);
+}
+
+/// Which of several servers a key belongs to. Any number of threads may look keys up while none of them changes it.
+class ring {
+  public:
+    /// A ring of the servers of these options, as their "distribution" and the like say.
+    static result<ring> create(const options &how) {
+        bmemc_error why;
+        bmemc_ring *raw = nullptr;
+        if (bmemc_ring_new(how.raw(), &raw, &why) < 0) return failure(error(why));
+        return ring(raw, how.callbacks());
+    }
+
+    /// Adds a server at the end of the list, as options::add_server(); with a name the address may be empty.
+    result<void> add(bytes_view address, bytes_view name = {}, std::uint32_t weight = 1) {
+        bmemc_error why;
+        return detail::done(bmemc_ring_add(raw_.get(), address, name, weight, &why), why);
+    }
+
+    /// Removes the server of this name; false: there is none.
+    result<bool> remove(bytes_view name) {
+        bmemc_error why;
+        auto code = bmemc_ring_remove(raw_.get(), name, &why);
+        if (code < 0) return failure(error(why));
+        return code == BMEMC_OK;
+    }
+
+    /// The index of the server that has the key; none: the ring has no server.
+    result<std::optional<std::uint32_t>> get(bytes_view key) const {
+        bmemc_error why;
+        std::uint32_t server = 0;
+        auto code = bmemc_ring_get(raw_.get(), key, &server, &why);
+        if (code < 0) return failure(error(why));
+        return code == BMEMC_OK ? std::optional<std::uint32_t>(server) : std::nullopt;
+    }
+
+    /// Up to `most` servers, the one that has the key first, then those to try when that one is out.
+    result<std::vector<std::uint32_t>> successors(bytes_view key, std::size_t most) const {
+        bmemc_error why;
+        std::size_t count = 0;
+        std::vector<std::uint32_t> servers(most);
+        if (bmemc_ring_successors(raw_.get(), key, servers.data(), most, &count, &why) < 0) return failure(error(why));
+        servers.resize(count);
+        return servers;
+    }
+
+    /// The servers: name as key, address as value, weight as number.
+    result<results> servers() const {
+        bmemc_error why;
+        bmemc_results *list = nullptr;
+        if (bmemc_ring_servers(raw_.get(), &list, &why) < 0) return failure(error(why));
+        return results(list);
+    }
+
+  private:
+    struct free {
+        void operator()(bmemc_ring *raw) const noexcept { bmemc_ring_free(raw); }
+    };
+
+    ring(bmemc_ring *raw, detail::keeper callbacks) noexcept : callbacks_(std::move(callbacks)), raw_(raw) {}
+
+    detail::keeper callbacks_;
+    std::unique_ptr<bmemc_ring, free> raw_;
+};
 
 /// A small memcached inside the process, with a thread of its own, which ends when it is destroyed.
 class server {

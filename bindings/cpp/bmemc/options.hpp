@@ -1,0 +1,130 @@
+// options: how a client is to be, with the callbacks that it keeps.
+#ifndef BMEMC_OPTIONS_HPP
+#define BMEMC_OPTIONS_HPP
+
+#include "item.hpp"
+
+#include <functional>
+
+namespace bmemc {
+inline namespace BMEMC_HPP_NAMESPACE {
+
+/// What a compressor writes to; gone when that returns.
+class output {
+  public:
+    explicit output(bmemc_output *raw) noexcept : raw_(raw) {}
+
+    /// Appends bytes, which are copied. False: there is no room for more, and the compressor should return false.
+    bool write(bytes_view bytes) { return bmemc_output_write(raw_, bytes) == BMEMC_OK; }
+
+  private:
+    bmemc_output *raw_;
+};
+
+namespace detail {
+
+/// Callbacks that clients and what is under way for them keep alive: each holds those that were set before it.
+using keeper = std::shared_ptr<void>;
+
+template <class Callback> struct kept {
+    Callback call;
+    keeper before;
+};
+
+} // namespace detail
+
+/// How a client is to be; docs/options.md lists the names. One thread at a time. Callbacks live as long as a client that
+/// was made of these options; they must not throw, and must be fit for every thread that uses the clients.
+class options {
+  public:
+    using event_callback = std::function<void(const bmemc_event &)>;
+    using route_callback = std::function<std::size_t(std::string_view key, std::size_t count)>;
+    using compressor = std::function<bool(std::string_view value, int level, output &to)>;
+
+    options() : raw_(bmemc_options_new()) {}
+
+    /// Sets an option by name, with its value as in a configuration file.
+    result<void> set(bytes_view name, bytes_view value) {
+        bmemc_error why;
+        return detail::done(bmemc_options_set(raw_.get(), name, value, &why), why);
+    }
+
+    /// Sets an option to a number, or to true or false.
+    template <class Value, class = std::enable_if_t<std::is_arithmetic_v<Value>>>
+    result<void> set(bytes_view name, Value value) {
+        if constexpr (std::is_same_v<Value, bool>) return set(name, value ? "true" : "false");
+        else return set(name, std::to_string(value));
+    }
+
+    /// Adds a server: "host", "host:port", "[::1]:port" or "/path/of/socket". `name` is what a ring knows it by; empty:
+    /// the address. `weight` is its share of the keys.
+    result<void> add_server(bytes_view address, bytes_view name = {}, std::uint32_t weight = 1) {
+        bmemc_error why;
+        return detail::done(bmemc_options_add_server(raw_.get(), address, name, weight, &why), why);
+    }
+
+    /// Has `callback(event)` called for what happens to the clients; see bmemc_event for what it may do.
+    result<void> on_event(event_callback callback) {
+        return keep(std::move(callback), [&](void *context, bmemc_error *why) {
+            return bmemc_options_on_event(raw_.get(), [](const bmemc_event *event, void *to) {
+                static_cast<detail::kept<event_callback> *>(to)->call(*event);
+            }, context, why);
+        });
+    }
+
+    /// Has `callback(key, count)` choose among `count` servers, instead of a ring; `count` or more: none.
+    result<void> on_route(route_callback callback) {
+        return keep(std::move(callback), [&](void *context, bmemc_error *why) {
+            return bmemc_options_on_route(raw_.get(), [](bmemc_bytes key, std::size_t count, void *to) {
+                return static_cast<detail::kept<route_callback> *>(to)->call(view(key), count);
+            }, context, why);
+        });
+    }
+
+    /// Has values compressed and unpacked by these instead of the codec's zlib. Each answers whether it could: a value
+    /// that cannot be compressed is stored as it is, one that cannot be unpacked is status::decode.
+    result<void> set_compressor(compressor compress, compressor decompress) {
+        using pair = std::pair<compressor, compressor>;
+        return keep(pair(std::move(compress), std::move(decompress)), [&](void *context, bmemc_error *why) {
+            auto pack = [](bmemc_bytes value, std::int32_t level, bmemc_output *to, void *with) {
+                output out(to);
+                return static_cast<detail::kept<pair> *>(with)->call.first(view(value), level, out) ? 0 : 1;
+            };
+            auto unpack = [](bmemc_bytes value, std::int32_t level, bmemc_output *to, void *with) {
+                output out(to);
+                return static_cast<detail::kept<pair> *>(with)->call.second(view(value), level, out) ? 0 : 1;
+            };
+            return bmemc_options_set_compressor(raw_.get(), pack, unpack, context, why);
+        });
+    }
+
+    /// Option `index` of all there are, for programs that list them; nullptr past the last one.
+    static const bmemc_option *at(std::size_t index) noexcept { return bmemc_option_at(index); }
+
+    const bmemc_options *raw() const noexcept { return raw_.get(); }
+    bmemc_options *raw() noexcept { return raw_.get(); }
+
+    /// What a client of these options keeps alive.
+    const detail::keeper &callbacks() const noexcept { return callbacks_; }
+
+  private:
+    struct free {
+        void operator()(bmemc_options *raw) const noexcept { bmemc_options_free(raw); }
+    };
+
+    template <class Callback, class Register> result<void> keep(Callback callback, Register set) {
+        auto made = std::make_shared<detail::kept<Callback>>(detail::kept<Callback>{std::move(callback), callbacks_});
+        bmemc_error why;
+        auto code = set(made.get(), &why);
+        if (code == BMEMC_OK) callbacks_ = std::move(made);
+        return detail::done(code, why);
+    }
+
+    std::unique_ptr<bmemc_options, free> raw_;
+    detail::keeper callbacks_;
+};
+
+} // namespace BMEMC_HPP_NAMESPACE
+} // namespace bmemc
+
+#endif // BMEMC_OPTIONS_HPP
