@@ -231,6 +231,20 @@ static void dead_and_closed() {
     EXPECT(client->get("k").has_value());
 }
 
+// Failures that the embedded server is told to make.
+static void faults_and_credentials() {
+    auto server = must(bmemc::server::start());
+    auto own = connect_to(server.address());
+    must(own.set("k", "v"));
+    must(server.set("fault", "count=1 error=SERVER_ERROR out of luck"));
+    auto got = own.set("k", "w");
+    EXPECT(!got && got.error().message().find("out of luck") != std::string::npos);
+    EXPECT(must(own.get("k"))->value() == "v");
+    EXPECT(refused(server.set("faults", "close"), status::argument, "faults"));
+    must(own.set_credentials("", ""));
+    EXPECT(refused(own.set_credentials("user", ""), status::argument, ""));
+}
+
 static void handles_move() {
     auto one = connect_to(address);
     auto two = std::move(one);
@@ -286,6 +300,7 @@ int main(int argc, char **argv) {
     RUN(rings_and_routes);
     RUN(results_without_a_value);
     RUN(dead_and_closed);
+    RUN(faults_and_credentials);
     RUN(handles_move);
     RUN(events_and_threads);
     return finish();

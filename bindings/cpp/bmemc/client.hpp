@@ -242,6 +242,12 @@ class client {
         return code == BMEMC_OK;
     }
 
+    /// Other credentials, for connections that are opened from now on.
+    result<void> set_credentials(bytes_view username, bytes_view password) const {
+        bmemc_error why;
+        return detail::done(bmemc_client_set_credentials(raw(), username, password, &why), why);
+    }
+
     /// Drops every connection; the next call opens new ones.
     result<void> disconnect_all() const {
         bmemc_error why;

@@ -108,6 +108,12 @@ class server {
     /// Where it listens, as options::add_server() takes it.
     const char *address() const noexcept { return bmemc_server_address(raw_.get()); }
 
+    /// Sets what a test wants of it, by name: users, its clock, faults; bmemc_server_set() lists them.
+    result<void> set(bytes_view name, bytes_view value) {
+        bmemc_error why;
+        return detail::done(bmemc_server_set(raw_.get(), name, value, &why), why);
+    }
+
     bmemc_server *raw() const noexcept { return raw_.get(); }
 
   private:
