@@ -41,6 +41,14 @@ def missing_tools():
     return absent
 
 
+def _build_go():
+    """The Go clients against cargo's release library, found by pkg-config as a user's would be."""
+    (OUT / "bmemc.pc").write_text(
+        f"Name: bmemc\nDescription: cargo's release library\nVersion: 0\nCflags: -I{ROOT / 'include'}\n"
+        f"Libs: -L{CARGO_TARGET / 'release'} -lbmemc -Wl,-rpath,{CARGO_TARGET / 'release'}\n", encoding="utf-8")
+    return _call(["go", "-C", str(HERE / "go"), "build", "-o", str(OUT / "go_clients"), "."], PKG_CONFIG_PATH=str(OUT))
+
+
 def build(with_cargo):
     """Builds all that can be; returns {program: why it could not be built}."""
     broken = {}
@@ -55,12 +63,15 @@ def build(with_cargo):
         done = _call(["cc", *CFLAGS, "-o", str(OUT / program), str(HERE / f"{program}.c"), *libraries])
         if done.returncode:
             broken[program] = f"{program}.c: " + _first_error(done.stderr)
+    done = _build_go()
+    if done.returncode:
+        broken["go_clients"] = "benches/go: " + _first_error(done.stderr)
     return broken
 
 
-def _call(line):
+def _call(line, **more):
     try:
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **more})
     except FileNotFoundError:
         return subprocess.CompletedProcess(line, 127, "", f"error: {line[0]} is not installed")
 

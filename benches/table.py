@@ -23,8 +23,9 @@ class Command:
 
 @dataclass(frozen=True)
 class Target:
-    """`of`: base, peer (the best one), syscalls, instructions; of a MemoryRow: heap a connection, or how much more heap or
-    resident memory there is after it. `least` and `most` are inclusive."""
+    """`of`: base, peer (the best one), syscalls, instructions, allocations, or cpu (the processor time of an operation, in
+    that of the best peer); of a MemoryRow: heap a connection, or how much more heap or resident memory there is after
+    it. `least` and `most` are inclusive."""
 
     of: str
     least: float | None = None
@@ -42,6 +43,7 @@ class Row:
     others: list = field(default_factory=list)  # measured and shown, compared with nothing
     targets: list = field(default_factory=list)
     counted: tuple | None = None  # two lengths in operations: their difference gives syscalls and instructions per operation
+    counters: tuple = ("syscalls", "instructions")
     proxy: bool = False
     check: bool = False  # whether it tests the harness, and not the library
 
@@ -67,6 +69,11 @@ def of_base(least, what):
 
 def of_peer(least, what):
     return Target("peer", least=least, text=f"x {what}")
+
+
+def go_client(client, case, goroutines):
+    return Command(client if client != "bmemc" else "bmemc for Go", "go_clients", case,
+                   ("--client", client, "--goroutines", str(goroutines)))
 
 
 PING = raw("get", label="raw ping-pong")
@@ -108,6 +115,13 @@ def round_trip(count, targets):
     return Row(f"rtt-{count}", X, base, bmemc("get", "--threads", count), targets=targets, proxy=True)
 
 
+def goroutines(count, pin, least, *targets, case="get"):
+    """Go's own client is the peer: gomemcache, with as many idle connections as there are goroutines."""
+    name = f"go-{count}" if case == "get" else "go-multi"
+    return Row(name, pin, PING, go_client("bmemc", case, count), [go_client("gomemcache", case, count)],
+               targets=[of_peer(least, "gomemcache"), *targets], counted=MANY, counters=("syscalls",))
+
+
 ROWS = [
     harness(S, 0.97, 1.03),
     harness(X, 0.95, 1.05),
@@ -129,6 +143,12 @@ ROWS = [
     queue("queue-set-64", "queue-set", 64, 12, "set-many", []),
     Row("set", S, raw("set", label="raw set"), bmemc("set"), libmemcached("set"), counted=SINGLE),
     Row("set-many", X, raw("set-many", label="raw set-many text"), bmemc("set-many"), counted=MANY),
+    goroutines(1, S, 1.2, Target("allocations", most=2.05)),
+    goroutines(2, X, 0.95),
+    goroutines(8, X, 1.5),
+    goroutines(64, X, 5.5, Target("cpu", most=1 / 6), Target("syscalls", most=0.35), Target("allocations", most=2.05)),
+    goroutines(512, X, 8),
+    goroutines(1, X, 1.8, case="get-multi"),
     round_trip(1, []),
     round_trip(8, [of_base(0.95, "a connection per thread")]),
     round_trip(32, []),

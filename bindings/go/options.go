@@ -74,6 +74,14 @@ type Options struct {
 	// Slow is from when on a call is told of by [EventSlow]; never by default, and not for calls of this binding.
 	Slow time.Duration `bmemc:"slow_ms"`
 
+	// Mode says what several servers are for: "hashed", each key is on one of them; "replicated", all have all keys; "single".
+	// By default "hashed" where there are several.
+	Mode string `bmemc:"mode"`
+	// Retries is how often an operation that failed is sent again within its time: only one that was not sent, or that harms
+	// nobody when it is done twice. None by default.
+	Retries int `bmemc:"retries"`
+	// RetryDelay is how long to wait before that, more or less; 10 ms by default.
+	RetryDelay time.Duration `bmemc:"retry_delay_ms"`
 	// Distribution says which of several servers has a key: as the client of this name decides it (docs/rings.md), such as
 	// "rendezvous", which is the default, or "ketama".
 	Distribution string `bmemc:"distribution"`

@@ -1,0 +1,10 @@
+module github.com/libbmemc/bmemc/benches
+
+go 1.24
+
+require (
+	github.com/bradfitz/gomemcache v0.0.0-20260422231931-4d751bb6e37c
+	github.com/libbmemc/bmemc v0.0.0
+)
+
+replace github.com/libbmemc/bmemc => ../../bindings/go

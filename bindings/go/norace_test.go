@@ -1,0 +1,5 @@
+//go:build !race
+
+package bmemc_test
+
+const raceEnabled = false
