@@ -2,6 +2,8 @@
 
 #[path = "ring/mcrouter.rs"]
 mod mcrouter;
+#[path = "ring/peers.rs"]
+mod peers;
 #[path = "ring/properties.rs"]
 mod properties;
 #[path = "ring/vectors.rs"]

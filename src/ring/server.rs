@@ -51,8 +51,8 @@ impl RingServer {
             },
             NameForm::Slash => format!("/{place}"),
             NameForm::Bmemcached => match credentials {
-                Some((user, password)) => format!("{place}_{user}_{password}"),
-                None => format!("{place}_None_None"),
+                Some((user, password)) => format!("{}_{user}_{password}", self.address),
+                None => format!("{}_None_None", self.address),
             },
         }
     }
@@ -83,7 +83,7 @@ pub(super) enum NameForm {
     Libmemcached,
     /// `/host:port`, the port always.
     Slash,
-    /// `host:port_user_password`.
+    /// The address as it was written, and `_user_password`.
     Bmemcached,
 }
 
@@ -124,7 +124,7 @@ mod tests {
             ("/tmp/m.sock", Libmemcached, "/tmp/m.sock:0"),
             ("10.0.0.1", Libmemcached, "10.0.0.1"),
             ("10.0.0.1", Slash, "/10.0.0.1:11211"),
-            ("10.0.0.1", Bmemcached, "10.0.0.1:11211_None_None"),
+            ("[::1]:11211", Bmemcached, "[::1]:11211_None_None"),
         ];
         for (address, form, name) in cases {
             assert_eq!(RingServer::new(address).name_as(form, None), name, "{address} {form:?}");
@@ -132,6 +132,6 @@ mod tests {
         let named = RingServer { name: "cache-1".into(), ..RingServer::new("10.0.0.1") };
         assert_eq!(named.name_as(HostPort, None), "cache-1");
         let credentials = ("user".to_string(), "secret".to_string());
-        assert_eq!(RingServer::new("h").name_as(Bmemcached, Some(&credentials)), "h:11211_user_secret");
+        assert_eq!(RingServer::new("h").name_as(Bmemcached, Some(&credentials)), "h_user_secret");
     }
 }

@@ -105,3 +105,20 @@ fn end_part(state: &mut [u64; 12]) {
         state[y] = state[y].rotate_left(bits);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the library of that name computes (tests/vectors/generate), for keys of 1 to 250 bytes.
+    #[test]
+    fn what_spookyhash_computes() {
+        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/vectors/peers.json")).unwrap();
+        let (keys, hashes) = (file["keys"].as_array().unwrap(), file["spooky"].as_array().unwrap());
+        assert!(keys.len() > 100 && keys.len() == hashes.len());
+        for (key, hash) in keys.iter().zip(hashes) {
+            let key = key.as_str().unwrap();
+            assert_eq!(u64::from(spooky_32(key.as_bytes(), 0xface_2014)), hash.as_u64().unwrap(), "{key}");
+        }
+    }
+}

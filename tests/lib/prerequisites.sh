@@ -28,6 +28,9 @@ missing_packages() {
     done
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
     echo '#include <stdio.h>' | gcc -E -xc - >/dev/null 2>&1 || echo libc6-dev
+    java --list-modules 2>/dev/null | grep -q jdk.compiler || echo default-jdk-headless
+    [[ -e /usr/share/java/spymemcached.jar ]] || echo libspymemcached-java
+    ruby -e 'require "dalli"' 2>/dev/null || printf "%s\n" ruby ruby-dalli
     # Cyrus SASL has each mechanism in a file of its own.
     compgen -G '/usr/lib/*/sasl2/libscram.so' >/dev/null || echo libsasl2-modules
     echo '#include <libmemcached/memcached.h>' | gcc -E -xc - >/dev/null 2>&1 || echo libmemcached-dev

@@ -122,6 +122,10 @@ suite_peers() {
     local address
     start_embedded embedded-peers -p 0 || return
     counted plain "peers" env PATH="$venv/bin:$PATH" tests/peers/server_peers.sh "$address"
+    # tests/ring compares our rings with the committed choices of other clients; here these are made again.
+    local chosen=$target/tests/rings/peers.json
+    check "other clients' rings" tests/vectors/generate/run "$target/tests/rings" "$chosen" || return
+    check "they choose what tests/vectors says" cmp tests/vectors/peers.json "$chosen"
 }
 
 # Values from libbmemc to other clients and back, over a real memcached.

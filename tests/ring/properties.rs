@@ -132,11 +132,14 @@ fn what_a_ring_does_not_take_is_refused_by_name() {
         Ring::new(kind, servers, settings).unwrap_err().message().to_string()
     };
     let usual = RingSettings::default();
-    let twice = [RingServer::new("10.0.0.1"), RingServer::new("10.0.0.2"), RingServer::new("10.0.0.1:11211")];
+    let twice = ["10.0.0.1", "10.0.0.2", "10.0.0.1"].map(RingServer::new);
     for kind in RingKind::ALL {
         let words = refused(kind, &twice, &usual);
         assert!(words.contains("two servers") && words.contains("10.0.0.1"), "{kind:?}: {words}");
     }
+    // The same, written in two ways: the ring gives both one name.
+    let words = refused(RingKind::Ketama, &["10.0.0.1", "10.0.0.1:11211"].map(RingServer::new), &usual);
+    assert!(words.contains("two servers go by the name \"10.0.0.1\""), "{words}");
     let heavy = [RingServer { weight: 2, ..RingServer::new("10.0.0.1") }];
     let words = refused(RingKind::Jump, &heavy, &usual);
     assert!(words.contains("10.0.0.1") && words.contains("jump") && words.contains("no weights"), "{words}");
