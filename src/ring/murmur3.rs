@@ -24,15 +24,28 @@ impl Murmur3 {
     }
 
     /// Takes in more bytes.
+    #[inline]
     pub fn update(&mut self, bytes: &[u8]) {
-        for byte in bytes {
+        let shift = 8 * (self.len % 4);
+        let mut blocks = bytes.chunks_exact(4);
+        for block in &mut blocks {
+            let wide = u64::from(little_endian(block)) << shift;
+            self.take(self.pending | wide as u32);
+            self.pending = (wide >> 32) as u32;
+        }
+        self.len = self.len.wrapping_add((bytes.len() - blocks.remainder().len()) as u32);
+        for byte in blocks.remainder() {
             self.pending |= u32::from(*byte) << (8 * (self.len % 4));
             self.len = self.len.wrapping_add(1);
             if self.len % 4 == 0 {
-                self.state = (self.state ^ mix(self.pending)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+                self.take(self.pending);
                 self.pending = 0;
             }
         }
+    }
+
+    fn take(&mut self, block: u32) {
+        self.state = (self.state ^ mix(block)).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
     }
 
     /// The hash of all that was taken in.
@@ -46,6 +59,10 @@ impl Murmur3 {
         hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
         hash ^ (hash >> 16)
     }
+}
+
+fn little_endian(block: &[u8]) -> u32 {
+    block.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 fn mix(block: u32) -> u32 {
@@ -84,6 +101,9 @@ mod tests {
             hash.update(&whole[..cut]);
             hash.update(&whole[cut..]);
             assert_eq!(hash.finish(), murmur3_32(whole, 7), "{cut}");
+            let mut hash = Murmur3::new(7);
+            whole.iter().for_each(|byte| hash.update(&[*byte]));
+            assert_eq!(hash.finish(), murmur3_32(whole, 7));
         }
     }
 }

@@ -40,9 +40,14 @@ impl Rendezvous {
 
     /// The server with the highest score below `limit`, with its score; no two servers have the same.
     pub fn below(&self, key: &[u8], limit: u64) -> Option<(u64, usize)> {
+        let plain = self.form == KeyForm::Text && key.is_ascii();
         let score = |node: &Node| {
             let mut hash = node.hash;
-            key_form::low_bytes(key, self.form, &mut |piece| hash.update(piece));
+            if plain {
+                hash.update(key);
+            } else {
+                key_form::low_bytes(key, self.form, &mut |piece| hash.update(piece));
+            }
             u64::from(hash.finish()) << 32 | u64::from(node.rank)
         };
         let scores = self.nodes.iter().map(score).zip(0..);
