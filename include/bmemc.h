@@ -1025,7 +1025,8 @@ typedef struct bmemc_ring bmemc_ring;
 typedef size_t (*bmemc_route_callback)(bmemc_bytes key, size_t count, void *context);
 
 // Makes a ring of the servers that the options have, in their order, as the options "distribution",
-// "key_hash", "hash_tag", "key_form", "hash_seed" and "weight_unit" say. There may be no server yet.
+// "key_hash", "hash_tag", "key_form", "hash_seed" and "weight_unit" say; for "bmemcached" the credentials
+// are a part of the names that the ring makes. There may be no server yet.
 // On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: two servers go by one name, or
 // the distribution does not have the key hash or a weight.
 bmemc_status bmemc_ring_new(const bmemc_options *options,

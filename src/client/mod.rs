@@ -233,7 +233,7 @@ impl Client {
 fn sharing(options: &Options) -> Sharing {
     let several = options.servers.len() > 1;
     let mode = options.mode.unwrap_or(if several { Mode::Hashed } else { Mode::Single });
-    Sharing { mode, distribution: options.distribution, ring: options.ring.clone() }
+    Sharing { mode, distribution: options.distribution, ring: options.ring_settings() }
 }
 
 fn settings(options: &Options, account: &Arc<Account>) -> Settings {

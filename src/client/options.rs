@@ -479,6 +479,13 @@ impl Options {
         }
     }
 
+    /// What the ring is told; bmemcached's has the credentials in its servers' names.
+    pub(crate) fn ring_settings(&self) -> RingSettings {
+        let in_names = self.distribution == RingKind::Bmemcached && !self.username.is_empty();
+        let credentials = in_names.then(|| (self.username.clone(), self.password.clone()));
+        RingSettings { credentials, ..self.ring.clone() }
+    }
+
     /// The rules of a login.
     pub(crate) fn login_rules(&self) -> Rules {
         Rules {

@@ -43,7 +43,8 @@ pub type bmemc_route_callback =
     Option<unsafe extern "C" fn(key: bmemc_bytes, count: usize, context: *mut c_void) -> usize>;
 
 /// Makes a ring of the servers that the options have, in their order, as the options "distribution",
-/// "key_hash", "hash_tag", "key_form", "hash_seed" and "weight_unit" say. There may be no server yet.
+/// "key_hash", "hash_tag", "key_form", "hash_seed" and "weight_unit" say; for "bmemcached" the credentials
+/// are a part of the names that the ring makes. There may be no server yet.
 /// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: two servers go by one name, or
 /// the distribution does not have the key hash or a weight.
 #[no_mangle]
@@ -55,7 +56,7 @@ pub extern "C" fn bmemc_ring_new(
     guard(error, || {
         let out = place(out, "out")?;
         let options = &handle(options, "options")?.options;
-        let (kind, settings) = (options.distribution, options.ring.clone());
+        let (kind, settings) = (options.distribution, options.ring_settings());
         let servers = options.servers.iter().map(|server| server.ring.clone()).collect();
         let mut ring = bmemc_ring { kind, settings, servers: Vec::new(), made: OnceCell::new() };
         ring.change(servers)?;

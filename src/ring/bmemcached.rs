@@ -19,7 +19,8 @@ impl Bmemcached {
     pub fn new(names: &[String], form: KeyForm) -> Bmemcached {
         let mut points = Vec::new();
         for (server, name) in (0u32..).zip(names) {
-            points.extend((0..POINTS).map(|index| (number(Md5::new_with_prefix(format!("{name}-{index}"))), server)));
+            let name = Md5::new_with_prefix(name);
+            points.extend((0..POINTS).map(|index| (number(name.clone().chain_update(format!("-{index}"))), server)));
         }
         Bmemcached { points: Points::new(points), form }
     }

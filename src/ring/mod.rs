@@ -37,7 +37,8 @@ use jump::Jump;
 use mcrouter::{ch3, McrouterRendezvous, WeightedCh3};
 use modulo::Modulo;
 use rendezvous::Rendezvous;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use zeroize::Zeroizing;
 
 /// The most servers that a ring takes.
 pub const SERVERS_MAX: usize = 10_000;
@@ -88,7 +89,7 @@ impl Ring {
     pub fn check(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Result<()> {
         check_servers(kind, servers)?;
         kind.key_hash(settings.key_hash)?;
-        check_names(&names(kind, servers, settings))
+        check_names(servers, &names(kind, servers, settings))
     }
 
     /// How it distributes keys.
@@ -171,9 +172,9 @@ impl Map {
     }
 }
 
-fn names(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Vec<String> {
+fn names(kind: RingKind, servers: &[RingServer], settings: &RingSettings) -> Zeroizing<Vec<String>> {
     let name = |server: &RingServer| server.name_as(kind.name_form(), settings.credentials.as_ref());
-    servers.iter().map(name).collect()
+    Zeroizing::new(servers.iter().map(name).collect())
 }
 
 fn check_servers(kind: RingKind, servers: &[RingServer]) -> Result<()> {
@@ -196,10 +197,14 @@ fn check_servers(kind: RingKind, servers: &[RingServer]) -> Result<()> {
     Ok(())
 }
 
-fn check_names(names: &[String]) -> Result<()> {
-    let mut seen = HashSet::new();
-    match names.iter().find(|name| !seen.insert(name.as_str())) {
-        Some(twice) => Err(Error::argument(format!("two servers go by the name {twice:?} on the ring"))),
-        None => Ok(()),
+/// The names themselves are not told: a password may be a part of them.
+fn check_names(servers: &[RingServer], names: &[String]) -> Result<()> {
+    let mut seen = HashMap::new();
+    for (server, name) in servers.iter().zip(names) {
+        if let Some(other) = seen.insert(name.as_str(), server) {
+            let (one, two) = (other.name(), server.name());
+            return Err(Error::argument(format!("servers {one:?} and {two:?} have one name on the ring")));
+        }
     }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! A server as a ring sees it: a name and a weight. Where the user gave no name, each client makes one of host and port in
 //! a way of its own, and the rings that match it must make the same.
 
+use crate::secret::Secret;
 use std::fmt;
 
 /// memcached's port, which some clients leave out of names.
@@ -33,7 +34,7 @@ impl RingServer {
     }
 
     /// What the ring calls it where names are made like this.
-    pub(super) fn name_as(&self, form: NameForm, credentials: Option<&(String, String)>) -> String {
+    pub(super) fn name_as(&self, form: NameForm, credentials: Option<&(String, Secret)>) -> String {
         if !self.name.is_empty() {
             return self.name.clone();
         }
@@ -51,7 +52,7 @@ impl RingServer {
             },
             NameForm::Slash => format!("/{place}"),
             NameForm::Bmemcached => match credentials {
-                Some((user, password)) => format!("{}_{user}_{password}", self.address),
+                Some((user, password)) => [&self.address, "_", user, "_", password.expose()].concat(),
                 None => format!("{}_None_None", self.address),
             },
         }
@@ -131,7 +132,7 @@ mod tests {
         }
         let named = RingServer { name: "cache-1".into(), ..RingServer::new("10.0.0.1") };
         assert_eq!(named.name_as(HostPort, None), "cache-1");
-        let credentials = ("user".to_string(), "secret".to_string());
+        let credentials = ("user".to_string(), Secret::new("secret"));
         assert_eq!(RingServer::new("h").name_as(Bmemcached, Some(&credentials)), "h_user_secret");
     }
 }

@@ -3,10 +3,10 @@
 use super::chooser::Chooser;
 use super::hash_tag::HashTag;
 use super::key_hash::KeyHash;
-use std::fmt;
+use crate::secret::Secret;
 
 /// What a ring can be told beside its kind and its servers. The default is what the client that the ring matches does.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RingSettings {
     /// How keys are hashed; `None`: as the kind of ring does it.
     pub key_hash: Option<KeyHash>,
@@ -17,19 +17,11 @@ pub struct RingSettings {
     /// pymemcache's seed of ring `rendezvous`.
     pub seed: u32,
     /// User and password, which ring `bmemcached` makes a part of the names that it makes.
-    pub credentials: Option<(String, String)>,
+    pub credentials: Option<(String, Secret)>,
     /// The weight that stands for mcrouter's 1.0 in ring `weighted_ch3`; 0: the largest one.
     pub weight_unit: u32,
     /// A function that chooses instead of the ring; it sees whole keys, whatever `hash_tag` says.
     pub chooser: Option<Chooser>,
-}
-
-impl fmt::Debug for RingSettings {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RingSettings { key_hash, hash_tag, key_form, seed, weight_unit, .. } = self;
-        let shown = (key_hash, hash_tag, key_form, seed, weight_unit);
-        write!(out, "RingSettings (key_hash, hash_tag, key_form, seed, weight_unit) = {shown:?}")
-    }
 }
 
 /// Which kind of Python string a key stands for: Python clients format a key into what they hash, and a bytes object is

@@ -1,7 +1,7 @@
 //! What other clients choose now: tests/vectors/peers.json, which tests/vectors/generate makes by asking them.
 
 use bmemc::ring::{Ring, RingServer, RingSettings};
-use bmemc::Options;
+use bmemc::{Options, Secret};
 use serde_json::Value;
 
 fn words(list: &Value) -> Vec<String> {
@@ -15,7 +15,7 @@ fn options(case: &Value) -> (Options, RingSettings, bool) {
     for word in case["options"].as_str().unwrap().split(' ') {
         match word.split_once('=') {
             Some(("username", name)) => user = Some(name.to_string()),
-            Some(("password", secret)) => password = Some(secret.to_string()),
+            Some(("password", secret)) => password = Some(Secret::new(secret)),
             Some((name, value)) => options.set(name, value).unwrap(),
             None => successors = word == "successors",
         }

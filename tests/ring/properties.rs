@@ -1,6 +1,7 @@
 //! What holds for every ring, whichever client it matches.
 
 use bmemc::ring::{Ring, RingKind, RingServer, RingSettings, SERVERS_MAX};
+use bmemc::Secret;
 
 fn ring(kind: RingKind, names: &[String]) -> Ring {
     let servers: Vec<RingServer> = names.iter().map(|name| RingServer::new(name)).collect();
@@ -135,11 +136,14 @@ fn what_a_ring_does_not_take_is_refused_by_name() {
     let twice = ["10.0.0.1", "10.0.0.2", "10.0.0.1"].map(RingServer::new);
     for kind in RingKind::ALL {
         let words = refused(kind, &twice, &usual);
-        assert!(words.contains("two servers") && words.contains("10.0.0.1"), "{kind:?}: {words}");
+        assert!(words.contains("have one name") && words.contains("10.0.0.1"), "{kind:?}: {words}");
     }
+    let credentials = Some(("user".to_string(), Secret::new("hunter2")));
+    let words = refused(RingKind::Bmemcached, &twice, &RingSettings { credentials, ..usual.clone() });
+    assert!(!words.contains("hunter2"), "{words}");
     // The same, written in two ways: the ring gives both one name.
     let words = refused(RingKind::Ketama, &["10.0.0.1", "10.0.0.1:11211"].map(RingServer::new), &usual);
-    assert!(words.contains("two servers go by the name \"10.0.0.1\""), "{words}");
+    assert!(words.contains("servers \"10.0.0.1\" and \"10.0.0.1:11211\" have one name"), "{words}");
     let heavy = [RingServer { weight: 2, ..RingServer::new("10.0.0.1") }];
     let words = refused(RingKind::Jump, &heavy, &usual);
     assert!(words.contains("10.0.0.1") && words.contains("jump") && words.contains("no weights"), "{words}");
