@@ -378,6 +378,7 @@ fn parse_line(input: &[u8]) -> Option<(Request, usize)> {
         b"mg" => (Wire::Meta, Verb::Get),
         b"ms" => (Wire::Meta, Verb::Set),
         b"md" => (Wire::Meta, Verb::Delete),
+        b"ma" => (Wire::Meta, Verb::Other),
         _ => (Wire::Text, Verb::Other),
     };
     let mut request = request(wire, verb);
