@@ -183,6 +183,17 @@ fn what_cannot_be_sent_is_answered_alone() {
 }
 
 #[test]
+fn what_was_refused_while_connecting_takes_no_room() {
+    let server = Memcached::tcp(&[]);
+    let client = client(server.address(), &[("max_waiting", "4"), ("connections", "1")]);
+    let queue = Queue::new().unwrap();
+    let refused = run(&queue, &client, (0..4).map(|tag| (tag, Operation::get(b""))));
+    assert_eq!(statuses(&refused), [Status::Argument; 4]);
+    let answers = run(&queue, &client, (0..4).map(|tag| (tag, Operation::set(b"k", b"v", 0))));
+    assert_eq!(statuses(&answers), [Status::Ok; 4]);
+}
+
+#[test]
 fn four_threads_submit_while_one_fetches() {
     const EACH: u64 = 25_000;
     everywhere(|queue, client, what| {

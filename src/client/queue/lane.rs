@@ -173,12 +173,15 @@ impl Lane {
         }
     }
 
-    /// Closes the connection behind the one operation that it was for.
-    #[cold]
-    fn hang_up(&mut self, shared: &Shared) {
-        self.note_end(&Error::new(Status::Ok, "closed behind the one operation that it was for"), shared);
-        self.stage = Stage::Closed;
-        self.count_disconnect();
+    /// Closes the connection behind the one operation that it was for; answers whether it did.
+    fn leave_if_aside(&mut self, shared: &Shared) -> bool {
+        let leaves = self.marks.aside && self.under_way == 0 && !self.is_closed();
+        if leaves {
+            self.note_end(&Error::new(Status::Ok, "closed behind the one operation that it was for"), shared);
+            self.stage = Stage::Closed;
+            self.count_disconnect();
+        }
+        leaves
     }
 
     // ---- Taking operations in ----
@@ -308,6 +311,8 @@ impl Lane {
             }
             self.stage = Stage::Open(Box::new(Open::new(socket, outcome.dialect, host)));
             self.encode_waiting(outcome.dialect, hands);
+            self.account(hands);
+            self.leave_if_aside(host.shared);
         }
         Ok(true)
     }
@@ -328,11 +333,7 @@ impl Lane {
         self.account(hands);
         let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
         self.flush(host, hands.records)?;
-        if self.marks.aside && self.under_way == 0 {
-            self.hang_up(host.shared);
-            return Ok(false);
-        }
-        Ok(more)
+        Ok(more && !self.leave_if_aside(host.shared))
     }
 
     /// Takes over what `hands` have counted.
