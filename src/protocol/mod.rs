@@ -316,6 +316,64 @@ mod tests {
         }
     }
 
+    /// Bytes that are nearly replies.
+    fn mutated(seed: &mut u64) -> Vec<u8> {
+        let mut next = |end: usize| {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*seed >> 33) as usize % end.max(1)
+        };
+        let replies: [&[u8]; 12] = [
+            b"VALUE k 5 3 9\r\nabc\r\nEND\r\n",
+            b"VA 3 f5 c9 t-1 s3 l2 h1 W X Z kk O7\r\nabc\r\n",
+            b"VA 2 O7\r\n42\r\n",
+            b"HD O7\r\n",
+            b"STAT pid 12\r\nITEM k [1 b; 0 s]\r\nEND\r\n",
+            b"key=k exp=-1 la=1 cas=1 fetch=no cls=1 size=60\n",
+            b"SERVER_ERROR: no\r\n",
+            b"18446744073709551615\r\n",
+            b"\x81\x05\0\0\0\0\0\0\0\0\0\x08\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x01",
+            b"\x81\x10\0\x03\0\0\0\0\0\0\0\x05\0\0\0\x07\0\0\0\0\0\0\0\x09pid12",
+            b"\x81\0\0\0\x04\0\0\0\0\0\0\x07\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\x05abc",
+            b"ME k exp=-1\r\nMN\r\n",
+        ];
+        let mut bytes = replies[next(replies.len())].to_vec();
+        for _ in 0..next(4) {
+            let at = next(bytes.len());
+            match next(4) {
+                0 => bytes[at] = next(256) as u8,
+                1 => bytes.truncate(at + 1),
+                2 => bytes.insert(at, b"0 \r\n9"[next(5)]),
+                _ => drop(bytes.remove(at)),
+            }
+            if bytes.is_empty() {
+                bytes.push(b' ');
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic_or_read_past_them() {
+        let mut seed = 42;
+        for _ in 0..10_000 {
+            let bytes = mutated(&mut seed);
+            for command in Command::ALL {
+                let raw = admin::decode_raw(b"END\r\n", &bytes, bytes.len() + 1, seed & 1 == 0);
+                for head in [
+                    text::decode(command, &bytes),
+                    meta::decode(command, &bytes),
+                    meta::decode_any(command, &bytes),
+                    binary::decode(command, &bytes),
+                    raw,
+                ] {
+                    if let Ok(Some(head)) = head {
+                        assert!(head.len <= bytes.len(), "{command:?} {}", bytes.escape_ascii());
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_ttl_has_one_meaning() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;

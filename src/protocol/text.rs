@@ -205,6 +205,39 @@ mod tests {
     }
 
     #[test]
+    fn requests_of_pymemcache() {
+        let op = |command| Operation { value: b"v", delta: 1, ttl: 60, ..Operation::new(command, b"k") };
+        assert_eq!(encoded(Operation { flags: 5, ttl: 100, ..op(Command::Set) }), "set k 5 100 1\r\n");
+        assert_eq!(encoded(Operation { cas: 10, ttl: 0, ..op(Command::Set) }), "cas k 0 0 1 10\r\n");
+        assert_eq!(encoded(Operation { ttl: 0, ..op(Command::Append) }), "append k 0 0 1\r\n");
+        assert_eq!(encoded(op(Command::GetAndTouch)), "gat 60 k\r\n");
+        let gats = Operation { op_flags: op_flags::WANT_CAS, ..op(Command::GetAndTouch) };
+        assert_eq!(encoded(gats), "gats 60 k\r\n");
+        assert_eq!(encoded(op(Command::Increment)), "incr k 1\r\n");
+        assert_eq!(encoded(op(Command::Decrement)), "decr k 1\r\n");
+        assert_eq!(encoded(Operation { ttl: 5, ..op(Command::Touch) }), "touch k 5\r\n");
+        let key = |command, key: &'static [u8]| Operation { ttl: 10, delta: 8, ..Operation::new(command, key) };
+        assert_eq!(encoded(key(Command::FlushAll, b"")), "flush_all 10\r\n");
+        assert_eq!(encoded(key(Command::Stats, b"items")), "stats items\r\n");
+        assert_eq!(encoded(key(Command::Stats, b"cachedump 1 1")), "stats cachedump 1 1\r\n");
+        assert_eq!(encoded(key(Command::CacheMemlimit, b"")), "cache_memlimit 8\r\n");
+        assert_eq!(encoded(key(Command::Shutdown, b"graceful")), "shutdown graceful\r\n");
+    }
+
+    #[test]
+    fn what_text_has_not() {
+        let cas = |command| Operation { cas: 7, value: b"v", ..Operation::new(command, b"k") };
+        let create = Operation { op_flags: op_flags::CREATE, ..Operation::new(Command::Increment, b"k") };
+        let others = [Command::Replace, Command::Append, Command::Prepend, Command::Delete, Command::Decrement];
+        for operation in others.map(cas).into_iter().chain([create]) {
+            let error = encode(&mut Vec::new(), &operation).unwrap_err();
+            assert_eq!(error.status(), Status::Unsupported);
+            let name = if operation.cas == 0 { "incr" } else { operation.command.name() };
+            assert!(error.message().contains(name) && error.message().contains("binary"), "{error}");
+        }
+    }
+
+    #[test]
     fn values_and_lines() {
         let head = decode(Command::Get, b"VALUE k 7 3 99\r\nabc\r\n").unwrap().unwrap();
         assert_eq!((head.key, head.flags, head.body, head.cas, head.len), (&b"k"[..], 7, 3, 99, 16));
