@@ -437,8 +437,7 @@ fn a_server_that_is_full_says_so_in_every_protocol() {
     let memcached = Memcached::tcp(&["-c", "64"]);
     let embedded = Server::start(Config { max_connections: 64, ..Config::default() }).unwrap();
     for address in [memcached.address(), embedded.address()] {
-        let others: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
-        std::thread::sleep(Duration::from_millis(100));
+        let others = fill(address);
         for protocol in ["text", "meta", "binary", "auto"] {
             for (way, run) in WAYS {
                 let client = client(address, &[("protocol", protocol)]);
@@ -457,4 +456,20 @@ fn a_server_that_is_full_says_so_in_every_protocol() {
         }
         drop(others);
     }
+}
+
+/// As many connections as the server takes, and some more.
+fn fill(address: &str) -> Vec<TcpStream> {
+    let mut streams: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut refused = 0;
+    // It takes them one by one, and those who have gone, such as who looked whether it runs, leave their places late.
+    while refused < 30 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let mut word = [0; 8];
+        refused = if stream.read_exact(&mut word).is_ok() && &word == b"ERROR To" { refused + 1 } else { 0 };
+        streams.push(stream);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    streams
 }
