@@ -210,7 +210,10 @@ impl Operation<'_> {
         }
         let shown = self.key[..self.key.len().min(SHOWN_KEY)].escape_ascii();
         let more = if self.key.len() > SHOWN_KEY { "..." } else { "" };
-        let mut words = format!("{} \"{shown}{more}\"", self.command.name());
+        let mut words = match self.key.is_empty() {
+            true => self.command.name().to_string(),
+            false => format!("{} \"{shown}{more}\"", self.command.name()),
+        };
         if !self.value.is_empty() && self.command != Command::Raw {
             words += &format!(", a value of {} bytes", self.value.len());
         }

@@ -2,6 +2,7 @@
 //
 //   commands SERVER PROTOCOL          SERVER: its address, or "embedded"
 
+#define _GNU_SOURCE
 #include "check.h"
 
 static bmemc_client *client;
@@ -147,6 +148,17 @@ static int32_t first_item(const bmemc_item *item, void *context) {
     return 1;
 }
 
+// memcached crawls for one at a time, and a while longer than whoever asked for it listens.
+static bmemc_status metadump(const char *classes, bmemc_metadump_callback callback, struct dump *dump) {
+    bmemc_status status = BMEMC_OK;
+    for (int tries = 0; tries < 500; tries++) {
+        status = bmemc_metadump(client, text(classes), callback, dump, e);
+        if (status != BMEMC_E_SERVER_ERROR || !strstr(error.message, "BUSY")) break;
+        usleep(20000);
+    }
+    return status;
+}
+
 static void keys_are_listed(void) {
     struct dump dump = {0, 0, key("d")};
     STATUS(BMEMC_OK, bmemc_set(client, key("d"), text("v"), 0, 60, e));
@@ -154,13 +166,13 @@ static void keys_are_listed(void) {
         REFUSED(BMEMC_E_UNSUPPORTED, "text has", bmemc_metadump(client, text(""), each_item, &dump, e));
         return;
     }
-    // memcached crawls one server for one client at a time.
-    STATUS(BMEMC_OK, bmemc_metadump(client, text(""), each_item, &dump, e));
+    STATUS(BMEMC_OK, metadump("", each_item, &dump));
     EXPECT(dump.seen >= 1 && dump.found == 1);
     dump.seen = 0;
-    STATUS(BMEMC_OK, bmemc_metadump(client, text("all"), first_item, &dump, e));
+    STATUS(BMEMC_OK, metadump("all", first_item, &dump));
     EXPECT(dump.seen == 1);
-    REFUSED(BMEMC_E_CLIENT_ERROR, "BADCLASS", bmemc_metadump(client, text("999"), each_item, &dump, e));
+    STATUS(BMEMC_E_CLIENT_ERROR, metadump("999", each_item, &dump));
+    EXPECT(strstr(error.message, "BADCLASS") != NULL);
     REFUSED(BMEMC_E_ARGUMENT, "metadump", bmemc_metadump(client, text("a b"), each_item, &dump, e));
     REFUSED(BMEMC_E_ARGUMENT, "callback", bmemc_metadump(client, text(""), NULL, &dump, e));
     STATUS(BMEMC_OK, bmemc_delete(client, key("d"), e));
