@@ -60,7 +60,8 @@ AT(bmemc_op, value_type, 112);
 AT(bmemc_op, op_flags, 116);
 AT(bmemc_op, timeout_ms, 120);
 AT(bmemc_op, compress_level, 124);
-AT(bmemc_op, reserved, 128);
+AT(bmemc_op, server, 128);
+AT(bmemc_op, reserved, 132);
 
 SIZE(bmemc_answer, 160);
 AT(bmemc_answer, tag, 0);
