@@ -239,6 +239,15 @@ impl Value<'_> {
     /// No value.
     pub const NONE: Value<'static> = Value::Borrowed(b"");
 
+    /// Its bytes, where it has any at hand.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Value::Borrowed(bytes) => bytes,
+            Value::Owned(bytes) => bytes,
+            Value::Placed(_) | Value::Skipped(_) => b"",
+        }
+    }
+
     /// How long it is.
     pub fn len(&self) -> usize {
         match self {

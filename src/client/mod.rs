@@ -26,6 +26,7 @@ use crate::route::{Retry, Route, Sharing};
 use crate::secret::Secret;
 use crate::value::{Coder, Decoded, Encoded, ValueType};
 use sinks::{One, Picked, Place};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 /// A client of one or more memcached servers. Any number of threads may use it at once; connections are opened when
@@ -42,6 +43,18 @@ struct Core {
     coder: Option<Arc<Coder>>,
     account: Arc<Account>,
     route: Route,
+    /// Of a fallback client: those that it reads from.
+    clients: Vec<Arc<Core>>,
+    /// How many fallback clients read from this one.
+    readers: AtomicUsize,
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        for core in &self.clients {
+            core.readers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Client {
@@ -51,7 +64,26 @@ impl Client {
         let retry = Retry::new(options.retries, options.retry_delay_ms);
         let route = Route::new(sharing(&options), &options.servers, &settings(&options, &account), retry)?;
         let coder = coding::coder(&options).map(Arc::new);
-        Ok(Client { core: Arc::new(Core { options, coder, account, route }) })
+        let (clients, readers) = (Vec::new(), AtomicUsize::new(0));
+        Ok(Client { core: Arc::new(Core { options, coder, account, route, clients, readers }) })
+    }
+
+    /// Makes a client that reads a key from the first of `clients` that has it, and writes to the first alone. Each key goes
+    /// on by itself; with option `fallback_copy_ttl` of the first, what an older one had is put into the first. Its other
+    /// options and its codec are the first one's too. It holds references of its own: the others may be dropped.
+    pub fn new_fallback(clients: &[Client]) -> Result<Client> {
+        let routes: Vec<&Route> = clients.iter().map(|client| &client.core.route).collect();
+        let Some(first) = clients.first() else { return Err(Error::argument("a fallback client needs a client")) };
+        let (options, coder, account) =
+            (first.core.options.clone(), first.core.coder.clone(), first.core.account.clone());
+        let retry = Retry::new(options.retries, options.retry_delay_ms);
+        let route = Route::fallback(&routes, retry, options.fallback_copy_ttl.into())?;
+        let clients: Vec<Arc<Core>> = clients.iter().map(|client| client.core.clone()).collect();
+        for core in &clients {
+            core.readers.fetch_add(1, Ordering::Relaxed);
+        }
+        let readers = AtomicUsize::new(0);
+        Ok(Client { core: Arc::new(Core { options, coder, account, route, clients, readers }) })
     }
 
     /// The options that it was made with.
@@ -226,7 +258,17 @@ impl Client {
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
     pub fn close(&self) {
-        self.core.route.close();
+        match self.core.clients.is_empty() {
+            true => self.core.route.close(),
+            false => self.core.route.close_alone(),
+        }
+    }
+
+    /// The same, unless a fallback client reads from it: then it ends with that one.
+    pub(crate) fn let_go(&self) {
+        if self.core.readers.load(Ordering::Relaxed) == 0 {
+            self.close();
+        }
     }
 }
 

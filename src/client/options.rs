@@ -28,6 +28,7 @@ pub struct Options {
     pub mode: Option<Mode>,
     pub retries: u32,
     pub retry_delay_ms: u32,
+    pub fallback_copy_ttl: u32,
     pub distribution: RingKind,
     /// What the ring is told: `key_hash` and the rows after it.
     pub ring: RingSettings,
@@ -402,6 +403,13 @@ pub const TABLE: &[Spec] = &[
         "10",
         "Milliseconds before an operation is sent again, from half as many to one and a half times as many"
     ),
+    number!(
+        fallback_copy_ttl,
+        0,
+        999_999_999,
+        "0",
+        "Seconds that what a fallback client has found in an older client lives in the first, where it is put; 0: it is not put there"
+    ),
 ];
 
 impl Default for Options {
@@ -420,6 +428,7 @@ impl Default for Options {
             mode: None,
             retries: 0,
             retry_delay_ms: 0,
+            fallback_copy_ttl: 0,
             distribution: RingKind::Rendezvous,
             ring: RingSettings::default(),
             codec: Codec::None,

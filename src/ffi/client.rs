@@ -1,7 +1,7 @@
 //! Client: what talks to the servers.
 
 use super::bytes::bmemc_bytes;
-use super::guard::{guard, handle, place, quietly};
+use super::guard::{array, guard, handle, place, quietly};
 use super::options::bmemc_options;
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::Client;
@@ -30,6 +30,36 @@ pub extern "C" fn bmemc_client_new(
         let out = place(out, "out")?;
         let options = handle(options, "options")?.options.clone();
         *out = Box::into_raw(Box::new(bmemc_client { client: Arc::new(Client::new(options)?) }));
+        Ok(Status::Ok)
+    })
+}
+
+/// Makes a client that reads each key from the first of `clients`, 1 to 16 of them, that has it, and
+/// writes to the first alone. A client that fails does not keep a key from being found in the next;
+/// where none has it and one could not say, the answer is that one's failure. Commands without a key
+/// go to the first. With option fallback_copy_ttl of the first client, what an older one had is put
+/// into the first (as BMEMC_OP_ADD does, for so many seconds). Its other options and its codec are
+/// the first one's; an answer's `server` is the index that the server has in its own client.
+/// On BMEMC_OK `*out` is the caller's, to be freed; it holds references of its own to the others,
+/// which may be freed before or after. Closing one of them ends it for this one too; closing this one
+/// leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
+#[no_mangle]
+pub extern "C" fn bmemc_client_new_fallback(
+    clients: *const *const bmemc_client,
+    count: usize,
+    out: Option<&mut MaybeUninit<*mut bmemc_client>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        // SAFETY: the function's contract: NULL or `count` pointers, each NULL or to a client that is not freed meanwhile;
+        // a reference in an Option is such a pointer.
+        let clients = unsafe { array(clients.cast::<Option<&bmemc_client>>(), count, "clients") }?;
+        let mut list = Vec::new();
+        for (index, client) in clients.iter().enumerate() {
+            list.push((*handle(*client, &format!("clients[{index}]"))?.client).clone());
+        }
+        *out = Box::into_raw(Box::new(bmemc_client { client: Arc::new(Client::new_fallback(&list)?) }));
         Ok(Status::Ok)
     })
 }
@@ -64,8 +94,9 @@ pub extern "C" fn bmemc_client_close(client: Option<&bmemc_client>) {
 
 /// Closes a client and gives the caller's reference back. No other thread may be inside a call with
 /// it, nor begin one: close it and join them first. Operations on a queue hold a reference of their
-/// own, so queues may be freed before or after.
+/// own, so queues may be freed before or after; a client that a fallback client reads from ends
+/// with that one.
 #[no_mangle]
 pub extern "C" fn bmemc_client_free(client: Option<Box<bmemc_client>>) {
-    quietly((), || client.map_or((), |client| client.client.close()));
+    quietly((), || client.map_or((), |client| client.client.let_go()));
 }

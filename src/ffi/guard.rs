@@ -53,12 +53,6 @@ pub fn null(name: &str) -> Error {
     refused(format!("{name} is NULL"))
 }
 
-/// Says what this version does not do yet.
-#[cold]
-pub fn not_yet(what: &str) -> Error {
-    Error::new(Status::Unsupported, format!("not supported yet: {what}"))
-}
-
 /// A handle that must be there.
 pub fn handle<'a, T>(handle: Option<&'a T>, name: &str) -> Result<&'a T> {
     handle.ok_or_else(|| null(name))

@@ -188,6 +188,26 @@ pub extern "C" fn bmemc_execute(
     })
 }
 
+/// Runs one operation on each server of the client at once, whatever its key: an item for each, in the
+/// order of bmemc_client_servers(), with the server's index as `server`. BMEMC_OK says only that
+/// there are answers, which are the caller's, to be freed.
+#[no_mangle]
+pub extern "C" fn bmemc_execute_each(
+    client: Option<&bmemc_client>,
+    op: Option<&bmemc_op>,
+    answers: Option<&mut MaybeUninit<*mut bmemc_results>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let answers = place(answers, "answers")?;
+        let client = handle(client, "client")?;
+        let operation = handle(op, "op")?.operation()?;
+        let servers = client.client.servers();
+        let on = |index: usize| Ok(Operation { server: servers[index].0 + 1, ..operation });
+        many(&client.client, servers.len(), answers, on)
+    })
+}
+
 const MOST_VALUE_TYPE: u32 = bmemc_value_type::BMEMC_TYPE_OBJECT as u32;
 
 impl bmemc_op {

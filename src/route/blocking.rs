@@ -30,11 +30,15 @@ impl Policy {
     }
 
     fn run_rounds(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        if let Err(error) = self.check_open() {
+            return (0..operations.len()).for_each(|index| sink.answer(index, Answer::failed(&error)));
+        }
         let mut call = Call::new(self, operations, sink, limit);
         call.begin();
         while let Some(steps) = call.due() {
             call.round(steps);
         }
+        call.copy();
     }
 }
 
@@ -85,6 +89,8 @@ struct Progress<'a> {
     /// Failures that may be the answer in the end.
     kept: Vec<(usize, u32, Error)>,
     steps: Vec<Step>,
+    /// What is to be put into the first of several clients: by the operation that has found it, flags and value.
+    copies: Vec<(usize, u32, Vec<u8>)>,
 }
 
 /// The operations of a round that go to one server.
@@ -98,8 +104,9 @@ struct Group<'a> {
 
 impl<'a> Call<'a> {
     fn new(policy: &'a Policy, operations: &'a [Operation<'a>], sink: &'a mut dyn Sink, limit: Limit) -> Call<'a> {
-        let (states, kept, steps) = (vec![None; operations.len()], Vec::new(), Vec::with_capacity(operations.len()));
-        Call { policy, operations, limit, progress: RefCell::new(Progress { sink, states, kept, steps }) }
+        let (states, steps) = (vec![None; operations.len()], Vec::with_capacity(operations.len()));
+        let progress = Progress { sink, states, kept: Vec::new(), steps, copies: Vec::new() };
+        Call { policy, operations, limit, progress: RefCell::new(progress) }
     }
 
     /// Finds out where each operation goes first.
@@ -143,6 +150,27 @@ impl<'a> Call<'a> {
         run_several(parts.collect(), self.limit);
     }
 
+    /// Puts what older clients had into the first one. How that goes is nobody's business.
+    fn copy(&self) {
+        let copies = std::mem::take(&mut self.progress.borrow_mut().copies);
+        if copies.is_empty() {
+            return;
+        }
+        let adds: Vec<Operation<'_>> = copies
+            .iter()
+            .map(|(index, flags, value)| {
+                let Operation { key, routing_key, .. } = self.operations[*index];
+                self.policy.copy(key, routing_key, *flags, value)
+            })
+            .collect();
+        let mut nobody = Nobody;
+        let mut call = Call::new(self.policy, &adds, &mut nobody, self.limit);
+        call.begin();
+        while let Some(steps) = call.due() {
+            call.round(steps);
+        }
+    }
+
     /// What goes to which server.
     fn group(&self, steps: Vec<Step>) -> Vec<Group<'a>> {
         let mut groups: Vec<Group<'a>> = Vec::new();
@@ -177,7 +205,7 @@ impl<'a> Call<'a> {
     /// Takes in an answer.
     fn answered(&self, index: usize, server: u32, answer: Answer<'_>) {
         let mut progress = self.progress.borrow_mut();
-        let Progress { sink, states, kept, steps } = &mut *progress;
+        let Progress { sink, states, kept, steps, copies } = &mut *progress;
         let (Some(state), Some(operation)) = (states.get_mut(index), self.operations.get(index)) else { return };
         let Some(state) = state else { return };
         let answer = Answer { server, ..answer };
@@ -194,7 +222,12 @@ impl<'a> Call<'a> {
         match self.policy.after(state, operation, server, &answer, when) {
             Next::Over => {}
             Next::Wait { keep } => keep_it(keep),
-            Next::Done => sink.answer(index, answer),
+            Next::Done => {
+                if self.policy.is_copied(state, &answer) {
+                    copies.push((index, answer.flags, answer.value.bytes().to_vec()));
+                }
+                sink.answer(index, answer)
+            }
             Next::Joined => sink.answer(index, state.joined()),
             Next::Kept => {
                 let at = kept.iter().position(|(other, ..)| *other == index);
@@ -209,6 +242,13 @@ impl<'a> Call<'a> {
             }
         }
     }
+}
+
+/// Wants no answers.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn answer(&mut self, _index: usize, _answer: Answer<'_>) {}
 }
 
 /// Takes the answers of one server.

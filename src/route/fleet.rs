@@ -72,7 +72,8 @@ pub(crate) struct Member {
 pub(crate) struct Topology {
     mode: Mode,
     members: Vec<Option<Member>>,
-    ring: Ring,
+    /// Where keys are shared by one.
+    ring: Option<Ring>,
     /// The index of each server of the ring.
     places: Vec<u32>,
 }
@@ -81,11 +82,11 @@ impl Topology {
     fn new(sharing: &Sharing, members: Vec<Option<Member>>) -> Result<Topology> {
         let there = || (0..).zip(&members).filter_map(|(index, member)| Some((index, member.as_ref()?)));
         let places = there().map(|(index, _)| index).collect();
-        let servers: Vec<RingServer> = match sharing.mode {
-            Mode::Hashed => there().map(|(_, member)| member.server.ring.clone()).collect(),
-            Mode::Single | Mode::Replicated => Vec::new(),
+        let servers: Vec<RingServer> = there().map(|(_, member)| member.server.ring.clone()).collect();
+        let ring = match sharing.mode {
+            Mode::Hashed => Some(Ring::new(sharing.distribution, &servers, &sharing.ring)?),
+            Mode::Single | Mode::Replicated => None,
         };
-        let ring = Ring::new(sharing.distribution, &servers, &sharing.ring)?;
         Ok(Topology { mode: sharing.mode, members, ring, places })
     }
 
@@ -127,7 +128,7 @@ impl Topology {
 
     /// The server that the ring gives this key to.
     pub fn owner(&self, key: &[u8]) -> Result<u32> {
-        let place = self.ring.get(key).and_then(|place| self.places.get(place));
+        let place = self.ring.as_ref().and_then(|ring| ring.get(key)).and_then(|place| self.places.get(place));
         place.copied().ok_or_else(no_server)
     }
 
@@ -200,7 +201,8 @@ pub(crate) fn is_read(operation: &Operation<'_>) -> bool {
 
 #[cold]
 fn no_server() -> Error {
-    Error::new(Status::Connection, "the client has no server left; add one").with_bits(bits::NOT_SENT)
+    let words = "no server has this key: all were removed, or the function that chooses chose none";
+    Error::new(Status::Connection, words).with_bits(bits::NOT_SENT)
 }
 
 /// See the module.
@@ -254,6 +256,20 @@ impl Fleet {
         }
         let topology = ArcSwap::from_pointee(Topology::new(&sharing, members)?);
         Ok(Fleet { topology, changing: Mutex::default(), sharing, settings: settings.clone() })
+    }
+
+    /// A fleet of the one server that a client has.
+    pub fn of(pool: &Arc<Pool>, server: &Server) -> Fleet {
+        let sharing = Sharing { mode: Mode::Single, distribution: RingKind::Rendezvous, ring: RingSettings::default() };
+        let member = Member { server: server.clone(), pool: pool.clone() };
+        let topology = Topology { mode: Mode::Single, members: vec![Some(member)], ring: None, places: vec![0] };
+        let settings = pool.shared().settings.clone();
+        Fleet { topology: ArcSwap::from_pointee(topology), changing: Mutex::default(), sharing, settings }
+    }
+
+    /// How keys are shared.
+    pub fn mode(&self) -> Mode {
+        self.sharing.mode
     }
 
     /// The servers as they are now.

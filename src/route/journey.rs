@@ -4,8 +4,9 @@
 
 use super::fleet::{is_read, Fleet, Mode, Targets, Topology};
 use super::retry::Retry;
-use crate::error::{bits, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use crate::operation::{Answer, Command, Operation};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// Where an operation is on its way.
@@ -84,6 +85,10 @@ pub(crate) struct When {
 pub(crate) struct Policy {
     pub tiers: Box<[Arc<Fleet>]>,
     pub retry: Retry,
+    /// Of a fallback client: for so many seconds what an older client had is put into the first; 0: it is not.
+    pub copy_ttl: i64,
+    /// Of a fallback client, whose servers are others' too: whether it was closed.
+    pub closed: Option<AtomicBool>,
 }
 
 impl State {
@@ -177,14 +182,27 @@ impl Best {
 impl Policy {
     /// Fails once the client is closed.
     pub fn check_open(&self) -> Result<()> {
+        if self.closed.as_ref().is_some_and(|closed| closed.load(Ordering::Acquire)) {
+            return Err(Error::new(Status::Closed, "the client is closed").with_bits(bits::NOT_SENT));
+        }
         let topology = self.tiers[0].load();
         let first = topology.members().next();
         first.map_or(Ok(()), |(_, member)| member.pool.shared().check_open())
     }
 
+    /// Whether what `state` tells of is to be put into the first client, an older one having had it.
+    pub fn is_copied(&self, state: &State, answer: &Answer<'_>) -> bool {
+        self.copy_ttl != 0 && state.tier > 0 && answer.status == Status::Ok
+    }
+
+    /// How it is put there: not over what has come meanwhile.
+    pub fn copy<'a>(&self, key: &'a [u8], routing_key: &'a [u8], flags: u32, value: &'a [u8]) -> Operation<'a> {
+        Operation { routing_key, flags, value, ttl: self.copy_ttl, ..Operation::new(Command::Add, key) }
+    }
+
     /// Whether there is nothing to decide once an operation has gone to one server.
     pub fn is_plain(&self) -> bool {
-        self.tiers.len() == 1 && !self.retry.is_on()
+        self.closed.is_none() && !self.retry.is_on() && self.tiers[0].mode() != Mode::Replicated
     }
 
     /// Whether an operation may be sent again, so that what it refers to must be kept.

@@ -16,7 +16,11 @@ use crate::error::{Error, Result, Status};
 use crate::operation::{Operation, Sink};
 use crate::pool::{Counters, Limit, Pool, Settings};
 use fleet::Fleet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+
+/// So many clients a fallback client has at most, those of fallback clients among them counted by their own.
+const MAX_TIERS: usize = 16;
 
 /// The way of a client's operations.
 pub(crate) enum Route {
@@ -41,7 +45,30 @@ impl Route {
             }
             _ => Arc::new(Fleet::new(sharing, servers, settings)?),
         };
-        Ok(Route::Many(Box::new(Policy { tiers: Box::new([fleet]), retry })))
+        Ok(Route::Many(Box::new(Policy { tiers: Box::new([fleet]), retry, copy_ttl: 0, closed: None })))
+    }
+
+    /// The route of a client that reads from several others, one after the other, and writes to the first.
+    pub fn fallback(routes: &[&Route], retry: Retry, copy_ttl: i64) -> Result<Route> {
+        if !(1..=MAX_TIERS).contains(&routes.len()) {
+            let words = format!("{} clients; a fallback client takes 1 to {MAX_TIERS}", routes.len());
+            return Err(Error::argument(words));
+        }
+        let fleets = |route: &&Route| match route {
+            Route::Single(pool, server) => vec![Arc::new(Fleet::of(pool, server))],
+            Route::Many(policy) => policy.tiers.to_vec(),
+        };
+        let tiers: Box<[Arc<Fleet>]> = routes.iter().flat_map(fleets).collect();
+        let closed = Some(AtomicBool::new(false));
+        Ok(Route::Many(Box::new(Policy { tiers, retry, copy_ttl, closed })))
+    }
+
+    /// Ends the client of a route whose servers are others' too.
+    pub fn close_alone(&self) {
+        let Route::Many(policy) = self else { return };
+        if let Some(closed) = &policy.closed {
+            closed.store(true, Ordering::Release);
+        }
     }
 
     /// Runs operations, each of which `sink` gets one answer for.
@@ -80,7 +107,7 @@ impl Route {
     /// The servers, where they can be changed.
     fn fleet(&self) -> Result<&Fleet> {
         match self {
-            Route::Many(policy) if policy.tiers.len() == 1 && policy.tiers[0].load().mode() != Mode::Single => {
+            Route::Many(policy) if policy.closed.is_none() && policy.tiers[0].load().mode() != Mode::Single => {
                 Ok(&policy.tiers[0])
             }
             _ => {

@@ -52,6 +52,8 @@ pub(super) struct Journeys {
     list: Vec<Option<Journey>>,
     free: Vec<u32>,
     again: Vec<Again>,
+    /// What is to be put into the first of several clients.
+    copies: Vec<(Arc<Core>, Held)>,
 }
 
 impl Journey {
@@ -88,6 +90,16 @@ impl Journeys {
                 (self.list.len() - 1) as u32
             }
         }
+    }
+
+    /// Whether something is to be sent.
+    pub fn has_any(&self) -> bool {
+        !self.again.is_empty() || !self.copies.is_empty()
+    }
+
+    /// Something that is to be put into the first of several clients.
+    pub fn copy(&mut self) -> Option<(Arc<Core>, Held)> {
+        self.copies.pop()
     }
 
     /// How many wait to be sent again.
@@ -134,7 +146,14 @@ impl Journeys {
         match next {
             Next::Over => {}
             Next::Wait { keep } => keep_it(keep),
-            Next::Done => journey.give(answer, output),
+            Next::Done => {
+                if policy.is_copied(&journey.state, &answer) {
+                    let Operation { key, routing_key, .. } = journey.held.operation();
+                    let copy = policy.copy(key, routing_key, answer.flags, answer.value.bytes());
+                    self.copies.push((journey.core.clone(), Held::new(&copy)));
+                }
+                journey.give(answer, output)
+            }
             Next::Joined => output.give(journey.task.tag, journey.state.joined()),
             Next::Kept => match journey.kept.take() {
                 Some((server, error)) => output.give(journey.task.tag, Answer { server, ..Answer::failed(&error) }),

@@ -135,6 +135,11 @@ impl Lane {
         matches!(self.stage, Stage::Closed)
     }
 
+    /// Whether there is a connection that is ready for operations.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
     /// Whether replies are to come.
     pub fn is_busy(&self) -> bool {
         matches!(&self.stage, Stage::Open(open) if open.in_flight > 0)

@@ -213,7 +213,7 @@ impl State {
         if io.now >= self.earliest {
             self.expire(io, output);
         }
-        if self.journeys.waiting() > 0 {
+        if self.journeys.has_any() {
             self.resend(io, output);
         }
         if self.draining {

@@ -4,7 +4,7 @@
 use super::journeys::{Due, Journey, Task};
 use super::lane::{Host, Lane};
 use super::output::{Hands, Output};
-use super::records::{Asker, Place, NONE};
+use super::records::{Asker, Place, NEVER, NONE};
 use super::state::{Site, State};
 use super::Io;
 use crate::client::coding::is_decoded;
@@ -141,7 +141,7 @@ impl State {
         }
         let io = &Io { now: clock::now(), ..*io };
         choices.iter().for_each(|choice| self.proceed(io, choice.place, output));
-        if self.journeys.waiting() > 0 {
+        if self.journeys.has_any() {
             self.resend(io, output);
         }
         self.arm(io);
@@ -271,7 +271,39 @@ impl State {
             }
             choices.iter().for_each(|choice| self.proceed(io, choice.place, output));
         }
+        while let Some((core, held)) = self.journeys.copy() {
+            self.send_copy(io, &core, &held.operation(), output);
+        }
         self.earliest = self.earliest.min(self.journeys.earliest().unwrap_or(u64::MAX));
+    }
+
+    /// Puts what an older client had into the first one, if there is a connection. Nobody waits for the answer.
+    fn send_copy(&mut self, io: &Io<'_>, core: &Arc<Core>, operation: &Operation<'_>, output: &mut Output<'_>) {
+        let Route::Many(policy) = &core.route else { return };
+        let topology = policy.tiers[0].load();
+        let Ok(targets) = topology.aim(operation) else { return };
+        for (server, member) in topology.members() {
+            if targets != Targets::All && targets != Targets::One(server) {
+                continue;
+            }
+            let Ok(place) = self.open_lane(io, &member.pool, core.coder.as_ref(), output) else { continue };
+            let asker = Asker { tag: 0, journey: NONE };
+            let slot = self.records.add(asker, NEVER, 0, place);
+            let Some(Site { pool, lanes, .. }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut)
+            else {
+                continue;
+            };
+            let Some(lane) = lanes.get_mut(place.lane as usize).filter(|lane| lane.is_open()) else {
+                self.records.release(slot);
+                continue;
+            };
+            lane.counted.operations += 1;
+            let _ = match lane.push(&mut self.records, slot, operation, pool.shared()) {
+                Ok(()) => self.records.abandon(slot).map(|_| ()),
+                Err(_) => self.records.release(slot).map(|_| ()),
+            };
+            self.proceed(io, place, output);
+        }
     }
 
     // ---- Lanes ----
