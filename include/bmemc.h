@@ -219,6 +219,20 @@ typedef struct bmemc_client bmemc_client;
 // On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server.
 bmemc_status bmemc_client_new(const bmemc_options *options, bmemc_client **out, bmemc_error *error);
 
+// Makes a client that reads each key from the first of `clients`, 1 to 16 of them, that has it, and
+// writes to the first alone. A client that fails does not keep a key from being found in the next;
+// where none has it and one could not say, the answer is that one's failure. Commands without a key
+// go to the first. With option fallback_copy_ttl of the first client, what an older one had is put
+// into the first (as BMEMC_OP_ADD does, for so many seconds). Its other options and its codec are
+// the first one's; an answer's `server` is the index that the server has in its own client.
+// On BMEMC_OK `*out` is the caller's, to be freed; it holds references of its own to the others,
+// which may be freed before or after. Closing one of them ends it for this one too; closing this one
+// leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
+bmemc_status bmemc_client_new_fallback(const bmemc_client *const *clients,
+                                       size_t count,
+                                       bmemc_client **out,
+                                       bmemc_error *error);
+
 // Changes whom new connections log in as, those of queues too, and lets credentials that a server
 // has refused be tried again; both empty: new connections do not log in. Connections that are open
 // stay as they are: bmemc_disconnect_all() ends them. Any thread. The password is kept in memory
@@ -236,7 +250,8 @@ void bmemc_client_close(const bmemc_client *client);
 
 // Closes a client and gives the caller's reference back. No other thread may be inside a call with
 // it, nor begin one: close it and join them first. Operations on a queue hold a reference of their
-// own, so queues may be freed before or after.
+// own, so queues may be freed before or after; a client that a fallback client reads from ends
+// with that one.
 void bmemc_client_free(bmemc_client *client);
 
 // ================================================================================================
@@ -616,6 +631,14 @@ bmemc_status bmemc_execute(const bmemc_client *client,
                            bmemc_results **answers,
                            bmemc_error *error);
 
+// Runs one operation on each server of the client at once, whatever its key: an item for each, in the
+// order of bmemc_client_servers(), with the server's index as `server`. BMEMC_OK says only that
+// there are answers, which are the caller's, to be freed.
+bmemc_status bmemc_execute_each(const bmemc_client *client,
+                                const bmemc_op *op,
+                                bmemc_results **answers,
+                                bmemc_error *error);
+
 // ================================================================================================
 // Chapter 8
 // What is about servers rather than one key: statistics and lists of keys, taken apart; and meta
@@ -679,9 +702,11 @@ bmemc_status bmemc_meta(const bmemc_client *client,
 // BMEMC_E_CONNECTION. Connections of queues are kept.
 bmemc_status bmemc_disconnect_all(const bmemc_client *client, bmemc_error *error);
 
-// Adds a server to a client in use; parameters as bmemc_options_add_server(). Keys move to it as
-// the ring says.
-// BMEMC_E_UNSUPPORTED now.
+// Adds a server to a client in use, with mode=hashed or mode=replicated; parameters as
+// bmemc_options_add_server(). Keys move to it as the ring says; calls that have begun do not know
+// of it.
+// BMEMC_E_ARGUMENT: the address is none, the name is there already, or the ring does not take it.
+// BMEMC_E_UNSUPPORTED: the client has one server (mode=single), or is a fallback client.
 bmemc_status bmemc_client_add_server(const bmemc_client *client,
                                      bmemc_bytes address,
                                      bmemc_bytes name,
@@ -689,15 +714,31 @@ bmemc_status bmemc_client_add_server(const bmemc_client *client,
                                      bmemc_error *error);
 
 // Removes the server of this name from a client in use; what it was asked already is still
-// answered.
-// BMEMC_NOT_FOUND: there is none of this name. BMEMC_E_UNSUPPORTED now.
+// answered, and then its connections are closed. Its keys move as the ring says.
+// BMEMC_NOT_FOUND: there is none of this name. BMEMC_E_UNSUPPORTED: as bmemc_client_add_server().
 bmemc_status bmemc_client_remove_server(const bmemc_client *client,
                                         bmemc_bytes name,
                                         bmemc_error *error);
 
+// Makes the servers of `options` those of a client in use, in one step; nothing else of the options
+// counts. Servers whose name and address are there already keep their index and their connections.
+// Errors as those of bmemc_client_add_server(); the servers are as before then.
+bmemc_status bmemc_client_replace_servers(const bmemc_client *client,
+                                          const bmemc_options *options,
+                                          bmemc_error *error);
+
+// The server that has a key, as bmemc_client_servers() lists it: the one that the ring gives it to;
+// of replicas, and of a fallback client, the first. On BMEMC_OK `*out` is the caller's, to be
+// freed.
+bmemc_status bmemc_client_server_for(const bmemc_client *client,
+                                     bmemc_bytes key,
+                                     bmemc_value **out,
+                                     bmemc_error *error);
+
 // Lists a client's servers: each item has the name as `key`, the address as `value`, the weight as
-// `number` and, as `server`, the index by which items and counters call it. On BMEMC_OK `*out` is
-// the caller's, to be freed.
+// `number` and, as `server`, the index by which items, events and counters call it. A server keeps
+// its index as long as it is there; one that is added later may get that of one that was removed.
+// On BMEMC_OK `*out` is the caller's, to be freed.
 bmemc_status bmemc_client_servers(const bmemc_client *client,
                                   bmemc_results **out,
                                   bmemc_error *error);

@@ -19,7 +19,7 @@ use crate::answers::{Answers, Item};
 use crate::connection::Credentials;
 use crate::error::{bits, Error, Result, Status};
 use crate::operation::{Command, Operation, Sink};
-use crate::pool::{Account, Limit, Settings};
+use crate::pool::{Account, Ledger, Limit, Settings};
 pub use crate::pool::{Counters, Event, EventKind, Listener};
 pub use crate::route::{Mode, Server};
 use crate::route::{Retry, Route, Sharing};
@@ -290,6 +290,7 @@ fn settings(options: &Options, account: &Arc<Account>) -> Settings {
         no_delay: options.no_delay,
         slow_ms: options.slow_ms,
         listener: options.listener.clone(),
+        ledger: Ledger::default(),
         account: account.clone(),
         login: options.login_rules(),
     }

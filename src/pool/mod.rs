@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     /// Calls that take longer are told of; 0: none.
     pub slow_ms: u32,
     pub listener: Listener,
+    /// What was counted by pools that are gone.
+    pub ledger: Ledger,
     pub account: Arc<Account>,
     pub login: Rules,
 }
@@ -60,6 +62,9 @@ pub(crate) struct Settings {
 /// So long after a server has refused a login the same credentials are not tried there again, in nanoseconds: servers
 /// lock out who tries too often, and a wrong password does not get right by itself.
 const REFUSED_FOR: u64 = 5_000_000_000;
+
+/// Counters that outlive their pools.
+pub(crate) type Ledger = Arc<std::sync::Mutex<Counters>>;
 
 /// What all connections of a server share.
 pub(crate) struct Shared {
@@ -403,7 +408,11 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         // A child that has not used it yet still has copies of its parent's descriptors to close.
-        self.home();
+        let counters = self.counters();
+        // Another thread's lock may have been copied by a fork.
+        if let Ok(mut ledger) = self.shared.settings.ledger.try_lock() {
+            ledger.add(&counters);
+        }
     }
 }
 

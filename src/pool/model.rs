@@ -257,6 +257,7 @@ fn settings(plan: &Plan) -> Settings {
         no_delay: true,
         slow_ms: 0,
         listener: Listener::default(),
+        ledger: Ledger::default(),
     }
 }
 

@@ -4,10 +4,10 @@
 use crate::error::{bits, Error, Result, Status};
 use crate::net::Address;
 use crate::operation::{Command, Operation};
-use crate::pool::{Counters, Pool, Settings};
+use crate::pool::{Counters, Ledger, Pool, Settings};
 use crate::ring::{Ring, RingKind, RingServer, RingSettings};
 use arc_swap::{ArcSwap, Guard};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// One server: where it is, what the ring calls it, and its share.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -214,12 +214,11 @@ pub(crate) struct Fleet {
     settings: Settings,
 }
 
-/// Servers that were removed: what was counted with them.
+/// Servers that were removed.
 #[derive(Default)]
 struct Past {
-    counters: Counters,
-    /// Those with calls under way, which still count.
-    retired: Vec<Arc<Pool>>,
+    /// Those that may have calls under way, which still count; what the others have counted is in the ledger.
+    retired: Vec<Weak<Pool>>,
     /// Those that are being removed.
     leaving: Vec<Arc<Pool>>,
     closed: bool,
@@ -228,26 +227,18 @@ struct Past {
 impl Past {
     /// Servers were taken out: their connections end with the calls that have seen them.
     fn retire(&mut self) {
-        self.leaving.iter().for_each(|pool| pool.retire());
-        self.retired.append(&mut self.leaving);
-    }
-
-    /// Lets go of pools that nobody else has.
-    fn settle(&mut self) {
-        let counters = &mut self.counters;
-        self.retired.retain(|pool| {
-            let in_use = Arc::strong_count(pool) > 1;
-            if !in_use {
-                counters.add(&pool.counters());
-            }
-            in_use
-        });
+        self.retired.retain(|pool| pool.strong_count() > 0);
+        for pool in self.leaving.drain(..) {
+            pool.retire();
+            self.retired.push(Arc::downgrade(&pool));
+        }
     }
 }
 
 impl Fleet {
     /// A fleet of these servers, each at its place in the list.
     pub fn new(sharing: Sharing, servers: &[Server], settings: &Settings) -> Result<Fleet> {
+        let settings = Settings { ledger: Ledger::default(), ..settings.clone() };
         let mut members = Vec::with_capacity(servers.len());
         for (index, server) in (0..).zip(servers) {
             check_name(&members, server)?;
@@ -255,7 +246,7 @@ impl Fleet {
             members.push(Some(Member { server: server.clone(), pool }));
         }
         let topology = ArcSwap::from_pointee(Topology::new(&sharing, members)?);
-        Ok(Fleet { topology, changing: Mutex::default(), sharing, settings: settings.clone() })
+        Ok(Fleet { topology, changing: Mutex::default(), sharing, settings })
     }
 
     /// A fleet of the one server that a client has.
@@ -283,10 +274,9 @@ impl Fleet {
 
     /// What was done with all servers, those that are gone too.
     pub fn counters(&self) -> Counters {
-        let mut past = self.change();
-        past.settle();
-        let mut sum = past.counters;
-        past.retired.iter().for_each(|pool| sum.add(&pool.counters()));
+        let retired: Vec<Arc<Pool>> = self.change().retired.iter().filter_map(Weak::upgrade).collect();
+        let mut sum = *self.settings.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.iter().for_each(|pool| sum.add(&pool.counters()));
         self.load().members().for_each(|(_, member)| sum.add(&member.pool.counters()));
         sum
     }
@@ -354,7 +344,6 @@ impl Fleet {
     /// Makes another picture out of the one that there is. Who has seen the old one goes on with that.
     fn update<T>(&self, change: impl FnOnce(&mut Past, &mut Vec<Option<Member>>) -> Result<T>) -> Result<T> {
         let mut past = self.change();
-        past.settle();
         past.leaving.clear();
         let mut members = self.load().members.clone();
         let result = change(&mut past, &mut members)?;
@@ -368,7 +357,7 @@ impl Fleet {
         let mut past = self.change();
         past.closed = true;
         self.load().members().for_each(|(_, member)| member.pool.close());
-        past.retired.drain(..).for_each(|pool| pool.close());
+        past.retired.drain(..).filter_map(|pool| pool.upgrade()).for_each(|pool| pool.close());
     }
 
     /// Drops all connections of callers that block.
