@@ -546,8 +546,12 @@ typedef enum {
 
 // Bits of `bmemc_op.op_flags`.
 typedef enum {
-    // Return once the kernel has the request: BMEMC_OK says no more than that. Failures are
-    // counted (`quiet_failures`) and go to the event callback.
+    // Set, add, replace, append, prepend, delete, increment, decrement, touch, flush_all: answer
+    // once the kernel has the request. BMEMC_OK says no more than that: what the server refuses
+    // is not told, what fails is counted (`quiet_failures`) and told of by
+    // BMEMC_EVENT_QUIET_FAILURE, and never the answer of another call. Over protocol=text the
+    // server is silent about most failures. A call over another connection may overtake it
+    // (option connections). Other commands take no notice of this flag.
     BMEMC_FLAG_NO_REPLY = 1,
     // Answer with the item's cas.
     BMEMC_FLAG_WANT_CAS = 2,
@@ -842,7 +846,7 @@ typedef enum {
     BMEMC_EVENT_CLOSED = 2,
     // A call took at least as long as option slow_ms says. Operations of queues are not timed.
     BMEMC_EVENT_SLOW = 3,
-    // An operation with BMEMC_FLAG_NO_REPLY failed. Not in this version.
+    // Operations with BMEMC_FLAG_NO_REPLY failed; `status` and `message` say of what.
     BMEMC_EVENT_QUIET_FAILURE = 4,
     // A server failed so often that calls to it fail at once, but for a probe now and then. Not in
     // this version.
@@ -866,7 +870,8 @@ typedef struct {
     uint64_t failures;
     // Operations that failed with BMEMC_E_TIMEOUT.
     uint64_t timeouts;
-    // Failures of operations with BMEMC_FLAG_NO_REPLY. Zero in this version, which has none.
+    // Operations with BMEMC_FLAG_NO_REPLY that failed after they were sent: the server said so, or
+    // their connection was lost before it had said that they were done.
     uint64_t quiet_failures;
     // Bytes of requests, and of replies. What opening a connection takes is not in them.
     uint64_t bytes_sent;

@@ -89,6 +89,12 @@ impl Command {
         }
     }
 
+    /// Whether the command may go without reply.
+    pub fn may_be_quiet(self) -> bool {
+        use Command::{Add, Append, Decrement, Delete, FlushAll, Increment, Prepend, Replace, Set, Touch};
+        matches!(self, Set | Add | Replace | Append | Prepend | Delete | Increment | Decrement | Touch | FlushAll)
+    }
+
     /// Whether the command is about one key.
     pub fn has_key(self) -> bool {
         (self as i32) <= (Command::Touch as i32) || self == Command::Meta
@@ -108,7 +114,9 @@ impl Command {
 
 /// Flags of an operation. The numbers are those of the C ABI.
 pub mod op_flags {
-    /// Return once the kernel has the request; failures are counted and go to the event callback.
+    /// Writes, touch and flush_all: answer OK once the kernel has the request. What the server refuses is not told, what
+    /// fails is counted (`quiet_failures`) and told of by the event `QuietFailure`. Other commands, and those with meta
+    /// flags, take no notice of it.
     pub const NO_REPLY: u32 = 1;
     /// Answer with the item's cas.
     pub const WANT_CAS: u32 = 2;
@@ -183,6 +191,12 @@ impl<'a> Operation<'a> {
     /// Stores a value for `ttl` seconds (see the field).
     pub fn set(key: &'a [u8], value: &'a [u8], ttl: i64) -> Operation<'a> {
         Operation { value, ttl, ..Operation::new(Command::Set, key) }
+    }
+
+    /// Whether it goes without reply.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.op_flags & op_flags::NO_REPLY != 0 && self.command.may_be_quiet() && self.meta_flags.is_empty()
     }
 
     /// Deletes a key.

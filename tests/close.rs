@@ -28,6 +28,9 @@ struct Stopped<'a>(&'a Memcached);
 impl<'a> Stopped<'a> {
     fn new(server: &'a Memcached) -> Stopped<'a> {
         signal(server, "-STOP");
+        while !server.is_stopped() {
+            std::thread::yield_now();
+        }
         Stopped(server)
     }
 }

@@ -66,16 +66,9 @@ fn statuses(answers: &HashMap<u64, Fetched>) -> Vec<Status> {
 fn signal(server: &Memcached, name: &str) {
     let status = process::Command::new("kill").args([name, &server.pid().to_string()]).status();
     assert!(status.unwrap().success());
-    while name == "-STOP" && !is_stopped(server) {
+    while name == "-STOP" && !server.is_stopped() {
         std::thread::yield_now();
     }
-}
-
-/// Whether every thread of a server has stopped.
-fn is_stopped(server: &Memcached) -> bool {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
-    stats.into_iter().all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
 }
 
 #[test]

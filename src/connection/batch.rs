@@ -1,9 +1,9 @@
 //! Batch: operations encoded one behind the other, with what is expected back for each. Neighbouring gets become one
 //! `get k1 … kN` (text) or a run of quiet gets (binary): a server answers those with one system call.
 
-use crate::error::{bits, Error, Result, Status};
+use crate::error::{bits, Error, Result};
 use crate::operation::{op_flags, Command, Operation};
-use crate::protocol::{binary, carries_value, check_key, meta, text, unsupported, Dialect, MAX_KEY};
+use crate::protocol::{binary, carries_value, check_key, meta, quiet, text, unsupported, Dialect, MAX_KEY};
 use std::sync::Arc;
 
 /// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
@@ -26,6 +26,17 @@ pub(super) enum Wire {
     Binary,
 }
 
+/// For whom a reply is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audience {
+    /// The owner of the operation.
+    Owner,
+    /// Nobody, as the operation goes without reply: there is none, or one that says that it failed.
+    Nobody,
+    /// This connection: the reply of a fence, by which the server is done with all before it.
+    Fence,
+}
+
 /// A reply that is to come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
@@ -38,8 +49,9 @@ pub(super) struct Expected {
     pub opcode: u8,
     pub command: Command,
     pub wire: Wire,
-    /// Binary: no reply means a miss of a read, the success of a write.
+    /// No reply means a miss of a read, the success of a write.
     pub quiet: bool,
+    pub audience: Audience,
     /// Text: the last key of a `get`, whose END is still to come.
     pub last: bool,
 }
@@ -87,6 +99,8 @@ struct Requests {
     expected: Vec<Expected>,
     run: Option<Run>,
     last_quiet: Option<usize>,
+    /// The last operation goes without reply, and no fence follows yet.
+    unfenced: bool,
     /// With what the reply to a raw command ends.
     raw_end: Vec<u8>,
 }
@@ -157,6 +171,7 @@ impl<O> Batch<O> {
         self.groups.clear();
         self.requests.run = None;
         self.requests.last_quiet = None;
+        self.requests.unfenced = false;
         self.requests.raw_end = Vec::new();
     }
 
@@ -225,6 +240,7 @@ impl Writer<'_> {
             command: Command::Get,
             wire: Wire::TextGet,
             quiet: false,
+            audience: Audience::Owner,
             last: false,
         });
         Ok(())
@@ -232,6 +248,7 @@ impl Writer<'_> {
 
     fn begin_run(&mut self, with_cas: bool) {
         self.end_run(false);
+        self.fence();
         self.requests.run = Some(Run { start: self.out.len(), count: 1, with_cas });
         text::begin_get(self.out, with_cas);
     }
@@ -280,26 +297,27 @@ impl Writer<'_> {
             command: op.command,
             wire: Wire::Text,
             quiet: false,
+            audience: Audience::Owner,
             last: false,
         };
         match self.dialect {
             Dialect::Binary => return self.push_binary(op, expected, splice),
             Dialect::TextMeta | Dialect::Meta if meta::has(op.command) => {
                 self.check_encodable(|out| meta::encode(out, op, opaque).map(drop))?;
-                self.end_run(false);
+                self.separate(op);
                 let wire = match meta::encode(self.out, op, opaque)? {
                     meta::Reply::Plain => Wire::Meta,
                     meta::Reply::Any => Wire::MetaAny,
                     meta::Reply::Line => Wire::Text,
                 };
-                self.requests.expected.push(Expected { wire, ..expected });
+                self.push_line(op, Expected { wire, ..expected }, quiet::silence_meta);
             }
             _ => {
                 self.check_encodable(|out| text::encode(out, op))?;
-                self.end_run(false);
+                self.separate(op);
                 text::encode(self.out, op)?;
                 let expected = self.expect_text(op, expected);
-                self.requests.expected.push(expected);
+                self.push_line(op, expected, quiet::silence_text);
             }
         }
         if carries_value(op) {
@@ -325,12 +343,50 @@ impl Writer<'_> {
         }
     }
 
-    /// Fails where the command cannot be said, before the open `get` line is ended for it.
+    /// Fails where the command cannot be said, before something is written for it to follow.
     fn check_encodable(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
-        if self.requests.run.is_none() {
+        if self.requests.run.is_none() && !self.requests.unfenced {
             return Ok(());
         }
         encode(&mut Vec::new())
+    }
+
+    /// Ends what `op` cannot be part of: the open `get` line, and operations without reply, whose errors over text and
+    /// meta name nobody and must not be taken for its own.
+    fn separate(&mut self, op: &Operation<'_>) {
+        self.end_run(false);
+        if !op.is_quiet() {
+            self.fence();
+        }
+    }
+
+    /// Behind operations without reply, asks for one that says that they are done.
+    fn fence(&mut self) {
+        if !std::mem::take(&mut self.requests.unfenced) {
+            return;
+        }
+        let Some(last) = self.requests.expected.last() else { return };
+        let fence = Expected {
+            command: Command::Noop,
+            opcode: quiet::NOOP,
+            quiet: false,
+            audience: Audience::Fence,
+            key_len: 0,
+            ..*last
+        };
+        quiet::push_fence(self.out, self.dialect, last.opaque);
+        self.requests.expected.push(fence);
+    }
+
+    /// What comes back for the command line that was just written, which goes without reply if it may.
+    fn push_line(&mut self, op: &Operation<'_>, expected: Expected, silence: fn(&mut Vec<u8>)) {
+        let quiet = op.is_quiet();
+        let audience = if quiet { Audience::Nobody } else { Audience::Owner };
+        if quiet {
+            silence(self.out);
+            self.requests.unfenced = true;
+        }
+        self.requests.expected.push(Expected { quiet, audience, ..expected });
     }
 
     fn push_value(&mut self, op: &Operation<'_>, index: u32, splice: usize) {
@@ -343,19 +399,24 @@ impl Writer<'_> {
 
     fn push_binary(&mut self, op: &Operation<'_>, expected: Expected, splice: usize) -> Result<()> {
         // A quiet success brings no cas.
-        let quiet = binary::has_quiet(op.command) && (op.command.reads() || op.op_flags & op_flags::WANT_CAS == 0);
+        let no_reply = op.is_quiet();
+        let may_be = no_reply || op.command.reads() || op.op_flags & op_flags::WANT_CAS == 0;
+        let quiet = may_be && binary::has_quiet(op.command);
+        let audience = if no_reply { Audience::Nobody } else { Audience::Owner };
         let at = self.out.len();
         let opcode = binary::encode(self.out, op, expected.opaque, quiet)?;
         if carries_value(op) {
             self.push_value(op, expected.index, splice);
         }
-        self.requests.last_quiet = quiet.then_some(at);
-        self.requests.expected.push(Expected { wire: Wire::Binary, opcode, quiet, ..expected });
+        self.requests.last_quiet = (quiet && !no_reply).then_some(at);
+        self.requests.unfenced = quiet && no_reply;
+        self.requests.expected.push(Expected { wire: Wire::Binary, opcode, quiet, audience, ..expected });
         Ok(())
     }
 
     fn seal(&mut self) {
         self.end_run(true);
+        self.fence();
         if let (Some(at), Some(last)) = (self.requests.last_quiet.take(), self.requests.expected.last_mut()) {
             binary::make_loud(self.out, at, last.command);
             last.quiet = false;
@@ -367,18 +428,15 @@ impl Writer<'_> {
     }
 }
 
-/// Refuses what makes no sense over any protocol, what this one has not, and what an operation cannot have yet.
+/// Refuses what makes no sense over any protocol, and what this one has not.
 fn check_supported(op: &Operation<'_>, dialect: Dialect) -> Result<()> {
     if op.cas != 0 && op.command == Command::Add {
         let words = format!("cas is {}; add takes none, since it stores only where there is no item", op.cas);
         return Err(Error::argument(words));
     }
-    if !op.meta_flags.is_empty() || op.command == Command::Meta {
-        check_meta(op, dialect)?;
-    }
-    match op.op_flags & op_flags::NO_REPLY {
-        0 => Ok(()),
-        _ => Err(Error::new(Status::Unsupported, "not supported yet: no_reply")),
+    match !op.meta_flags.is_empty() || op.command == Command::Meta {
+        true => check_meta(op, dialect),
+        false => Ok(()),
     }
 }
 
@@ -404,6 +462,7 @@ fn clear_and_keep<T>(buffer: &mut Vec<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Status;
 
     fn batch(dialect: Dialect, operations: &[Operation<'_>]) -> Batch<()> {
         let mut batch = Batch::default();
@@ -442,6 +501,26 @@ mod tests {
         let sets = batch(Dialect::Binary, &[Operation::set(b"k", b"v", 0), want]);
         assert_eq!(sets.out[1], binary::opcode::SETQ);
         assert_eq!(sets.expected()[1].opcode, binary::opcode::SET);
+    }
+
+    #[test]
+    fn operations_without_reply_are_followed_by_a_fence() {
+        let silent = |operation| Operation { op_flags: op_flags::NO_REPLY, ..operation };
+        let (set, delete) = (silent(Operation::set(b"s", b"v", 0)), silent(Operation::delete(b"d")));
+        let cas = Operation { cas: 9, ..set };
+        let get = Operation::get(b"g");
+        assert_eq!(text(Dialect::Text, &[set, delete]), "set s 0 0 1 noreply\r\nv\r\ndelete d noreply\r\nversion\r\n");
+        assert_eq!(text(Dialect::Text, &[cas]), "cas s 0 0 1 9 noreply\r\nv\r\nversion\r\n");
+        assert_eq!(text(Dialect::Text, &[get, set, get]), "get g\r\nset s 0 0 1 noreply\r\nv\r\nversion\r\nget g\r\n");
+        assert_eq!(text(Dialect::Meta, &[set, delete]), "ms s 1 O100 q\r\nv\r\nmd d O101 q\r\nmn\r\n");
+        assert_eq!(text(Dialect::TextMeta, &[set, get]), "ms s 1 O100 q\r\nv\r\nmn\r\nmg g v f O101\r\n");
+        assert_eq!(text(Dialect::TextMeta, &[silent(get)]), "get g\r\n", "a read has a reply");
+        let made = batch(Dialect::Binary, &[set, delete]);
+        let opcodes: Vec<u8> = made.expected().iter().map(|expected| expected.opcode).collect();
+        assert_eq!(opcodes, [binary::opcode::SETQ, binary::opcode::DELETEQ, quiet::NOOP]);
+        let loud = batch(Dialect::Binary, &[set, Operation::delete(b"d")]);
+        let opcodes: Vec<u8> = loud.expected().iter().map(|expected| expected.opcode).collect();
+        assert_eq!(opcodes, [binary::opcode::SETQ, binary::opcode::DELETE], "its reply is a fence too");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is in flight: the batches that were sent, in order, and how far they are answered.
 
-use super::batch::{Batch, Expected, Wire};
+use super::batch::{Audience, Batch, Expected, Wire};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Command, Room};
 use std::collections::VecDeque;
@@ -13,6 +13,8 @@ pub trait Deliver<O> {
     fn hit(&mut self, owner: &O, index: u32, flags: u32, cas: u64, value: &[u8]);
     /// The answer of an operation of `owner`'s.
     fn answer(&mut self, owner: &O, index: u32, answer: Answer<'_>);
+    /// An operation without reply has failed.
+    fn quiet_failure(&mut self, answer: &Answer<'_>);
     /// The server has answered a read; called before `answer`, and not for a `hit`.
     fn read(&mut self, found: bool);
     /// Every answer of the batch was handed out.
@@ -21,6 +23,12 @@ pub trait Deliver<O> {
 
 /// Delivers what the server has answered.
 fn hand_out<O>(owner: &O, expected: &Expected, answer: Answer<'_>, deliver: &mut impl Deliver<O>) {
+    if expected.audience != Audience::Owner {
+        if expected.audience == Audience::Nobody && answer.status.is_failure() {
+            deliver.quiet_failure(&answer);
+        }
+        return;
+    }
     if expected.command.reads() && !answer.status.is_failure() {
         deliver.read(answer.status == Status::Ok);
     }
@@ -150,7 +158,7 @@ impl<O> Flight<O> {
                 let (Some(expected), Some(group)) = (batch.expected().get(*next), batch.groups.get(*group)) else {
                     continue;
                 };
-                if is_own(&group.owner) {
+                if is_own(&group.owner) && expected.audience == Audience::Owner {
                     deliver.answer(&group.owner, expected.index, Answer::failed(error));
                 }
             }
@@ -160,7 +168,8 @@ impl<O> Flight<O> {
             let (mut next, group) = std::mem::take(&mut cursor);
             for group in batch.groups.iter().skip(group) {
                 for expected in batch.expected().get(next..group.end).unwrap_or_default() {
-                    if is_own(&group.owner) && !std::mem::take(&mut skip_first) {
+                    let awaited = is_own(&group.owner) && expected.audience == Audience::Owner;
+                    if awaited && !std::mem::take(&mut skip_first) {
                         deliver.answer(&group.owner, expected.index, Answer::failed(error));
                     }
                     skip_first = false;

@@ -1,13 +1,13 @@
 //! Reader: the receiving half of a connection. It holds the batches in flight and the bytes received, and hands out
 //! each answer once its reply is complete and matches. Whatever does not match breaks the connection.
 
-use super::batch::{Batch, Expected, Wire};
+use super::batch::{Audience, Batch, Expected, Wire};
 use super::body::{Body, Receive};
 use super::buffer::{Buffer, CAPACITY};
 use super::flight::{Deliver, Flight};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Command, Room, Value};
-use crate::protocol::{admin, binary, meta, text, Head, Violation, What};
+use crate::protocol::{admin, binary, meta, quiet, text, Head, Violation, What};
 use std::io;
 
 /// What ends the reply to a text `get`.
@@ -359,6 +359,9 @@ fn identify<'a, O>(
                 None => Err(Violation::quoting("a value for a key that was not asked for", head.key).into()),
             }
         }
+        Wire::Text | Wire::Meta if expected.quiet || expected.audience == Audience::Fence => {
+            identify_quiet(bytes, flight.ahead())
+        }
         Wire::Text => match text::decode(expected.command, bytes)? {
             Some(head) => found(0, expected, head),
             None => Ok(None),
@@ -391,6 +394,37 @@ fn identify<'a, O>(
             head.map_or(Ok(None), |head| found(at, ahead[at], head))
         }
     }
+}
+
+/// The same among operations without reply over text or meta, up to their fence. An error that names none of them is the
+/// first one's: all the same to who counts them.
+fn identify_quiet<'a>(bytes: &'a [u8], ahead: &[Expected]) -> Result<Option<Reply<'a>>, Broken> {
+    let Some(line) = quiet::read(bytes)? else { return Ok(None) };
+    let is_it = |candidate: &Expected| match line {
+        quiet::Line::Fence(_) => candidate.audience == Audience::Fence,
+        quiet::Line::Named(opaque) => candidate.wire == Wire::Meta && candidate.opaque == opaque,
+        quiet::Line::Unnamed => true,
+    };
+    let found = seek(ahead, is_it, |candidate| candidate.quiet).map(|silent| (silent, ahead[silent]));
+    let head = match (line, found) {
+        (quiet::Line::Fence(len), Some(_)) => Some(Head::new(len, What::Answer, Status::Ok)),
+        (_, Some((_, expected))) if expected.audience != Audience::Fence => match expected.wire {
+            Wire::Meta => meta::decode(expected.command, bytes)?,
+            _ => text::decode(expected.command, bytes)?,
+        },
+        _ => None,
+    };
+    match (head, found) {
+        (Some(head), Some((silent, expected))) if head.opaque.is_some() || is_silent(&head, &expected) => {
+            Ok(Some(Reply { head, expected, silent }))
+        }
+        _ => Err(Violation::quoting("a reply that no operation awaits", bytes).into()),
+    }
+}
+
+/// Whether a reply without opaque may come where no reply is awaited: an error may, and that of the fence.
+fn is_silent(head: &Head<'_>, expected: &Expected) -> bool {
+    head.status.is_failure() || expected.audience == Audience::Fence
 }
 
 /// Where in `ahead` the operation is that a reply names, if all before it may go without one.

@@ -25,7 +25,8 @@ pub struct bmemc_counters {
     pub failures: u64,
     /// Operations that failed with BMEMC_E_TIMEOUT.
     pub timeouts: u64,
-    /// Failures of operations with BMEMC_FLAG_NO_REPLY. Zero in this version, which has none.
+    /// Operations with BMEMC_FLAG_NO_REPLY that failed after they were sent: the server said so, or
+    /// their connection was lost before it had said that they were done.
     pub quiet_failures: u64,
     /// Bytes of requests, and of replies. What opening a connection takes is not in them.
     pub bytes_sent: u64,
@@ -74,7 +75,7 @@ pub enum bmemc_event_kind {
     BMEMC_EVENT_CLOSED = 2,
     /// A call took at least as long as option slow_ms says. Operations of queues are not timed.
     BMEMC_EVENT_SLOW = 3,
-    /// An operation with BMEMC_FLAG_NO_REPLY failed. Not in this version.
+    /// Operations with BMEMC_FLAG_NO_REPLY failed; `status` and `message` say of what.
     BMEMC_EVENT_QUIET_FAILURE = 4,
     /// A server failed so often that calls to it fail at once, but for a probe now and then. Not in
     /// this version.

@@ -79,8 +79,12 @@ pub enum bmemc_opcode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(dead_code, reason = "names for C of numbers")]
 pub enum bmemc_op_flag {
-    /// Return once the kernel has the request: BMEMC_OK says no more than that. Failures are
-    /// counted (`quiet_failures`) and go to the event callback.
+    /// Set, add, replace, append, prepend, delete, increment, decrement, touch, flush_all: answer
+    /// once the kernel has the request. BMEMC_OK says no more than that: what the server refuses
+    /// is not told, what fails is counted (`quiet_failures`) and told of by
+    /// BMEMC_EVENT_QUIET_FAILURE, and never the answer of another call. Over protocol=text the
+    /// server is silent about most failures. A call over another connection may overtake it
+    /// (option connections). Other commands take no notice of this flag.
     BMEMC_FLAG_NO_REPLY = 1,
     /// Answer with the item's cas.
     BMEMC_FLAG_WANT_CAS = 2,

@@ -16,7 +16,8 @@ pub struct Counters {
     pub failures: u64,
     /// Operations that failed with `Timeout`.
     pub timeouts: u64,
-    /// Failures of operations with `NO_REPLY`.
+    /// Operations with `NO_REPLY` that failed after they were sent: the server said so, or their connection was lost
+    /// before it had said that they were done.
     pub quiet_failures: u64,
     /// Bytes of requests.
     pub bytes_sent: u64,

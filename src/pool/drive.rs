@@ -149,7 +149,7 @@ impl<'a> Turn<'a> {
         self.hand_back()
     }
 
-    fn is_reader_idle(&self) -> bool {
+    pub(super) fn is_reader_idle(&self) -> bool {
         self.role.as_ref().is_none_or(|role| role.reader.is_idle())
     }
 
@@ -190,7 +190,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Receives once and takes in what came; answers whether anything did.
-    fn receive(&mut self, wait: Wait) -> Result<bool, Stop> {
+    pub(super) fn receive(&mut self, wait: Wait) -> Result<bool, Stop> {
         let Some(role) = &mut self.role else { return Ok(false) };
         let Role { reader, socket, received_at, .. } = &mut **role;
         self.hands.counted.system_calls += 1;
@@ -217,7 +217,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn advance(&mut self) -> Result<(), Stop> {
+    pub(super) fn advance(&mut self) -> Result<(), Stop> {
         match &mut self.role {
             Some(role) => role.reader.advance(&mut self.hands).map_err(Stop::Broken),
             None => Ok(()),
@@ -286,6 +286,7 @@ impl<'a> Turn<'a> {
                 self.line.wake_reader(from);
             }
         }
+        self.tell_quiet();
         Ok(())
     }
 
@@ -367,6 +368,7 @@ impl<'a> Turn<'a> {
         self.line.wake_writer();
         drop((link, role));
         self.shared.tell_closed(&Error::new(broken.status, broken.message));
+        self.tell_quiet();
     }
 }
 

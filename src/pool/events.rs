@@ -16,7 +16,7 @@ pub enum EventKind {
     Closed = 2,
     /// A call took longer than option `slow_ms`.
     Slow = 3,
-    /// An operation without reply failed. Not in this version.
+    /// Operations without reply failed; status and message say of what.
     QuietFailure = 4,
     /// A server failed so often that calls to it fail at once. Not in this version.
     BreakerOpened = 5,

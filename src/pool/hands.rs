@@ -4,6 +4,7 @@
 use super::call::Call;
 use super::counters::Counters;
 use super::link::Owner;
+use super::quiet::QuietFailures;
 use crate::connection::{Batch, Deliver};
 use crate::error::Error;
 use crate::operation::{Answer, Room, Sink};
@@ -25,6 +26,8 @@ pub(super) struct Hands<'a> {
     pub counted: Counters,
     /// The memory of a finished batch.
     pub spare: Option<Box<Batch<Owner>>>,
+    /// What operations without reply have failed of, and nobody was told of yet.
+    pub quiet: QuietFailures,
 }
 
 impl<'a> Hands<'a> {
@@ -38,6 +41,7 @@ impl<'a> Hands<'a> {
             begun: 0,
             counted: Counters::default(),
             spare: None,
+            quiet: QuietFailures::default(),
         }
     }
 }
@@ -89,6 +93,10 @@ impl Deliver<Owner> for Hands<'_> {
         }
     }
 
+    fn quiet_failure(&mut self, answer: &Answer<'_>) {
+        self.counted.quiet_failures += self.quiet.take_in(answer);
+    }
+
     fn read(&mut self, found: bool) {
         self.counted.read(found);
     }
@@ -99,7 +107,8 @@ impl Deliver<Owner> for Hands<'_> {
         if batch.owners().any(|owner| matches!(owner, Owner::Own)) {
             self.own_batches = self.own_batches.saturating_sub(1);
         }
-        if batch.owners().any(|owner| matches!(owner, Owner::Shared(_))) {
+        // Somebody may wait for a batch without replies too: until it has arrived.
+        if batch.owners().any(|owner| matches!(owner, Owner::Shared(_) | Owner::Gone)) {
             self.finished.push(batch.sequence);
         }
         batch.clear();

@@ -5,7 +5,7 @@ use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
 use super::turn::Turn;
-use super::{Limit, Shared};
+use super::{Limit, Shared, PEEK_AFTER};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
@@ -131,8 +131,13 @@ impl Line {
             let mut state = self.lock();
             let State { link, counters, .. } = &mut *state;
             if let Some(link) = link {
-                if !is_stale(link, counters, shared, limit.begun) {
-                    return Ok(state);
+                match look(link, counters, shared, limit.begun) {
+                    Look::Good => return Ok(state),
+                    Look::Unread => {
+                        self.catch_up(shared, limit, state);
+                        continue;
+                    }
+                    Look::Stale => {}
                 }
                 let idle = self.take_link(&mut state);
                 drop(state);
@@ -264,6 +269,8 @@ impl Line {
         self.wake_finished(&mut hands);
         self.wake_writer();
         shared.tell_closed(why);
+        self.count(&hands.counted);
+        hands.quiet.events(shared).into_iter().for_each(|event| shared.settings.listener.tell(|| event));
     }
 
     /// Says that a caller is about to sleep for batch `sequence`.
@@ -362,10 +369,25 @@ fn index(sequence: u64) -> usize {
     (sequence % WORDS as u64) as usize
 }
 
-/// Whether a link that nobody uses must not be used again. (Doomed: the last answer came before its reader saw that.)
-fn is_stale(link: &Link, counters: &mut Counters, shared: &Shared, now: u64) -> bool {
+/// What a link is good for.
+enum Look {
+    Good,
+    /// It must not be used again.
+    Stale,
+    /// Before it is known to be good, what has come for callers that have left is to be read.
+    Unread,
+}
+
+/// Looks at a link before it is used. (Doomed: the last answer came before its reader saw that.)
+fn look(link: &Link, counters: &mut Counters, shared: &Shared, now: u64) -> Look {
     let idle = now.saturating_sub(link.last_used);
-    link.is_free() && (link.doomed.is_some() || shared.is_stale(&link.socket, idle, counters))
+    if !link.is_free() {
+        return if idle >= PEEK_AFTER && link.is_left() { Look::Unread } else { Look::Good };
+    }
+    match link.doomed.is_some() || shared.is_stale(&link.socket, idle, counters) {
+        true => Look::Stale,
+        false => Look::Good,
+    }
 }
 
 /// Why a link that was stale was closed.
@@ -400,7 +422,7 @@ impl Link {
 }
 
 /// A sink for answers that nobody waits for.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl Sink for Nobody {
     fn answer(&mut self, _index: usize, _answer: Answer<'_>) {}

@@ -77,6 +77,9 @@ pub(super) struct Link {
     pub last_used: u64,
     /// When a batch was last sent while none was in flight.
     pub sent_at: u64,
+    /// The number of the last batch that was answered, and of the last one with operations without reply.
+    answered: u64,
+    pub last_quiet: u64,
     /// Replies in flight that nobody awaits any more, and since when there are any.
     pub gone: u32,
     pub gone_since: u64,
@@ -86,6 +89,11 @@ impl Link {
     /// Whether nothing at all goes on: a caller may take both roles and be alone.
     pub fn is_free(&self) -> bool {
         self.role.is_some() && !self.writing && self.in_flight == 0 && self.open.is_empty()
+    }
+
+    /// Whether nobody uses it, and callers without reply have left it with a fence to come.
+    pub fn is_left(&self) -> bool {
+        self.role.is_some() && !self.writing && self.open.is_empty() && self.owes_fence()
     }
 
     /// Whether somebody who waits has to come and read, or send what is open.
@@ -116,6 +124,7 @@ impl Link {
 
     /// Batch `sequence` is answered.
     pub fn was_answered(&mut self, sequence: u64) {
+        self.answered = self.answered.max(sequence);
         match self.timed {
             Some((timed, sent_at)) if timed == sequence => {
                 self.timed = None;
@@ -123,6 +132,11 @@ impl Link {
             }
             _ => {}
         }
+    }
+
+    /// Whether the fence of some operation without reply is still to come.
+    pub fn owes_fence(&self) -> bool {
+        self.in_flight > 0 && self.last_quiet > self.answered
     }
 
     /// Takes in a measured round trip: a shorter one at once, a longer one little by little.
@@ -195,6 +209,8 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         opened_at: now,
         last_used: now,
         sent_at: now,
+        answered: 0,
+        last_quiet: 0,
         gone: 0,
         gone_since: 0,
     })

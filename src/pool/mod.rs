@@ -13,6 +13,7 @@ mod line;
 mod link;
 #[cfg(all(test, bmemc_model))]
 mod model;
+mod quiet;
 mod several;
 mod single;
 mod turn;
@@ -20,6 +21,7 @@ mod turn;
 pub(crate) use account::Account;
 pub use counters::Counters;
 pub use events::{Event, EventKind, Listener};
+pub(crate) use quiet::QuietFailures;
 pub(crate) use several::{run_several, Part};
 
 use crate::connection::{Handshake, Known, Login, Outcome, Rules};
@@ -37,7 +39,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 /// A connection that was idle for longer is looked at before it is used.
-const PEEK_AFTER: u64 = 10_000_000;
+pub(crate) const PEEK_AFTER: u64 = 10_000_000;
 
 /// How the connections of a server are to be; the client's options of the same names.
 #[derive(Clone, Debug)]
@@ -397,17 +399,24 @@ impl Pool {
         watchers.iter().for_each(|watcher| watcher.pool_ended());
     }
 
-    /// Drops all connections; the next call opens new ones.
+    /// Drops all connections, once what went without reply has arrived; the next call opens new ones.
     pub fn disconnect(&self, why: &Error) {
+        self.await_fences();
         for line in &self.home().lines {
             line.disconnect(&self.shared, why);
         }
+    }
+
+    fn await_fences(&self) {
+        let limit = Limit::new(self.shared.settings.timeout_ms, true, true);
+        self.home().lines.iter().for_each(|line| line.await_fences(&self.shared, limit));
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         // A child that has not used it yet still has copies of its parent's descriptors to close.
+        self.await_fences();
         let counters = self.counters();
         // Another thread's lock may have been copied by a fork.
         if let Ok(mut ledger) = self.shared.settings.ledger.try_lock() {

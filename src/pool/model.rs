@@ -5,10 +5,11 @@
 //! `BMEMC_MODEL_SEED` and `BMEMC_MODEL_ITERATIONS` change them.
 
 use super::*;
+use crate::connection::{Rules, Style};
 use crate::model::kernel::{self, World};
 use crate::model::memory;
 use crate::net::Address;
-use crate::operation::Value;
+use crate::operation::{op_flags, Value};
 use shuttle::rand::{thread_rng, Rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread;
@@ -52,6 +53,8 @@ struct Call {
 enum Step {
     /// Stores a value of so many bytes, at least.
     Set(usize),
+    /// The same without reply.
+    SetQuiet(usize),
     /// Reads what this thread has stored.
     Get,
     /// Reads a key that all threads write.
@@ -86,6 +89,7 @@ impl Step {
         match rng.gen_range(0..8) {
             0 | 1 => Step::Set(0),
             2 if large => Step::Set(LARGE),
+            2 if rng.gen_range(0..2) == 0 => Step::SetQuiet(if large { LARGE } else { 0 }),
             3 => Step::SetShared,
             4 | 5 => Step::GetShared,
             _ => Step::Get,
@@ -101,6 +105,8 @@ struct Caller {
     versions: u32,
     /// What the key may hold: `None` is a miss.
     may_be: BTreeSet<Option<u32>>,
+    /// What was stored without reply: it may be overtaken by what is done over another connection.
+    quiet: BTreeSet<Option<u32>>,
     trouble: Trouble,
 }
 
@@ -137,7 +143,8 @@ impl Sink for Answered {
 
 impl Caller {
     fn new(number: usize, trouble: Trouble) -> Caller {
-        Caller { key: format!("own-{number}").into_bytes(), versions: 0, may_be: BTreeSet::from([None]), trouble }
+        let (key, may_be, quiet) = (format!("own-{number}").into_bytes(), BTreeSet::from([None]), BTreeSet::new());
+        Caller { key, versions: 0, may_be, quiet, trouble }
     }
 
     fn run(&mut self, pool: &Pool, call: &Call) {
@@ -159,7 +166,10 @@ impl Caller {
     fn check(&mut self, step: Step, version: u32, status: Status, value: &[u8], words: &str) {
         assert!(self.is_allowed(status), "{step:?} ended in {status:?}: {words}");
         match (step, status) {
-            (Step::Set(_), Status::Ok) if self.trouble == Trouble::None => self.may_be = [Some(version)].into(),
+            (Step::Set(_), Status::Ok) if self.trouble == Trouble::None => {
+                self.may_be = [Some(version)].into();
+                self.may_be.extend(&self.quiet);
+            }
             // What was sent in vain may still be executed later.
             (Step::Set(_), Status::Ok) => {
                 self.may_be.remove(&None);
@@ -167,6 +177,10 @@ impl Caller {
             }
             (Step::Set(_), _) => {
                 self.may_be.insert(Some(version));
+            }
+            (Step::SetQuiet(_), _) => {
+                self.may_be.insert(Some(version));
+                self.quiet.insert(Some(version));
             }
             (Step::Get, Status::Ok) => {
                 let found = version_in(&self.key, value);
@@ -194,7 +208,7 @@ impl Caller {
 impl Step {
     fn value(self, key: &[u8], version: u32) -> Vec<u8> {
         match self {
-            Step::Set(len) => value_of(key, version, len),
+            Step::Set(len) | Step::SetQuiet(len) => value_of(key, version, len),
             Step::SetShared => value_of(SHARED_KEY, version, 0),
             Step::Get | Step::GetShared => Vec::new(),
         }
@@ -203,6 +217,7 @@ impl Step {
     fn operation<'a>(self, key: &'a [u8], value: &'a [u8]) -> Operation<'a> {
         match self {
             Step::Set(_) => Operation::set(key, value, 0),
+            Step::SetQuiet(_) => Operation { op_flags: op_flags::NO_REPLY, ..Operation::set(key, value, 0) },
             Step::Get => Operation::get(key),
             Step::GetShared => Operation::get(SHARED_KEY),
             Step::SetShared => Operation::set(SHARED_KEY, value, 0),
@@ -233,6 +248,8 @@ fn execute(plan: &Plan) {
     });
     check_afterwards(&pool, plan.trouble);
     check_rest(&pool, true);
+    let lost = pool.counters().quiet_failures;
+    assert!(plan.trouble != Trouble::None || lost == 0, "{lost} operations without reply have failed");
     kernel::halt(own);
 }
 
@@ -256,6 +273,8 @@ fn settings(plan: &Plan) -> Settings {
         max_value_bytes: 1 << 20,
         no_delay: true,
         slow_ms: 0,
+        account: Arc::new(Account::new(None)),
+        login: Rules { style: Style::Sasl, mechanism: None, optional: false, allow_plaintext: false },
         listener: Listener::default(),
         ledger: Ledger::default(),
     }
@@ -270,12 +289,25 @@ fn check_rest(pool: &Pool, empty: bool) {
 /// After all that went wrong, a call works on each connection.
 fn check_afterwards(pool: &Pool, trouble: Trouble) {
     for line in &pool.home().lines {
-        let mut answered = Answered(vec![None]);
-        line.run(&pool.shared, &[Operation::get(b"afterwards")], &mut answered, Limit::new(1000, true, false));
+        // That a connection was closed may show only to who reads for operations without reply.
+        let owes_fence = line.lock().link.as_ref().is_some_and(|link| link.owes_fence());
+        let mut answered = call_afterwards(pool, line);
+        if owes_fence
+            && trouble == Trouble::Closes
+            && answered.0[0].as_ref().expect("an answer").0 == Status::Connection
+        {
+            answered = call_afterwards(pool, line);
+        }
         let status = answered.0[0].as_ref().expect("an answer").0;
         let wanted = if trouble == Trouble::Close { Status::Closed } else { Status::NotFound };
         assert_eq!(status, wanted, "the call afterwards: {:?}", answered.0);
     }
+}
+
+fn call_afterwards(pool: &Pool, line: &Line) -> Answered {
+    let mut answered = Answered(vec![None]);
+    line.run(&pool.shared, &[Operation::get(b"afterwards")], &mut answered, Limit::new(1000, true, false));
+    answered
 }
 
 // ---- All executions ----

@@ -46,6 +46,15 @@ impl Stop {
     }
 }
 
+/// What was put into a batch.
+#[derive(Default)]
+pub(super) struct Filled {
+    /// Some operation awaits its reply.
+    awaited: bool,
+    /// The operations without reply.
+    quiet: Vec<u32>,
+}
+
 pub(super) type Guard<'a> = MutexGuard<'a, State>;
 
 /// See the module.
@@ -59,6 +68,8 @@ pub(super) struct Turn<'a> {
     pub(super) at_once: bool,
     /// The deadline has passed: this caller sends nothing more for others.
     pub(super) leaving: bool,
+    /// It may leave before its replies have come.
+    quiet: bool,
     /// The first operation that is in no batch yet.
     pub(super) next: usize,
     /// The right to read, while this caller has it.
@@ -93,6 +104,7 @@ impl<'a> Turn<'a> {
             hands: Hands::new(sink),
             at_once: false,
             leaving: false,
+            quiet: false,
             next: 0,
             role: None,
             generation: 0,
@@ -128,7 +140,7 @@ impl<'a> Turn<'a> {
     pub fn begin(&mut self) {
         let Some(mut state) = self.enter() else { return };
         let Some(link) = state.link.as_mut() else { return };
-        if link.is_free() {
+        if link.is_free() && !self.has_quiet() {
             let sequence = link.open.sequence;
             link.time(sequence);
         }
@@ -172,7 +184,7 @@ impl<'a> Turn<'a> {
 
     /// Answers what has no answer yet.
     #[inline(always)]
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         let left = self.next..self.operations.len();
         if self.call.is_some() || !left.is_empty() {
             self.answer_rest(left);
@@ -208,7 +220,11 @@ impl<'a> Turn<'a> {
     pub(super) fn go_on_alone(&mut self, mut state: Guard<'a>) {
         let sequence = state.next_sequence();
         let Some(link) = state.link.as_mut() else { return };
-        link.time(sequence);
+        self.quiet = self.is_quiet();
+        match self.quiet {
+            true => link.last_quiet = sequence,
+            false => link.time(sequence),
+        }
         let batch = link.fresh_batch(sequence);
         drop(state);
         let sent = self.send_all_own(batch);
@@ -243,28 +259,37 @@ impl<'a> Turn<'a> {
 
     /// Fills a batch with this caller's next operations and sends it.
     fn send_own(&mut self, mut batch: Box<Batch<Owner>>) -> Result<(), Stop> {
-        self.fill(&mut batch, SPLICE, CHUNK_BYTES);
-        batch.assign(Owner::Own);
+        let filled = self.fill(&mut batch, SPLICE, CHUNK_BYTES);
+        batch.assign(if filled.awaited { Owner::Own } else { Owner::Gone });
         let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
         batch.seal(self.dialect);
-        let (out, pieces) = (batch.out(), batch.take_pieces());
+        let (out, pieces, sequence) = (batch.out(), batch.take_pieces(), batch.sequence);
         role.reader.push(batch);
-        self.hands.own_batches += 1;
+        self.hands.own_batches += usize::from(filled.awaited);
         self.hands.begun += 1;
         self.hands.counted.batches += 1;
         let socket = role.socket.clone();
-        self.send(&socket, &out, &pieces)
+        let sent = self.send(&socket, &out, &pieces);
+        self.answer_quiet(filled.quiet, &sent);
+        match filled.awaited {
+            true => sent,
+            false => sent.and_then(|()| self.thin_out(sequence)),
+        }
     }
 
     fn fresh_batch(&mut self, state: &mut Guard<'a>) -> Result<Box<Batch<Owner>>, Stop> {
         let sequence = state.next_sequence();
         let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
+        if self.quiet {
+            link.last_quiet = sequence;
+        }
         Ok(link.fresh_batch(sequence))
     }
 
     /// Puts operations into the batch until it is full or they are all in. What is refused is answered at once.
-    pub(super) fn fill(&mut self, batch: &mut Batch<Owner>, splice: usize, most: usize) {
+    pub(super) fn fill(&mut self, batch: &mut Batch<Owner>, splice: usize, most: usize) -> Filled {
         let begun = self.next;
+        let mut filled = Filled::default();
         let mut bytes = 0usize;
         let mut writer = batch.writer(self.dialect);
         while let Some(operation) = self.operations.get(self.next) {
@@ -276,10 +301,13 @@ impl<'a> Turn<'a> {
             self.next += 1;
             let fits = self.check_size(operation);
             let opaque = self.opaque.wrapping_add(index);
-            if let Err(error) = fits.and_then(|()| writer.push(operation, index, opaque, splice)) {
-                self.refuse(index, &error);
+            match fits.and_then(|()| writer.push(operation, index, opaque, splice)) {
+                Ok(()) if operation.is_quiet() => filled.quiet.push(index),
+                Ok(()) => filled.awaited = true,
+                Err(error) => self.refuse(index, &error),
             }
         }
+        filled
     }
 
     #[inline]
@@ -304,7 +332,8 @@ impl<'a> Turn<'a> {
     /// Sends the operations, or leaves that to who writes; the caller is enlisted for what is awaited then.
     fn send_among_others(&mut self, state: Guard<'a>) {
         self.call = Some(Call::new(self.operations.len()));
-        let sent = match self.is_large() {
+        self.quiet = self.has_quiet();
+        let sent = match self.quiet || self.is_large() {
             true => self.send_large(state),
             false => self.join(state),
         };
@@ -317,7 +346,10 @@ impl<'a> Turn<'a> {
     /// Waits for the answers of what was sent. The caller is enlisted for it, and is not any more afterwards.
     fn wait_among_others(&mut self) {
         let Some(sequence) = self.awaited.take() else { return };
-        let followed = self.follow(sequence);
+        let followed = match self.quiet && self.is_done() {
+            true => self.thin_out(sequence).and_then(|()| self.hand_back()),
+            false => self.follow(sequence),
+        };
         self.line.delist(sequence);
         if let Err(stop) = followed {
             self.stop(stop);
@@ -383,22 +415,21 @@ impl<'a> Turn<'a> {
         let mut batch = self.fresh_batch(&mut state)?;
         drop(state);
         let sequence = batch.sequence;
-        self.fill(&mut batch, SPLICE, CHUNK_BYTES);
-        if let Some(call) = &self.call {
-            batch.assign(Owner::Shared(call.clone()));
-        }
+        let filled = self.fill(&mut batch, SPLICE, CHUNK_BYTES);
+        let awaited = self.call.as_ref().filter(|_| filled.awaited);
+        batch.assign(awaited.map_or(Owner::Gone, |call| Owner::Shared(call.clone())));
         self.line.enlist(sequence);
         let mut state = self.line.lock();
         self.account(&mut state);
-        let sent = match self.launch(state, batch) {
-            Ok(mut state) => {
-                if let Some(link) = state.link_of(self.generation) {
-                    link.writing = false;
-                }
-                self.flush(state).map(drop)
+        let launched = self.launch(state, batch).map(drop);
+        self.answer_quiet(filled.quiet, &launched);
+        let sent = launched.and_then(|()| {
+            let mut state = self.line.lock();
+            if let Some(link) = state.link_of(self.generation) {
+                link.writing = false;
             }
-            Err(stop) => Err(stop),
-        };
+            self.flush(state).map(drop)
+        });
         self.line.wake_writer();
         match sent {
             Ok(()) => Ok(sequence),

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod binary;
 pub mod meta;
+pub mod quiet;
 pub mod sasl;
 pub mod text;
 
@@ -85,7 +86,8 @@ pub struct Head<'a> {
 }
 
 impl Head<'_> {
-    fn new(len: usize, what: What, status: Status) -> Head<'static> {
+    /// A head that is a status and nothing else.
+    pub fn new(len: usize, what: What, status: Status) -> Head<'static> {
         Head {
             len,
             body: 0,

@@ -67,6 +67,13 @@ impl Memcached {
         &self.address
     }
 
+    /// Whether all its threads have stopped, as SIGSTOP has them do sooner or later.
+    pub fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        stats.into_iter().all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+    }
+
     /// The process, to send signals to.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)

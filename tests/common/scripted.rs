@@ -38,6 +38,8 @@ pub struct Request {
     pub keys: Vec<Vec<u8>>,
     pub opaque: u32,
     pub opcode: u8,
+    /// The client asked for silence where nothing went wrong.
+    pub quiet: bool,
     /// The number of its connection, from zero, and its own on that connection.
     pub connection: usize,
     pub number: usize,
@@ -51,7 +53,7 @@ impl Request {
 
     /// Whether the client asked for silence where nothing went wrong.
     pub fn is_quiet(&self) -> bool {
-        self.wire == Wire::Binary && matches!(self.opcode, 0x09 | 0x11 | 0x14)
+        self.quiet
     }
 }
 
@@ -363,7 +365,7 @@ fn parse(input: &[u8]) -> Option<(Request, usize)> {
 }
 
 fn request(wire: Wire, verb: Verb) -> Request {
-    Request { wire, verb, keys: Vec::new(), opaque: 0, opcode: 0, connection: 0, number: 0 }
+    Request { wire, verb, keys: Vec::new(), opaque: 0, opcode: 0, quiet: false, connection: 0, number: 0 }
 }
 
 fn parse_line(input: &[u8]) -> Option<(Request, usize)> {
@@ -389,6 +391,10 @@ fn parse_line(input: &[u8]) -> Option<(Request, usize)> {
         let opaque = words.iter().find_map(|word| word.strip_prefix(b"O")).and_then(number);
         request.opaque = opaque.unwrap_or(0) as u32;
     }
+    request.quiet = match wire {
+        Wire::Meta => words.iter().skip(2).any(|word| *word == b"q"),
+        _ => words.last().is_some_and(|word| *word == b"noreply"),
+    };
     let body = match (wire, verb) {
         (Wire::Text, Verb::Set) => number(words.get(4)?)? + 2,
         (Wire::Meta, Verb::Set) => number(words.get(2)?)? + 2,
@@ -414,6 +420,7 @@ fn parse_binary(input: &[u8]) -> Option<(Request, usize)> {
     };
     let mut request = request(Wire::Binary, verb);
     (request.opcode, request.opaque) = (opcode, u32_at(12));
+    request.quiet = matches!(opcode, 0x09 | 0x11 | 0x14);
     let key_at = 24 + usize::from(input[4]);
     let key_len = usize::from(u16::from_be_bytes([input[2], input[3]]));
     if key_len > 0 {
@@ -472,6 +479,7 @@ fn reply_text(request: &Request) -> Vec<Vec<u8>> {
             let values = held.map(|key| text_value(key, oracle::flags(key), &oracle::value(key)));
             return values.chain([b"END\r\n".to_vec()]).collect();
         }
+        Verb::Set | Verb::Delete if request.is_quiet() => b"",
         Verb::Set => b"STORED\r\n",
         Verb::Delete if oracle::is_held(key) => b"DELETED\r\n",
         Verb::Delete => b"NOT_FOUND\r\n",
@@ -488,6 +496,7 @@ fn reply_meta(request: &Request) -> Vec<u8> {
         Verb::Get if held => hit(request, &oracle::value(&request.keys[0])),
         Verb::Get => format!("EN O{}\r\n", request.opaque).into_bytes(),
         Verb::Delete if !held => format!("NF O{}\r\n", request.opaque).into_bytes(),
+        _ if request.is_quiet() => Vec::new(),
         _ => format!("HD O{}\r\n", request.opaque).into_bytes(),
     }
 }

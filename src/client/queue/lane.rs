@@ -2,6 +2,8 @@
 //! operations wait, sends batches as far as the window and the kernel allow, and hands out replies as they come. What it
 //! holds is lost with it: every operation is then answered by a failure.
 
+mod quiet;
+
 use super::held::Held;
 use super::output::Hands;
 use super::records::{Records, NEVER};
@@ -58,6 +60,12 @@ pub(super) struct Lane {
     full: VecDeque<Box<Batch<()>>>,
     /// Operations whose replies have not come.
     under_way: usize,
+    /// Operations without reply, by the numbers of their batches, that are answered once these are sent; and the number
+    /// of the last batch that was sent with one.
+    quiet: VecDeque<(u64, u32)>,
+    last_quiet: u64,
+    /// The client is closed, and so is the connection when its fences have come, or at this moment.
+    leaving: Option<u64>,
     /// Replies that are to come for operations that have timed out.
     late: u32,
     /// The number of the last batch that was begun, and of the last one that was sent or is being sent.
@@ -159,12 +167,16 @@ impl Lane {
         match &self.stage {
             Stage::Connecting { connecting, .. } => connecting.due().nanoseconds(),
             Stage::Greeting { deadline, .. } => deadline.nanoseconds(),
-            Stage::Closed | Stage::Open(_) => NEVER,
+            Stage::Open(_) => self.leaving.unwrap_or(NEVER),
+            Stage::Closed => NEVER,
         }
     }
 
     /// Closes a connection without traffic that must not be used again.
-    pub fn refresh(&mut self, host: &Host<'_>) {
+    pub fn refresh(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<()> {
+        if self.is_left_unread(host) {
+            self.read(host, hands)?;
+        }
         let stale = match &self.stage {
             Stage::Open(open) if open.in_flight == 0 && open.sending.is_none() => {
                 host.shared.is_stale(&open.socket, host.now.saturating_sub(open.last_used), &mut self.counted)
@@ -176,6 +188,7 @@ impl Lane {
             self.stage = Stage::Closed;
             self.count_disconnect();
         }
+        Ok(())
     }
 
     /// Closes the connection behind the one operation that it was for; answers whether it did.
@@ -221,6 +234,9 @@ impl Lane {
         }
         self.open.writer(dialect).push(operation, slot, slot, SPLICE)?;
         records.set_batch(slot, self.open.sequence);
+        if operation.is_quiet() {
+            self.quiet.push_back((self.open.sequence, slot));
+        }
         if self.open.size() >= MAX_BATCH_BYTES || self.open.spliced() >= MAX_BATCH_PIECES {
             let next = self.spare.pop().unwrap_or_default();
             self.full.push_back(mem::replace(&mut self.open, next));
@@ -264,7 +280,7 @@ impl Lane {
                         return Ok(());
                     }
                 }
-                Stage::Open(_) => return self.flush(host, hands.records),
+                Stage::Open(_) => return self.flush(host, hands),
             }
         }
     }
@@ -337,7 +353,7 @@ impl Lane {
         let read = open.read(host.now, hands);
         self.account(hands);
         let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
-        self.flush(host, hands.records)?;
+        self.flush(host, hands)?;
         Ok(more && !self.leave_if_aside(host.shared))
     }
 
@@ -358,7 +374,15 @@ impl Lane {
     }
 
     /// Sends batches while the window is open and the kernel takes them.
-    fn flush(&mut self, host: &Host<'_>, records: &mut Records) -> Result<()> {
+    fn flush(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<()> {
+        let flushed = self.send(host, hands.records);
+        if !self.quiet.is_empty() {
+            self.answer_sent(hands);
+        }
+        flushed
+    }
+
+    fn send(&mut self, host: &Host<'_>, records: &mut Records) -> Result<()> {
         let Stage::Open(open) = &mut self.stage else { return Ok(()) };
         while !open.blocked {
             if let Some(sending) = &mut open.sending {
@@ -438,18 +462,13 @@ impl Lane {
         if let Stage::Open(mut open) = mem::take(&mut self.stage) {
             self.count_disconnect();
             open.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
-            self.full.push_back(mem::take(&mut self.open));
-            for mut batch in self.full.drain(..) {
-                batch.assign(());
-                open.reader.push(batch);
-            }
-            open.reader.fail(&unsent, hands);
         }
+        self.fail_unsent(error, hands);
         for (slot, _) in mem::take(&mut self.waiting) {
             answer(hands, slot, &unsent);
         }
         hands.ended = 0;
-        self.late = 0;
+        (self.late, self.leaving) = (0, None);
         self.account(hands);
     }
 }
@@ -474,8 +493,8 @@ impl Open {
     }
 
     fn launch(&mut self, mut batch: Box<Batch<()>>, now: u64, records: &mut Records) {
-        batch.seal(self.dialect);
         batch.assign(());
+        batch.seal(self.dialect);
         if batch.sequence % MEASURE_EACH == 0 {
             self.round_trip = self.socket.round_trip();
         }

@@ -273,6 +273,21 @@ impl Queue {
         result
     }
 
+    /// Waits for the fences of what was sent without reply, since a connection that is closed with bytes to be read resets
+    /// it: the server might never see some of it.
+    fn await_fences(&self, inner: &Mutex<Inner>) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut guard = lock(inner);
+        let deadline = Deadline::after(guard.state.patience());
+        while guard.state.owes_fence() && !deadline.is_over() {
+            if self.poller.wait(&mut events, Some(deadline.left())).is_err() {
+                return;
+            }
+            self.step(&mut guard, &events, usize::MAX, &mut |_: u64, _: Answer<'_>| {});
+        }
+        tell(guard);
+    }
+
     fn io(&self) -> Io<'_> {
         Io { poller: &self.poller, timer: &self.timer, kick: &self.kick, now: clock::now() }
     }
@@ -287,6 +302,14 @@ impl Queue {
     /// What is behind the lock, which a child of the process must not touch.
     fn inner(&self) -> Result<&Mutex<Inner>> {
         self.inner.get().ok_or_else(|| Error::new(Status::Forked, "the queue was made before a fork, in the parent"))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.get() {
+            self.await_fences(inner);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::client::coding;
 use crate::connection::{Batch, Deliver};
 use crate::error::Status;
 use crate::operation::{Answer, Room, Value};
-use crate::pool::Counters;
+use crate::pool::{Counters, QuietFailures};
 use crate::value::Coder;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -232,6 +232,8 @@ pub(super) struct Hands<'a, 'b> {
     /// Their memory, with that of others of the connection.
     #[allow(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
     pub spare: Vec<Box<Batch<()>>>,
+    /// What operations without reply have failed of.
+    pub quiet: QuietFailures,
 }
 
 impl<'a, 'b> Hands<'a, 'b> {
@@ -243,8 +245,8 @@ impl<'a, 'b> Hands<'a, 'b> {
         server: u32,
         now: u64,
     ) -> Hands<'a, 'b> {
-        let (counted, spare) = (Counters::default(), Vec::new());
-        Hands { records, journeys, output, coder, server, now, released: 0, late: 0, counted, ended: 0, spare }
+        let (counted, spare, quiet) = (Counters::default(), Vec::new(), QuietFailures::default());
+        Hands { records, journeys, output, coder, server, now, released: 0, late: 0, counted, ended: 0, spare, quiet }
     }
 }
 
@@ -315,6 +317,10 @@ impl Deliver<()> for Hands<'_, '_> {
             Some(asker) => self.give(asker, answer),
             None => self.late += 1,
         }
+    }
+
+    fn quiet_failure(&mut self, answer: &Answer<'_>) {
+        self.counted.quiet_failures += self.quiet.take_in(answer);
     }
 
     fn read(&mut self, found: bool) {

@@ -160,7 +160,9 @@ impl State {
         if lane.counted.has_any() {
             pool.count(&std::mem::take(&mut lane.counted));
         }
+        let failures = if hands.quiet.is_empty() { Vec::new() } else { hands.quiet.events(shared) };
         let listener = &shared.settings.listener;
+        self.events.extend(failures.into_iter().map(|event| (listener.clone(), event)));
         self.events.extend(lane.events.drain(..).map(|event| (listener.clone(), event)));
         self.earliest = self.earliest.min(lane.due());
         let (busy, unsettled) = (lane.is_busy(), lane.is_unsettled());
@@ -260,7 +262,8 @@ impl State {
 
     // ---- Ending operations ----
 
-    /// Ends what belongs to clients that were closed, and what is left of servers that were removed.
+    /// Ends what belongs to clients that were closed, and what is left of servers that were removed. A connection may have
+    /// to stay for what was sent without reply.
     pub fn drop_ended(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
         self.draining = false;
         for index in 0..self.sites.len() as u32 {
@@ -276,10 +279,34 @@ impl State {
                 Ok(()) => Error::new(Status::Ok, "the server was removed"),
             };
             for lane in 0..site.lanes.len() as u32 {
-                self.drive(io, Place { site: index, lane }, output, &mut |_, _, _| Err(error.clone()));
+                self.part(io, Place { site: index, lane }, &error, output);
             }
-            self.sites[index as usize] = None;
+            match self.site(index).is_some_and(|site| !site.lanes.iter().all(Lane::is_closed)) {
+                true => self.draining = true,
+                false => self.sites[index as usize] = None,
+            }
         }
+    }
+
+    fn part(&mut self, io: &Io<'_>, place: Place, why: &Error, output: &mut Output<'_>) {
+        if self.lane(place).is_some_and(|lane| lane.owes_fence()) {
+            for slot in self.records.find(|record| record.place == place) {
+                self.give_up(io, slot, output, &mut |_, _, _| Ok(why.clone()));
+            }
+        }
+        self.drive(io, place, output, &mut |lane, host, hands| lane.part(host, why, hands));
+    }
+
+    /// How long the calls of its clients may take.
+    pub fn patience(&self) -> Duration {
+        let sites = self.sites.iter().flatten();
+        let longest = sites.map(|site| site.pool.shared().settings.timeout_ms).max();
+        Duration::from_millis(longest.unwrap_or(0).into())
+    }
+
+    /// Whether the fence of some operation without reply is still to come.
+    pub fn owes_fence(&self) -> bool {
+        self.sites.iter().flatten().flat_map(|site| &site.lanes).any(Lane::owes_fence)
     }
 
     /// Answers all operations with this tag as cancelled; answers with how many there were.

@@ -321,10 +321,7 @@ impl State {
         // It may have been closed before it knew of this queue.
         pool.shared().check_open()?;
         let place = self.choose(site);
-        self.drive(io, place, output, &mut |lane, host, _| {
-            lane.refresh(host);
-            Ok(false)
-        });
+        self.drive(io, place, output, &mut |lane, host, hands| lane.refresh(host, hands).map(|()| false));
         Ok(place)
     }
 

@@ -1,0 +1,202 @@
+//! Operations without reply: their callers leave once the kernel has the requests. The reply of the fence behind them is read
+//! by whoever uses the connection next; nobody may pile up too many, nor lose them by closing the connection.
+
+use super::line::{Line, Nobody};
+use super::link::Link;
+use super::turn::{Guard, Stop, Turn};
+use super::{Event, EventKind, Limit, Shared};
+use crate::error::{bits, Error, Status};
+use crate::net::Wait;
+use crate::operation::{Answer, Operation};
+use std::mem;
+
+/// So many batches may be in flight when a caller leaves without its replies.
+const MAX_AHEAD: u32 = 16;
+/// So many different failures are told of at once; what comes then is told as more of the last one.
+const MAX_TOLD: usize = 64;
+
+/// Failures of operations without reply that nobody was told of yet.
+#[derive(Default)]
+pub(crate) struct QuietFailures(Option<Box<List>>);
+
+#[derive(Default)]
+struct List {
+    failures: Vec<(u64, Error)>,
+}
+
+impl QuietFailures {
+    /// Takes in a failure, and answers with how many that makes: what was never sent is its caller's to know.
+    #[cold]
+    pub fn take_in(&mut self, answer: &Answer<'_>) -> u64 {
+        let Some(error) = answer.error().filter(|error| error.bits() & bits::NOT_SENT == 0) else { return 0 };
+        let failures = &mut self.0.get_or_insert_default().failures;
+        let full = failures.len() >= MAX_TOLD;
+        match failures.last_mut() {
+            Some((count, last)) if full || is_same(last, &error) => *count += 1,
+            _ => failures.push((1, error)),
+        }
+        1
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The events that tell of them.
+    pub fn events(&mut self, shared: &Shared) -> Vec<Event> {
+        let list = self.0.take().map(|list| list.failures).unwrap_or_default();
+        let event = |(count, error): (u64, Error)| {
+            let plural = if count == 1 { "" } else { "s" };
+            let words = format!("{count} operation{plural} without reply: {}", error.message());
+            Event::failure(EventKind::QuietFailure, 0, &shared.named(&Error::new(error.status(), words)))
+        };
+        list.into_iter().map(event).collect()
+    }
+}
+
+impl Turn<'_> {
+    /// Whether some operation goes without reply.
+    pub(super) fn has_quiet(&self) -> bool {
+        self.operations.iter().any(Operation::is_quiet)
+    }
+
+    /// Whether all do.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.operations.iter().all(Operation::is_quiet)
+    }
+
+    /// The operations without reply among those that `fill` has put into a batch were sent, or not.
+    pub(super) fn answer_quiet(&mut self, quiet: Vec<u32>, sent: &Result<(), Stop>) {
+        if quiet.is_empty() {
+            return;
+        }
+        let error = sent.as_ref().err().map(|stop| self.error_of(stop));
+        for index in quiet {
+            let answer = match &error {
+                None => Answer { bits: bits::SENT, ..Answer::new(Status::Ok) },
+                Some(error) => Answer::failed(error),
+            };
+            match &self.call {
+                Some(call) => call.answer(index, answer),
+                None => self.hands.give(index as usize, answer),
+            }
+        }
+    }
+
+    fn error_of(&self, stop: &Stop) -> Error {
+        let error = match (self.shared.check_open(), stop) {
+            // Whatever it looks like, the reason is that.
+            (Err(closed), _) => Error::new(closed.status(), closed.message().to_string()),
+            (Ok(()), Stop::Timeout { .. }) => self.limit.error(&self.shared.address),
+            (Ok(()), Stop::Broken(broken)) => self.shared.named(&Error::new(broken.status, broken.message.clone())),
+        };
+        error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME)
+    }
+
+    /// Before a caller leaves without its replies: if too many are in flight it waits, and reads if nobody else does.
+    pub(super) fn thin_out(&mut self, sequence: u64) -> Result<(), Stop> {
+        self.read_until(sequence, |link| link.in_flight <= MAX_AHEAD)
+    }
+
+    /// Waits until `enough` of what is in flight is answered. It is enlisted for batch `sequence`, or has the right to
+    /// read.
+    fn read_until(&mut self, sequence: u64, enough: impl Fn(&Link) -> bool) -> Result<(), Stop> {
+        loop {
+            let seen = self.line.word(sequence);
+            let mut state = self.line.lock();
+            self.account(&mut state);
+            let Some(link) = state.link_of(self.generation).filter(|link| !enough(link)) else { return Ok(()) };
+            if self.role.is_none() {
+                self.role = link.role.take();
+                self.role.iter().for_each(|_| self.line.reader_found());
+            }
+            if self.role.is_some() {
+                drop(self.flush(state)?);
+                self.line.wake_finished(&mut self.hands);
+                // What others have sent may be answered already, by bytes that came before it was known here.
+                self.advance()?;
+                if self.hands.ended == 0 && !self.is_reader_idle() {
+                    self.read()?;
+                }
+                continue;
+            }
+            drop(state);
+            if self.limit.deadline.is_over() {
+                return Err(Stop::Timeout { torn: false });
+            } else {
+                self.line.sleep(sequence, seen, self.limit.deadline);
+            }
+        }
+    }
+
+    /// Counts and tells of operations without reply that have failed. Nothing is held.
+    pub(super) fn tell_quiet(&mut self) {
+        if self.hands.quiet.is_empty() {
+            return;
+        }
+        self.line.count(&mem::take(&mut self.hands.counted));
+        let events = self.hands.quiet.events(self.shared);
+        events.into_iter().for_each(|event| self.shared.settings.listener.tell(|| event));
+    }
+}
+
+fn is_same(one: &Error, other: &Error) -> bool {
+    one.status() == other.status() && one.message() == other.message()
+}
+
+impl Line {
+    /// Before the connection is closed: waits, until the deadline, for the fences of operations without reply, without which
+    /// the server might never see some of them. (Who closes while bytes wait to be read resets the connection.)
+    pub fn await_fences(&self, shared: &Shared, limit: Limit) {
+        let mut state = self.lock();
+        let Some(link) = state.link.as_mut().filter(|link| link.owes_fence()) else { return };
+        let sequence = link.last_quiet;
+        let mut nobody = Nobody;
+        let mut turn = Turn::of_nobody(self, shared, link, &mut nobody, limit);
+        self.enlist(sequence);
+        drop(state);
+        let read = turn.read_until(sequence, |link| !link.owes_fence());
+        turn.leave(read);
+        self.delist(sequence);
+    }
+
+    /// Takes in what has come on a connection that was idle, for operations whose callers have left.
+    #[cold]
+    pub fn catch_up(&self, shared: &Shared, limit: Limit, mut state: Guard<'_>) {
+        let Some(link) = state.link.as_mut() else { return };
+        let mut nobody = Nobody;
+        let mut turn = Turn::of_nobody(self, shared, link, &mut nobody, limit);
+        turn.role = link.role.take();
+        drop(state);
+        let read = turn.receive_all();
+        turn.leave(read);
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn of_nobody(line: &'a Line, shared: &'a Shared, link: &Link, nobody: &'a mut Nobody, limit: Limit) -> Turn<'a> {
+        let mut turn = Turn::new(line, shared, &[], nobody, limit);
+        (turn.generation, turn.dialect) = (link.generation, link.dialect);
+        turn
+    }
+
+    /// Receives until nothing more is there, or nobody is known who it is for.
+    fn receive_all(&mut self) -> Result<(), Stop> {
+        loop {
+            self.account(&mut self.line.lock());
+            self.advance()?;
+            let stray = self.role.as_ref().is_none_or(|role| role.reader.is_idle() && role.reader.has_bytes());
+            if stray || !self.receive(Wait::No)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn leave(&mut self, read: Result<(), Stop>) {
+        if let Err(stop) = read.and_then(|()| self.hand_back()) {
+            self.stop(stop);
+        }
+        self.finish();
+    }
+}
