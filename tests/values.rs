@@ -387,3 +387,38 @@ fn compressors_of_a_queue_run_with_its_lock_free() {
     let expected = [("compress".to_string(), thread::current().id()), ("decompress".to_string(), thread)];
     assert_eq!(*threads.lock().unwrap(), expected);
 }
+
+#[test]
+fn clients_of_several_servers_code_the_same() {
+    let servers = [Memcached::tcp(&[]), Memcached::tcp(&[])];
+    let of_both = |mode: &str| {
+        let mut options = Options::new();
+        servers.iter().for_each(|server| options.add_server(server.address(), "", 1).unwrap());
+        for (name, value) in [("timeout_ms", "20000"), ("codec", "bmemcached"), ("mode", mode)] {
+            options.set(name, value).unwrap();
+        }
+        Client::new(options).unwrap()
+    };
+    let single = client(servers[1].address(), &[("codec", "bmemcached")]);
+    let fallback = Client::new_fallback(&[client(servers[0].address(), &[("codec", "bmemcached")]), single]).unwrap();
+    for (what, client) in [("hashed", of_both("hashed")), ("replicated", of_both("replicated")), ("fallback", fallback)]
+    {
+        let values: Vec<Vec<u8>> = (0..40).map(|number| text(number * 500)).collect();
+        let keys: Vec<String> = (0..40).map(|number| format!("{what}-{number}")).collect();
+        let pairs = || keys.iter().zip(&values);
+        let writes: Vec<Operation<'_>> = pairs().map(|(key, value)| typed(key, value, ValueType::Text)).collect();
+        assert!(execute(&client, &writes).first_error().is_none(), "{what}");
+        let reads: Vec<Operation<'_>> = keys.iter().map(|key| Operation::get(key.as_bytes())).collect();
+        let answers = execute(&client, &reads);
+        for (answer, value) in answers.iter().zip(&values) {
+            assert!(answer.status == Status::Ok && bytes(&answer.value) == value, "{what}");
+            assert_eq!((answer.value_type, answer.flags == 8), (ValueType::Text.code(), value.len() > 128), "{what}");
+        }
+        let queue = Queue::new().unwrap();
+        assert_eq!(queue.submit(&client, (0..).zip(reads.iter().copied())).0, reads.len(), "{what}");
+        for answer in fetch_all(&queue, &mut [0; 30_000]) {
+            assert!(answer.status == Status::Ok && answer.value == values[answer.tag as usize], "{what}");
+            assert_eq!(answer.value_type, ValueType::Text.code(), "{what}");
+        }
+    }
+}
