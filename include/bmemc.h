@@ -681,6 +681,10 @@ bmemc_status bmemc_metadump(const bmemc_client *client,
                             void *context,
                             bmemc_error *error);
 
+// Takes the value of a BMEMC_OP_METADUMP answer apart, which has a line for each item: items as
+// bmemc_metadump() has them, all of server 0. `*out` is the caller's, to be freed.
+bmemc_status bmemc_metadump_items(bmemc_bytes text, bmemc_results **out, bmemc_error *error);
+
 // Runs a meta command: `command` is "mg", "ms", "md", "ma", "me" or "mn", `flags` are its flags as
 // they are written, separated by spaces; "ms" stores `value`. O and q are the library's and are
 // refused. In the item: `value` (with flag v; of "me" the line), `flags` (f), `cas` (c), `ttl`

@@ -99,6 +99,28 @@ pub extern "C" fn bmemc_metadump(
     })
 }
 
+/// Takes the value of a BMEMC_OP_METADUMP answer apart, which has a line for each item: items as
+/// bmemc_metadump() has them, all of server 0. `*out` is the caller's, to be freed.
+#[no_mangle]
+pub extern "C" fn bmemc_metadump_items(
+    text: bmemc_bytes,
+    out: Option<&mut MaybeUninit<*mut bmemc_results>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let lines = text.slice("text")?.split(|byte| *byte == b'\n');
+        let entries: Vec<_> = lines.filter_map(DumpEntry::parse).collect();
+        let mut list = Many::new(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            list.accept(index);
+            list.answer(index, entry.answer(0));
+        }
+        *out = list.into_results();
+        Ok(Status::Ok)
+    })
+}
+
 /// Runs a meta command: `command` is "mg", "ms", "md", "ma", "me" or "mn", `flags` are its flags as
 /// they are written, separated by spaces; "ms" stores `value`. O and q are the library's and are
 /// refused. In the item: `value` (with flag v; of "me" the line), `flags` (f), `cas` (c), `ttl`

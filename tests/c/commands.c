@@ -127,6 +127,12 @@ static void statistics(void) {
     EXPECT(same(statistic(results, "b")->value, text("two words")) && statistic(results, "blank")->value.len == 0);
     bmemc_results_free(results);
     REFUSED(BMEMC_E_ARGUMENT, "NULL", bmemc_stats_items(bytes(NULL, 3), &results, e));
+    STATUS(BMEMC_OK, bmemc_metadump_items(text("key=a%20b exp=-1 la=1 cas=7 fetch=yes cls=1 size=64\n\nodd\n"), &results, e));
+    size_t count = 0;
+    const bmemc_item *items = bmemc_results_items(results, &count);
+    EXPECT(count == 1 && same(items[0].key, text("a b")) && items[0].cas == 7 && items[0].size == 64 && items[0].ttl == -1);
+    bmemc_results_free(results);
+    REFUSED(BMEMC_E_ARGUMENT, "NULL", bmemc_metadump_items(bytes(NULL, 3), &results, e));
 }
 
 struct dump {

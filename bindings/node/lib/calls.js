@@ -1,9 +1,9 @@
 // Calls: the promise of an operation, or of many, and what its answers make of it. One class for each kind of result.
 'use strict';
 
-const { statsItems } = require('./native.js');
+const { statsItems, dumpItems } = require('./native.js');
 const {
-  constants, Answer, answers, enter, leave, cancel, statusAt, casAt, numberAt, ttlAt, textAt,
+  constants, Answer, answers, enter, leave, cancel, statusAt, casAt, numberAt, ttlAt, bytesAt, textAt,
 } = require('./engine.js');
 const { CancelledError, PartialError, errorOf } = require('./errors.js');
 const { decodeError } = require('./values.js');
@@ -155,6 +155,13 @@ class StatsCall extends Call {
   result(at, status, beside) {
     const { name } = this.session.servers()[answers[at + Answer.SERVER]];
     return new Map([[name, statsOf(textAt(at, 'latin1', beside))]]);
+  }
+}
+
+/** metadump: the items that a server holds, without their values. */
+class DumpCall extends Call {
+  result(at, status, beside) {
+    return dumpItems(bytesAt(at, beside));
   }
 }
 
@@ -314,6 +321,6 @@ class AnswersCall extends ManyCall {
 }
 
 module.exports = {
-  Call, ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, AnswerCall,
+  Call, ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, DumpCall, AnswerCall,
   ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall, CancelledError,
 };

@@ -2,12 +2,13 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { native, constants, begin, nameOf, kindOf, flush, listen } = require('./engine.js');
+const { native, constants, begin, nameOf, toBytes, kindOf, flush, listen } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
+const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
 const { accepts, readers, whole } = require('./settings.js');
 const {
-  ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, AnswerCall,
+  ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, DumpCall, AnswerCall,
   ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall,
 } = require('./calls.js');
 
@@ -36,17 +37,19 @@ function and(options, own) {
   return { ...options, ...own };
 }
 
+/** One option by itself, and the others. What is no object is left to whoever reads it. */
+function apart(options, name) {
+  if (typeof options !== 'object' || options === null) return [undefined, options];
+  const { [name]: own, ...rest } = options;
+  return [own, rest];
+}
+
 function needed(name, value) {
   if (value === undefined) throw new ArgumentError(`${name} is missing`);
   return value;
 }
 
 // --- the client's inside -----------------------------------------------------
-
-/** snake_case, as the library writes its options. */
-const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-/** BREAKER_OPENED is breakerOpened. */
-const camel = (name) => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
 const eventNames = new Map();
 const opcodes = new Map();
@@ -55,36 +58,8 @@ for (const [name, number] of Object.entries(constants)) {
   if (name.startsWith('OP_')) opcodes.set(camel(name.slice('OP_'.length)), number);
 }
 
-const ownOptions = new Set(['servers', 'encoding', 'serializer', 'deserializer']);
-
-/** [[address, name, weight], ...] of what a user writes. */
-function serversOf(servers) {
-  if (servers === undefined) return [];
-  const list = typeof servers === 'string' || !Array.isArray(servers) ? [servers] : servers;
-  return list.map(serverOf);
-}
-
-function serverOf(server) {
-  if (typeof server === 'string') return [server, '', 1];
-  if (typeof server !== 'object' || server === null || typeof server.address !== 'string') {
-    throw new ArgumentError(`server is ${kindOf(server)}; 'host:port', '/path' or { address, name, weight } is accepted`);
-  }
-  const { address, name = '', weight = 1 } = server;
-  if (typeof name !== 'string') throw new ArgumentError(`name of a server is ${kindOf(name)}; a string is accepted`);
-  return [address, name, whole('weight', weight, 1, 0xffffffff)];
-}
-
-/** [[name, value], ...] for the library, which checks them. */
-function optionsOf(options) {
-  return Object.entries(options)
-    .filter(([name, value]) => !ownOptions.has(name) && value !== undefined)
-    .map(([name, value]) => {
-      if (!['string', 'number', 'boolean', 'bigint'].includes(typeof value)) {
-        throw new ArgumentError(`${name} is ${kindOf(value)}; a string, a number or true or false is accepted`);
-      }
-      return [snake(name), String(value)];
-    });
-}
+/** Options that are not the library's. */
+const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route'];
 
 /** Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to. */
 const DEFAULT_CODEC = 'pylibmc';
@@ -92,12 +67,12 @@ const DEFAULT_CODEC = 'pylibmc';
 /** A client for its calls: its number, how it makes values, and how many calls are under way. */
 class Session {
   constructor(client, options) {
-    const given = optionsOf(options);
+    const given = pairsOf(options, own);
     if (!given.some(([name]) => name === 'codec')) given.push(['codec', DEFAULT_CODEC]);
     const [, codec] = given.findLast(([name]) => name === 'codec');
     this.client = client; // not collected while calls are under way
     this.values = new Values(codec !== 'none', options);
-    this.number = checked(native.client, serversOf(options.servers), given);
+    this.number = checked(native.client, serversOf(options.servers), given, functionsOf(options));
     this.pending = 0;
     this.closing = undefined;
     this.settled = undefined;
@@ -142,9 +117,7 @@ class Client extends EventEmitter {
 
   constructor(options = {}) {
     super();
-    if (typeof options !== 'object' || options === null) {
-      throw new ArgumentError(`options is ${kindOf(options)}; an object is accepted, such as { servers: '127.0.0.1:11211' }`);
-    }
+    checkOptions(options, "{ servers: '127.0.0.1:11211' }");
     this.#session = new Session(this, options);
     collected.register(this, this.#session.number, this.#session);
   }
@@ -209,7 +182,7 @@ class Client extends EventEmitter {
   setMany(entries, options) {
     const { values } = this.#session;
     return this.#many(SetManyCall, options, forWrite, (settings) => {
-      const pairs = pairsOf(entries);
+      const pairs = entriesOf(entries);
       const types = pairs.map((pair) => values.typeOf(pair[1]));
       const payloads = pairs.map((pair, i) => values.encode(pair[1], types[i]));
       const keys = pairs.map((pair) => pair[0]);
@@ -272,21 +245,26 @@ class Client extends EventEmitter {
     return this.#with(call, constants.OP_CACHE_MEMLIMIT, '', NONE, options, { delta: megabytes }, forServer, 'delta');
   }
 
-  shutdown(options) {
-    return this.#one(new VoidCall(this.#session), constants.OP_SHUTDOWN, '', NONE, options, forServer);
+  async shutdown(options) {
+    const [graceful, rest] = apart(options, 'graceful');
+    return this.#one(new VoidCall(this.#session), constants.OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
+  }
+
+  metadump(classes = '', options = undefined) {
+    return this.#one(new DumpCall(this.#session), constants.OP_METADUMP, classes, NONE, options, forServer);
   }
 
   // ---- every operation ----
 
-  meta(command, key, flags = '', options = undefined) {
-    const { value, ...rest } = options ?? {};
+  async meta(command, key, flags = '', options = undefined) {
     const metaFlags = flags === '' ? command : `${command} ${flags}`;
-    return this.call({ raw: true, ...rest, opcode: 'meta', key, value, metaFlags });
+    return this.call(and(options, { opcode: 'meta', key, metaFlags, raw: true }));
   }
 
-  raw(line, options = undefined) {
-    const { end = '', ...rest } = options ?? {};
-    return this.call({ encoding: 'latin1', ...rest, opcode: 'raw', key: end, value: line }).then((answer) => answer.value);
+  async raw(line, options = undefined) {
+    const [end = '', rest] = apart(options, 'end');
+    const answer = await this.call({ encoding: 'latin1', ...and(rest, { opcode: 'raw', key: end, value: line }) });
+    return answer.value;
   }
 
   call(operation) {
@@ -325,6 +303,26 @@ class Client extends EventEmitter {
 
   removeServer(name) {
     return checked(native.removeServer, this.#session.number, String(name));
+  }
+
+  setCredentials(username, password) {
+    checked(native.setCredentials, this.#session.number, nameOf(username, 'username'), nameOf(password, 'password'));
+  }
+
+  encode(value, { compressLevel = 0 } = {}) {
+    const { values, number } = this.#session;
+    const type = values.typeOf(value);
+    const level = whole('compressLevel', compressLevel, -1, 9);
+    const stored = checked(native.encode, number, values.encode(value, type), values.typed ? type : 0, level);
+    return { value: stored.value, flags: stored.flags };
+  }
+
+  decode(bytes, flags = 0) {
+    const { values, number } = this.#session;
+    const stored = typeof bytes === 'string' ? bytes : toBytes(bytes);
+    if (stored === undefined) throw new ArgumentError(`value is ${kindOf(bytes)}; a string or a Buffer is accepted`);
+    const { value, type } = checked(native.decode, number, stored, whole('flags', flags, 0, 0xffffffff));
+    return values.of(type, value, flags, values.encoding);
   }
 
   counters(server = -1) {
@@ -477,7 +475,7 @@ function listOf(name, iterable) {
 }
 
 /** Pairs of key and value of a Map, of an iterable of pairs, or of an object. */
-function pairsOf(entries) {
+function entriesOf(entries) {
   if (typeof entries !== 'object' || entries === null) {
     throw new ArgumentError(`entries is ${kindOf(entries)}; a Map, pairs of key and value, or an object is accepted`);
   }

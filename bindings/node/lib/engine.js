@@ -19,19 +19,34 @@ const ANSWERS = 1024;
 const ANSWER_WORDS = 20;
 const SLAB_BYTES = 1 << 20;
 
-const Request = {
-  CLIENT: 0, SLOT: 1, INDEX: 2, OPCODE: 3, OP_FLAGS: 4, FLAGS: 5, VALUE_TYPE: 6, TIMEOUT_MS: 7, COMPRESS_LEVEL: 8,
-  START: 9, KEY_LEN: 10, VALUE_LEN: 11, ROUTING_KEY_LEN: 12, META_FLAGS_LEN: 13, CAS: 14, DELTA: 16, INITIAL: 18, TTL: 20,
-};
+// Places in a request.
+const CLIENT = 0;
+const SLOT = 1;
+const INDEX = 2;
+const OPCODE = 3;
+const OP_FLAGS = 4;
+const FLAGS = 5;
+const VALUE_TYPE = 6;
+const TIMEOUT_MS = 7;
+const COMPRESS_LEVEL = 8;
+const START = 9;
+const KEY_LEN = 10;
+const VALUE_LEN = 11;
+const ROUTING_KEY_LEN = 12;
+const META_FLAGS_LEN = 13;
+const CAS = 14;
+const DELTA = 16;
+const INITIAL = 18;
+const TTL = 20;
 
-/** Places in an answer. */
-const Answer = {
+/** Places in an answer, for those who make results. */
+const Answer = Object.freeze({
   SLOT: 0, INDEX: 1, STATUS: 2, OFFSET: 3, LENGTH: 4, FLAGS: 5, VALUE_TYPE: 6, BITS: 7, CAS: 8, NUMBER: 10, TTL: 12,
   SERVER: 14, OS_ERROR: 15, SIZE: 16, LAST_ACCESS: 17, FETCHED: 18,
-};
+});
 
 const memory = {
-  counts: new ArrayBuffer(16),
+  counts: new ArrayBuffer(20),
   requests: new ArrayBuffer(REQUESTS * REQUEST_WORDS * 4),
   requestBytes: new ArrayBuffer(REQUEST_BYTES),
   answers: new ArrayBuffer(2 * ANSWERS * ANSWER_WORDS * 4),
@@ -42,11 +57,13 @@ const COUNT = 0;
 const USED = 1;
 const AWAKE = 2;
 const EVENTS = 3;
+const SLAB_USED = 4;
 const requests = new Int32Array(memory.requests);
 const requests64 = new BigUint64Array(memory.requests);
 const requestsF64 = new Float64Array(memory.requests);
 const bytes = Buffer.from(memory.requestBytes);
 const answers = new Uint32Array(memory.answers);
+const signed = new Int32Array(memory.answers);
 const answers64 = new BigUint64Array(memory.answers);
 const answersI64 = new BigInt64Array(memory.answers);
 const slab = Buffer.from(memory.slab);
@@ -109,12 +126,27 @@ function kindOf(value) {
   return `a ${typeof value} (${String(value).slice(0, 50)})`;
 }
 
+let inside = false;
+
+/** A function of the user's that the library calls in the middle of its work: it must not begin an operation meanwhile. */
+function guarded(call) {
+  return (...args) => {
+    inside = true;
+    try {
+      return call(...args);
+    } finally {
+      inside = false;
+    }
+  };
+}
+
 /**
  * Begins an operation of `call`, its `index`th: it is submitted with the others of this turn of the loop. `value` is a
  * string, a Uint8Array, or undefined; `settings` is what a call was told beside, or undefined. Throws an ArgumentError, and
  * nothing was begun.
  */
 function begin(call, index, client, opcode, key, value, valueType, settings) {
+  if (inside) throw new ArgumentError('a compressor or route function cannot use a client: the library waits for its answer');
   let large;
   if (value !== undefined && value.length > LARGE) {
     large = typeof value === 'string' ? wellFormed(value) : value;
@@ -126,19 +158,19 @@ function begin(call, index, client, opcode, key, value, valueType, settings) {
   const start = counts[USED];
   let end = start;
   try {
-    end += requests[at + Request.KEY_LEN] = put(key, end, 'key');
-    if (value !== undefined) end += requests[at + Request.VALUE_LEN] = put(value, end, 'value');
+    end += requests[at + KEY_LEN] = put(key, end, 'key');
+    if (value !== undefined) end += requests[at + VALUE_LEN] = put(value, end, 'value');
     if (settings !== undefined) end += putSettings(at, end, settings);
   } catch (error) {
     requests.fill(0, at, at + REQUEST_WORDS);
     throw error;
   }
-  requests[at + Request.CLIENT] = client;
-  requests[at + Request.SLOT] = call.slot;
-  requests[at + Request.INDEX] = index;
-  requests[at + Request.OPCODE] = opcode;
-  requests[at + Request.VALUE_TYPE] = valueType;
-  requests[at + Request.START] = start;
+  requests[at + CLIENT] = client;
+  requests[at + SLOT] = call.slot;
+  requests[at + INDEX] = index;
+  requests[at + OPCODE] = opcode;
+  requests[at + VALUE_TYPE] = valueType;
+  requests[at + START] = start;
   counts[USED] = end;
   if (counts[COUNT]++ === 0 && counts[AWAKE] === 0) nextTick(flush);
   if (large !== undefined) flush(large);
@@ -152,19 +184,19 @@ function wellFormed(text) {
 /** Writes what a call was told beside its key and value; answers with how many bytes it took. */
 function putSettings(at, start, settings) {
   let length = 0;
-  requests[at + Request.OP_FLAGS] = settings.opFlags;
-  requests[at + Request.FLAGS] = settings.flags;
-  requests[at + Request.TIMEOUT_MS] = settings.timeoutMs;
-  requests[at + Request.COMPRESS_LEVEL] = settings.compressLevel;
-  if (settings.ttl !== 0) requestsF64[(at + Request.TTL) / 2] = settings.ttl;
-  if (settings.cas !== 0n) requests64[(at + Request.CAS) / 2] = settings.cas;
-  if (settings.delta !== 0n) requests64[(at + Request.DELTA) / 2] = settings.delta;
-  if (settings.initial !== 0n) requests64[(at + Request.INITIAL) / 2] = settings.initial;
+  requests[at + OP_FLAGS] = settings.opFlags;
+  requests[at + FLAGS] = settings.flags;
+  requests[at + TIMEOUT_MS] = settings.timeoutMs;
+  requests[at + COMPRESS_LEVEL] = settings.compressLevel;
+  if (settings.ttl !== 0) requestsF64[(at + TTL) / 2] = settings.ttl;
+  if (settings.cas !== 0n) requests64[(at + CAS) / 2] = settings.cas;
+  if (settings.delta !== 0n) requests64[(at + DELTA) / 2] = settings.delta;
+  if (settings.initial !== 0n) requests64[(at + INITIAL) / 2] = settings.initial;
   if (settings.routingKey !== '') {
-    length += requests[at + Request.ROUTING_KEY_LEN] = put(settings.routingKey, start, 'routingKey');
+    length += requests[at + ROUTING_KEY_LEN] = put(settings.routingKey, start, 'routingKey');
   }
   if (settings.metaFlags !== '') {
-    length += requests[at + Request.META_FLAGS_LEN] = put(settings.metaFlags, start + length, 'metaFlags');
+    length += requests[at + META_FLAGS_LEN] = put(settings.metaFlags, start + length, 'metaFlags');
   }
   return length;
 }
@@ -203,40 +235,54 @@ function cancel(call, count) {
 }
 
 function settle(at, beside) {
-  calls[answers[at + Answer.SLOT]].answer(at, answers[at + Answer.INDEX], beside);
+  calls[answers[at]].answer(at, answers[at + 1], beside);
 }
 
 function onAnswers(count, refused, beside) {
   if (beside === undefined) for (let i = 0; i < count; i++) settle(i * ANSWER_WORDS, undefined);
   else for (let i = 0; i < count; i++) settle(i * ANSWER_WORDS, beside[i]);
   for (let i = 0; i < refused; i++) settle((ANSWERS + i) * ANSWER_WORDS, { detail: beside[i] });
+  pieceEnd = -1;
   if (counts[EVENTS] !== 0) takeEvents();
 }
 
-/** Signed, unlike the rest of an answer. */
-function statusAt(at) {
-  return answers[at + Answer.STATUS] | 0;
-}
-
+const statusAt = (at) => signed[at + 2];
 const casAt = (at) => answers64[(at + Answer.CAS) / 2];
 const numberAt = (at) => answers64[(at + Answer.NUMBER) / 2];
 const ttlAt = (at) => Number(answersI64[(at + Answer.TTL) / 2]);
 
-/** A copy of an answer's value: the slab is used again. */
+// --- values ------------------------------------------------------------------
+
+/** Values of up to so many bytes share memory with their neighbours, as those of Buffer's pool do; never with the slab. */
+const PIECE = 8 << 10;
+const SMALL = PIECE / 2;
+let piece;
+let pieceStart = 0;
+let pieceEnd = -1;
+
+/** An answer's value as a Buffer of its own. */
 function bytesAt(at, beside) {
-  if (beside?.value !== undefined) return beside.value;
-  const offset = answers[at + Answer.OFFSET] | 0;
-  const length = answers[at + Answer.LENGTH];
-  const copy = Buffer.allocUnsafe(length);
-  if (offset >= 0) slab.copy(copy, 0, offset, offset + length);
-  return copy;
+  if (beside !== undefined && beside.value !== undefined) return beside.value;
+  const offset = signed[at + 3];
+  if (offset < 0) return Buffer.alloc(0);
+  const length = answers[at + 4];
+  const end = offset + length;
+  if (length > SMALL) return Buffer.from(memory.slab.slice(offset, end));
+  if (offset < pieceStart || end > pieceEnd) {
+    pieceStart = offset;
+    pieceEnd = Math.max(end, Math.min(offset + PIECE, counts[SLAB_USED]));
+    piece = memory.slab.slice(pieceStart, pieceEnd);
+  }
+  return Buffer.from(piece, offset - pieceStart, length);
 }
 
 /** An answer's value as a string. */
 function textAt(at, encoding, beside) {
-  if (beside?.value !== undefined) return beside.value.toString(encoding);
-  const offset = answers[at + Answer.OFFSET] | 0;
-  return offset < 0 ? '' : slab.toString(encoding, offset, offset + answers[at + Answer.LENGTH]);
+  if (beside !== undefined && beside.value !== undefined) return beside.value.toString(encoding);
+  const offset = signed[at + 3];
+  if (offset < 0) return '';
+  const end = offset + answers[at + 4];
+  return encoding === 'utf8' ? slab.utf8Slice(offset, end) : slab.toString(encoding, offset, end);
 }
 
 // --- events ------------------------------------------------------------------
@@ -256,6 +302,6 @@ function takeEvents() {
 const native = create(memory, onAnswers);
 
 module.exports = {
-  native, constants, Answer, answers, enter, leave, begin, flush, cancel, nameOf, toBytes, kindOf,
+  native, constants, Answer, answers, enter, leave, begin, guarded, flush, cancel, nameOf, toBytes, kindOf,
   statusAt, casAt, numberAt, ttlAt, bytesAt, textAt, listen,
 };

@@ -47,6 +47,16 @@ export interface ClientOptions extends LibraryOptions {
   /** Turns these bytes back; the item's flags tell what another language made of them. Default: `JSON.parse`. What it throws
    * makes a DecodeError. */
   deserializer?: (bytes: Buffer, flags: number) => any;
+  /**
+   * Compresses instead of the codec's own zlib or gzip; `level` is 1 to 9. Where `compress` throws, or makes it longer, the value
+   * is stored as it is; where `decompress` throws, the call fails with a DecodeError. Neither may use a client.
+   */
+  compressor?: {
+    compress: (bytes: Buffer, level: number) => string | ArrayBufferView;
+    decompress: (bytes: Buffer) => string | ArrayBufferView;
+  };
+  /** Chooses the server for a key, an index below `count`, instead of `distribution`. Always the same for a key. */
+  route?: (key: Buffer, count: number) => number;
 }
 
 /** What every call can be told. */
@@ -172,6 +182,23 @@ export interface Answer<V = any> {
   stale: boolean;
   win: boolean;
   wonByOther: boolean;
+}
+
+/** An item of a dump. */
+export interface DumpedItem {
+  key: Buffer;
+  /** Seconds left, -1 for ever. */
+  ttl: number;
+  /** Seconds since it was last read. */
+  lastAccess: number;
+  cas: bigint;
+  /** It was read before. */
+  fetched: boolean;
+  /** Bytes, as the server stores it. */
+  size: number;
+  /** Where the server tells them. */
+  flags: number;
+  slabClass: number;
 }
 
 /** A server of a client: the index by which answers, counters and events call it, and what it was given. */
@@ -301,8 +328,13 @@ export class Client extends EventEmitter<ClientEvents> {
   verbosity(level: number, options?: CallOptions): Promise<void>;
   /** Sets the server's memory limit. */
   cacheMemlimit(megabytes: number, options?: CallOptions): Promise<void>;
-  /** Shuts the server down, where it allows that. */
-  shutdown(options?: CallOptions): Promise<void>;
+  /** Shuts the server down, where it allows that (memcached's -A). */
+  shutdown(options?: CallOptions & { graceful?: boolean }): Promise<void>;
+  /**
+   * Lists what a server holds, without values. `classes`: 'all' (the default), 'hash', or numbers of slab classes such as '1,2'.
+   * Not over binary. It is answered in one piece, of at most `maxValueBytes`.
+   */
+  metadump(classes?: string, options?: CallOptions): Promise<DumpedItem[]>;
 
   /**
    * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The
@@ -333,12 +365,45 @@ export class Client extends EventEmitter<ClientEvents> {
   addServer(server: ServerSpec): void;
   /** Removes the server of this name: whether there was one. @throws BmemcError */
   removeServer(name: string): boolean;
+  /** Changes whom new connections log in as; both empty: they do not log in. @throws ArgumentError */
+  setCredentials(username: string, password: string): void;
+  /** What the client would store for a value. @throws ArgumentError */
+  encode(value: Value, options?: { compressLevel?: number }): { value: Buffer; flags: number };
+  /** What the client would read of bytes and flags that are stored. @throws DecodeError */
+  decode<V = any>(bytes: Key, flags?: number): V;
   /** What the client has done, with one server (by its index) or with all. @throws ArgumentError: there is no such server. */
   counters(server?: number): Counters;
   /** Ends the client: calls under way and later ones reject with a ClosedError. Resolves once all of them have. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+// ---- rings ----
+
+/** How a ring is to be; the options are those of a client. */
+export interface RingOptions
+  extends Pick<LibraryOptions, 'distribution' | 'keyHash' | 'hashTag' | 'keyForm' | 'hashSeed' | 'weightUnit'> {
+  servers?: ServerSpec | readonly ServerSpec[];
+  route?: (key: Buffer, count: number) => number;
+}
+
+/** Which of several servers a key belongs to, without a client. */
+export class HashRing {
+  /** @throws ArgumentError: two servers of one name, or a distribution, key hash or weight that there is not. */
+  constructor(options?: RingOptions);
+  /** The index of the server that has the key; undefined where there is no server. */
+  get(key: Key): number | undefined;
+  /** The indices of the servers that the key should try, in that order: `most` of them, or all. */
+  successors(key: Key, most?: number): number[];
+  /** Adds a server at the end. @throws ArgumentError */
+  add(server: ServerSpec): void;
+  /** Removes the server of this name, or of this address where it has none: whether there was one. */
+  remove(name: string): boolean;
+  readonly servers: ServerInfo[];
+}
+
+/** The hash of a key, by a name that option `keyHash` accepts, but `auto`. @throws ArgumentError */
+export function keyHash(name: string, key: Key): bigint;
 
 // ---- errors ----
 

@@ -3,12 +3,14 @@
 
 const native = require('./native.js');
 const { Client } = require('./client.js');
+const { HashRing, keyHash } = require('./ring.js');
+const { camel } = require('./options.js');
 const { errorOf, checked, ...errors } = require('./errors.js');
 
 /** Every option of a client: its name, default, what it accepts, and what it does. */
 const options = native.options().map((option) => ({
   ...option,
-  name: option.name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()),
+  name: camel(option.name),
 }));
 
-module.exports = { Client, options, version: native.version, ...errors };
+module.exports = { Client, HashRing, keyHash, options, version: native.version, ...errors };

@@ -3,18 +3,27 @@
 
 const { native, kindOf } = require('./engine.js');
 const { ArgumentError, checked } = require('./errors.js');
-
-/** A server nobody refers to any more is stopped. */
-const collected = new FinalizationRegistry((number) => native.close(number));
+const { pairsOf, checkOptions } = require('./options.js');
 
 class TestServer {
   #number;
   #address;
 
-  constructor({ listen = '' } = {}) {
+  constructor({ listen = '', ...settings } = {}) {
     if (typeof listen !== 'string') throw new ArgumentError(`listen is ${kindOf(listen)}; a string is accepted`);
     [this.#number, this.#address] = checked(native.server, listen);
-    collected.register(this, this.#number, this);
+    try {
+      this.set(settings);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Changes something of the running server; requests that arrive after this call meet it. */
+  set(settings) {
+    checkOptions(settings, "{ fault: 'command=get close' }");
+    for (const [name, value] of pairsOf(settings)) checked(native.serverSet, this.#number, name, value);
   }
 
   /** Where it listens, as `servers` takes it. */
@@ -24,7 +33,6 @@ class TestServer {
 
   /** Stops it; its connections are closed. Any number of times. */
   close() {
-    collected.unregister(this);
     native.close(this.#number);
     this.#number = -1;
   }

@@ -93,6 +93,14 @@ class Values {
     }
   }
 
+  /** The value of bytes that are a Buffer's. */
+  of(type, bytes, flags, encoding) {
+    if (type === TYPE_TEXT) return bytes.toString();
+    if (type === TYPE_INTEGER || type === TYPE_LONG) return integerOf(bytes.toString('latin1'));
+    if (type === TYPE_OBJECT) return this.deserialized(bytes, flags);
+    return encoding === undefined ? bytes : bytes.toString(encoding);
+  }
+
   deserialized(bytes, flags) {
     try {
       return this.deserializer(bytes, flags);

@@ -57,13 +57,25 @@ static const exported of_addon[] = {
     {"addServer", client_add_server},
     {"removeServer", client_remove_server},
     {"counters", client_counters},
+    {"setCredentials", client_set_credentials},
+    {"encode", value_encode},
+    {"decode", value_decode},
     {"server", server_start},
+    {"serverSet", server_set},
+    {"ring", ring_new},
+    {"ringAdd", ring_add},
+    {"ringRemove", ring_remove},
+    {"ringGet", ring_get},
+    {"ringSuccessors", ring_successors},
+    {"ringServers", ring_servers},
 };
 static napi_value create(napi_env env, napi_callback_info info);
 static const exported of_module[] = {
     {"create", create},
     {"options", option_list},
     {"statsItems", stats_items},
+    {"dumpItems", dump_items},
+    {"keyHash", key_hash},
     {"statusText", status_text},
 };
 

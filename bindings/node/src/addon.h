@@ -48,20 +48,24 @@ typedef struct {
     uint32_t requests, request_bytes; // how much of the tables is filled
     uint32_t awake;                   // JavaScript runs inside a wake-up, after which requests are submitted anyway
     uint32_t events;                  // events that wait to be taken
+    uint32_t slab_used;               // how far values stand in the slab
 } counts;
 
 // --- the environment ---------------------------------------------------------
 
-typedef enum { NOTHING, CLIENT, SERVER } handle_kind;
+typedef enum { NOTHING, CLIENT, SERVER, RING } handle_kind;
+// Functions of the user's that the library calls.
+typedef enum { COMPRESS, DECOMPRESS, ROUTE, USER_FUNCTIONS } user_function;
 
 typedef struct addon addon;
 
-// What a number of JavaScript's stands for. It is never moved: events refer to it.
+// What a number of JavaScript's stands for. It is never moved: the library's callbacks refer to it.
 typedef struct {
     addon *owner;
     handle_kind kind;
     uint32_t number;
     void *pointer;
+    napi_ref functions[USER_FUNCTIONS];
     bool submitted;     // the queue knows the client
     uint64_t free_from; // before so many fetches a closed client may still tell something
 } handle;
@@ -113,19 +117,48 @@ bool loop_attach(addon *self, napi_value tables, napi_value on_answers); // fals
 napi_value loop_submit(napi_env env, napi_callback_info info);
 napi_value loop_cancel(napi_env env, napi_callback_info info);
 
-// --- handles.c: clients, servers ---------------------------------------------
+// --- handles.c: clients, servers, and the table of all handles ---------------
 
 handle *handle_get(addon *self, int64_t number, handle_kind kind); // NULL: there is none
+// The same for an argument; NULL: it was thrown that there is none.
+handle *handle_of(addon *self, napi_value number, handle_kind kind);
+// A place for a handle, which is free until it is kept; NULL: it was thrown that there is no memory.
+handle *handle_new(addon *self);
+napi_value handle_keep(handle *which, handle_kind kind, void *pointer); // its number
 void handles_free(addon *self);
 napi_value handle_close(napi_env env, napi_callback_info info);
+napi_value make_servers(napi_env env, bmemc_results *results); // frees the results
 napi_value client_new(napi_env env, napi_callback_info info);
 napi_value client_servers(napi_env env, napi_callback_info info);
 napi_value client_add_server(napi_env env, napi_callback_info info);
 napi_value client_remove_server(napi_env env, napi_callback_info info);
+napi_value client_set_credentials(napi_env env, napi_callback_info info);
 napi_value client_counters(napi_env env, napi_callback_info info);
-napi_value stats_items(napi_env env, napi_callback_info info);
-napi_value option_list(napi_env env, napi_callback_info info);
 napi_value server_start(napi_env env, napi_callback_info info);
+napi_value server_set(napi_env env, napi_callback_info info);
+
+// --- options.c ---------------------------------------------------------------
+
+// Options of [[address, name, weight], ...], [[name, value], ...] and functions, which are `of`'s; NULL: it was thrown why not.
+bmemc_options *make_options(addon *self, handle *of, napi_value servers, napi_value values, napi_value functions);
+napi_value option_list(napi_env env, napi_callback_info info);
+
+// --- rings.c -----------------------------------------------------------------
+
+napi_value ring_new(napi_env env, napi_callback_info info);
+napi_value ring_add(napi_env env, napi_callback_info info);
+napi_value ring_remove(napi_env env, napi_callback_info info);
+napi_value ring_get(napi_env env, napi_callback_info info);
+napi_value ring_successors(napi_env env, napi_callback_info info);
+napi_value ring_servers(napi_env env, napi_callback_info info);
+napi_value key_hash(napi_env env, napi_callback_info info);
+
+// --- items.c -----------------------------------------------------------------
+
+napi_value stats_items(napi_env env, napi_callback_info info);
+napi_value dump_items(napi_env env, napi_callback_info info);
+napi_value value_encode(napi_env env, napi_callback_info info);
+napi_value value_decode(napi_env env, napi_callback_info info);
 
 // --- events.c: what clients tell ---------------------------------------------
 

@@ -146,6 +146,7 @@ static uint32_t fetch(addon *self, napi_value *owned) {
     bmemc_queue_fetch_into(self->queue, came, ANSWERS, self->slab, SLAB_BYTES, 0, &count, NULL);
     for (size_t i = 0; i < count; i++) {
         record(&self->answers[i], &came[i]);
+        if (came[i].offset != SIZE_MAX) self->counts->slab_used = (uint32_t)(came[i].offset + came[i].item.value.len);
         if (!came[i].owner) continue;
         if (!has_owned) has_owned = napi_create_array(self->env, owned) == napi_ok;
         napi_set_element(self->env, *owned, (uint32_t)i, make_owned(self->env, &came[i].item, came[i].owner));

@@ -52,6 +52,8 @@ const keyless = {
   flushAll: (client, ...rest) => client.flushAll(...rest),
   verbosity: (client, ...rest) => client.verbosity(1, ...rest),
   cacheMemlimit: (client, ...rest) => client.cacheMemlimit(64, ...rest),
+  stats: (client, ...rest) => client.stats('', ...rest),
+  metadump: (client, ...rest) => client.metadump('', ...rest),
   shutdown: (client, ...rest) => client.shutdown(...rest),
 };
 
@@ -141,6 +143,16 @@ describe('misuse', () => {
     await refused(client.call({ opcode: 'get', key: 'a', tll: 1 }), 'call', /there is no option tll/);
     await refused(client.call({ opcode: 'set', key: 'a', value: NaN }), 'call', /NaN/);
     await refused(client.call({ opcode: 'get', key: 'a', metaFlags: 5 }), 'call', /metaFlags is a number/);
+    for (const options of [null, 5, 'x', hostile]) {
+      await refused(client.raw('version', options), 'raw');
+      await refused(client.meta('mg', 'a', 'v', options), 'meta');
+    }
+    for (const word of [undefined, null, 5, {}, '']) {
+      await refused(client.raw(word), 'raw');
+      await refused(client.meta(word, 'a'), 'meta');
+      await refused(client.meta('mg', word), 'meta');
+    }
+    await refused(client.raw('version', { end: 5 }), 'raw', /key is a number \(5\)/);
     await refused(client.execute([{ opcode: 'get', key: 'a', signal: AbortSignal.abort() }]), 'execute', /signal is an option of execute/);
   });
 

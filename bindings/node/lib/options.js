@@ -1,0 +1,69 @@
+// Options: what a user writes for clients and rings, as the library takes it. Which options there are, and what they accept,
+// the library says.
+'use strict';
+
+const { kindOf, guarded } = require('./engine.js');
+const { ArgumentError } = require('./errors.js');
+const { whole } = require('./settings.js');
+
+/** snake_case, as the library writes its options. */
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+/** BREAKER_OPENED and timeout_ms as they are called here. */
+const camel = (name) => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+
+/** [[address, name, weight], ...] of what a user writes. */
+function serversOf(servers) {
+  if (servers === undefined) return [];
+  return (Array.isArray(servers) ? servers : [servers]).map(serverOf);
+}
+
+function serverOf(server) {
+  if (typeof server === 'string') return [server, '', 1];
+  if (typeof server !== 'object' || server === null) throw serverError(server);
+  const { address, name = '', weight = 1 } = server;
+  if (typeof address !== 'string') throw serverError(server);
+  if (typeof name !== 'string') throw new ArgumentError(`name of a server is ${kindOf(name)}; a string is accepted`);
+  return [address, name, whole('weight', weight, 1, 0xffffffff)];
+}
+
+function serverError(server) {
+  return new ArgumentError(`server is ${kindOf(server)}; 'host:port', '/path' or { address, name, weight } is accepted`);
+}
+
+/** [[name, value], ...] for the library, which checks them; `own` are not for it. */
+function pairsOf(options, own = []) {
+  return Object.entries(options)
+    .filter(([name, value]) => !own.includes(name) && value !== undefined)
+    .map(([name, value]) => {
+      if (!['string', 'number', 'boolean', 'bigint'].includes(typeof value)) {
+        throw new ArgumentError(`${name} is ${kindOf(value)}; a string, a number or true or false is accepted`);
+      }
+      return [snake(name), String(value)];
+    });
+}
+
+/** {compress, decompress, route}: functions of the user's that the library calls. */
+function functionsOf({ compressor, route }) {
+  const functions = {};
+  if (compressor !== undefined) {
+    for (const name of ['compress', 'decompress']) {
+      if (typeof compressor?.[name] !== 'function') {
+        throw new ArgumentError(`compressor is ${kindOf(compressor)}; { compress(bytes, level), decompress(bytes) } is accepted`);
+      }
+      functions[name] = guarded(compressor[name].bind(compressor));
+    }
+  }
+  if (route !== undefined) {
+    if (typeof route !== 'function') throw new ArgumentError(`route is ${kindOf(route)}; a function (key, count) is accepted`);
+    functions.route = guarded(route);
+  }
+  return functions;
+}
+
+function checkOptions(options, example) {
+  if (typeof options !== 'object' || options === null) {
+    throw new ArgumentError(`options is ${kindOf(options)}; an object is accepted, such as ${example}`);
+  }
+}
+
+module.exports = { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions };

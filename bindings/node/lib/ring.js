@@ -1,0 +1,53 @@
+// Rings: which of several servers a key belongs to, without a client; and key hashes.
+'use strict';
+
+const { native, kindOf, nameOf } = require('./engine.js');
+const { keyHash: hash } = require('./native.js');
+const { ArgumentError, checked } = require('./errors.js');
+const { serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
+
+const collected = new FinalizationRegistry((number) => native.close(number));
+
+class HashRing {
+  #number;
+
+  constructor(options = {}) {
+    checkOptions(options, "{ servers: ['a:11211', 'b:11211'], distribution: 'ketama' }");
+    const given = pairsOf(options, ['servers', 'route']);
+    this.#number = checked(native.ring, serversOf(options.servers), given, functionsOf({ route: options.route }));
+    collected.register(this, this.#number);
+  }
+
+  add(server) {
+    checked(native.ringAdd, this.#number, ...serverOf(server));
+  }
+
+  remove(name) {
+    return checked(native.ringRemove, this.#number, text(name, 'name'));
+  }
+
+  get(key) {
+    const index = checked(native.ringGet, this.#number, nameOf(key, 'key'));
+    return index < 0 ? undefined : index;
+  }
+
+  successors(key, most = undefined) {
+    return checked(native.ringSuccessors, this.#number, nameOf(key, 'key'), most);
+  }
+
+  get servers() {
+    return checked(native.ringServers, this.#number);
+  }
+}
+
+function text(value, what) {
+  if (typeof value === 'string') return value;
+  throw new ArgumentError(`${what} is ${kindOf(value)}; a string is accepted`);
+}
+
+/** The hash of a key, by a name that option keyHash accepts, as a bigint. */
+function keyHash(name, key) {
+  return checked(hash, text(name, 'name'), nameOf(key, 'key'));
+}
+
+module.exports = { HashRing, keyHash };

@@ -1,0 +1,148 @@
+// What a test does with the embedded server: faults, its clock, logins; and what needs more than one server or a codec.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { Client, AuthError, ClosedError, ConnectionError, TimeoutError, DecodeError, ArgumentError } = require('bmemc');
+const { TestServer } = require('bmemc/testing');
+const { clientOf, startMemcached } = require('./helpers.js');
+
+function start(t, options) {
+  const server = new TestServer(options);
+  t.after(() => server.close());
+  return server;
+}
+
+describe('the embedded server', () => {
+  it('its clock', async (t) => {
+    const server = start(t);
+    const client = clientOf(t, server);
+    await client.set('a', 'b', { ttl: 60 });
+    server.set({ advanceSeconds: 30 });
+    assert.equal(await client.get('a'), 'b');
+    server.set({ advanceSeconds: 31 });
+    assert.equal(await client.get('a'), undefined);
+  });
+
+  it('faults', async (t) => {
+    const server = start(t, { fault: 'command=get count=1 close' });
+    const client = clientOf(t, server, { protocol: 'text', timeoutMs: 300 });
+    await assert.rejects(client.get('a'), ConnectionError);
+    assert.equal(await client.get('a'), undefined);
+    server.set({ fault: 'command=get stall' });
+    await assert.rejects(client.get('a'), TimeoutError);
+    server.set({ fault: 'error=SERVER_ERROR on purpose' });
+    await assert.rejects(client.get('a'), { code: 'BMEMC_E_SERVER_ERROR', message: /on purpose/ });
+    server.set({ fault: 'count=1 garbage' });
+    await assert.rejects(client.get('a'), { code: 'BMEMC_E_PROTOCOL' });
+    server.set({ fault: '', version: '9.9.9' });
+    assert.equal(await client.version(), '9.9.9');
+    assert.throws(() => server.set({ fault: 'explode' }), ArgumentError);
+    assert.throws(() => server.set({ nothing: 1 }), /nothing/);
+    assert.throws(() => server.set(5), ArgumentError);
+    assert.throws(() => new TestServer({ fault: 'explode' }), ArgumentError);
+    server.close();
+    assert.throws(() => server.set({ fault: '' }), ClosedError);
+  });
+
+  it('logins, and credentials that change', async (t) => {
+    for (const [auth, protocol] of [['sasl', 'binary'], ['ascii', 'text']]) {
+      const server = start(t, { auth, users: 'ada:secret', mechanisms: 'PLAIN' });
+      await assert.rejects(clientOf(t, server, { protocol }).get('a'), /auth/i);
+      const wrong = clientOf(t, server, { protocol, username: 'ada', password: 'guess' });
+      const error = await wrong.get('a').then(assert.fail, (error) => error);
+      assert.ok(error instanceof AuthError && !error.stack.includes('guess'), error.stack);
+      wrong.setCredentials('ada', 'secret');
+      assert.equal(await wrong.get('a'), undefined);
+      const right = clientOf(t, server, { protocol, username: 'ada', password: 'secret' });
+      assert.equal(await right.set('a', 'b'), true);
+      assert.throws(() => right.setCredentials('ada', ''), ArgumentError);
+      assert.throws(() => right.setCredentials(5), ArgumentError);
+    }
+  });
+});
+
+describe('values without a server', () => {
+  it('encode, decode', (t) => {
+    const client = clientOf(t, { address: '127.0.0.1:1' });
+    for (const [value, flags] of [['text', 16], [Buffer.from('b'), 0], [5, 2], [{ a: [1] }, 1], [true, 1], [2n ** 70n, 2]]) {
+      const stored = client.encode(value);
+      assert.equal(stored.flags, flags);
+      assert.deepEqual(client.decode(stored.value, stored.flags), value);
+    }
+    assert.throws(() => client.decode('x', 2), DecodeError);
+    assert.throws(() => client.decode('{', 1), DecodeError);
+    assert.throws(() => client.decode(5), ArgumentError);
+    assert.throws(() => client.decode('x', -1), ArgumentError);
+    assert.throws(() => client.encode(undefined), ArgumentError);
+    assert.throws(() => client.encode('x', { compressLevel: 10 }), ArgumentError);
+  });
+
+  it("a compressor of the user's", async (t) => {
+    const server = start(t);
+    const compressor = {
+      compress: (bytes, level) => Buffer.from(`${level}:${bytes.length}:${bytes[0]}`),
+      decompress(bytes) {
+        const [, length, byte] = bytes.toString().split(':');
+        return Buffer.alloc(Number(length), Number(byte));
+      },
+    };
+    const client = clientOf(t, server, { codec: 'pymemcache', compressor, compressLevel: 3 });
+    const text = 'x'.repeat(1000);
+    await client.set('a', text);
+    const stored = await client.gets('a', { raw: true });
+    assert.equal(stored.value.toString(), '3:1000:120');
+    assert.equal(stored.flags, 24);
+    assert.equal(await client.get('a'), text);
+    assert.equal((await client.getMany(['a'])).get('a'), text);
+    const broken = clientOf(t, server, {
+      codec: 'pymemcache', compressor: { compress() { throw new Error('no'); }, decompress: () => { throw new Error('no'); } },
+    });
+    await assert.rejects(broken.get('a'), DecodeError);
+    await broken.set('b', text);
+    assert.equal(await broken.get('b'), text);
+    const odd = clientOf(t, server, { codec: 'pymemcache', compressor: { compress: () => 5, decompress: () => null } });
+    await odd.set('b', text);
+    await assert.rejects(odd.get('a'), DecodeError);
+    for (const wrong of [5, null, {}, { compress() {} }]) {
+      assert.throws(() => new Client({ servers: server.address, compressor: wrong }), /compressor is/);
+    }
+  });
+
+  it('a compressor that uses a client is refused, and nothing breaks', async (t) => {
+    const server = start(t);
+    const refused = [];
+    const client = clientOf(t, server, {
+      codec: 'pymemcache',
+      compressor: {
+        compress: (bytes) => {
+          client.get('inside').catch((error) => refused.push(error));
+          return bytes.subarray(0, 10);
+        },
+        decompress: () => Buffer.alloc(1000, 'x'),
+      },
+    });
+    await Promise.all([client.set('a', 'x'.repeat(1000)), client.set('b', 'y')]);
+    assert.equal(await client.get('a'), 'x'.repeat(1000));
+    assert.equal(await client.get('b'), 'y');
+    assert.match(refused[0].message, /cannot use a client/);
+  });
+});
+
+describe('metadump', () => {
+  it('lists what a server holds', async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    for (const protocol of ['text', 'meta']) {
+      const client = clientOf(t, server, { protocol });
+      const keys = Array.from({ length: 200 }, (_, i) => `dump:${i}`);
+      await client.setMany(keys.map((key) => [key, 'value']), { ttl: 100 });
+      const items = await client.metadump();
+      assert.deepEqual(items.map((item) => item.key.toString()).sort(), [...keys].sort());
+      for (const item of items) assert.ok(item.ttl > 90 && item.ttl <= 100 && item.size > 5 && item.cas > 0n && item.slabClass > 0);
+      await assert.rejects(client.metadump('999'), { code: 'BMEMC_E_CLIENT_ERROR' });
+      await assert.rejects(client.metadump('a\r\nb'), { code: 'BMEMC_E_ARGUMENT' });
+    }
+    await assert.rejects(clientOf(t, server, { protocol: 'binary' }).metadump(), { code: 'BMEMC_E_UNSUPPORTED' });
+  });
+});
