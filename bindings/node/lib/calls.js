@@ -150,21 +150,6 @@ class TextCall extends Call {
   }
 }
 
-/** stats: what the servers tell, by server and name. */
-class StatsCall extends Call {
-  result(at, status, beside) {
-    const { name } = this.session.servers()[answers[at + Answer.SERVER]];
-    return new Map([[name, statsOf(textAt(at, 'latin1', beside))]]);
-  }
-}
-
-/** metadump: the items that a server holds, without their values. */
-class DumpCall extends Call {
-  result(at, status, beside) {
-    return dumpItems(bytesAt(at, beside));
-  }
-}
-
 /** Statistics by name, each read as the library says that it is to be read. */
 function statsOf(text) {
   const all = Object.create(null);
@@ -301,6 +286,25 @@ class SetManyCall extends DonesCall {
 class DeleteManyCall extends DonesCall {
   all() {
     return this.results.filter(Boolean).length;
+  }
+}
+
+/** stats: what the servers tell, a Map by their names. */
+class StatsCall extends ManyCall {
+  result(at, status, beside) {
+    return statsOf(textAt(at, 'latin1', beside));
+  }
+}
+
+/** metadump: the items that the servers hold, without their values. */
+class DumpCall extends ManyCall {
+  result(at, status, beside) {
+    const server = answers[at + Answer.SERVER];
+    return dumpItems(bytesAt(at, beside)).map((item) => ({ ...item, server }));
+  }
+
+  all() {
+    return this.results.flat();
   }
 }
 

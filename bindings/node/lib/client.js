@@ -6,7 +6,7 @@ const { native, constants, begin, nameOf, toBytes, kindOf, flush, listen } = req
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
 const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
-const { accepts, readers, whole } = require('./settings.js');
+const { Settings, accepts, readers, whole } = require('./settings.js');
 const {
   ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, DumpCall, AnswerCall,
   ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall,
@@ -24,7 +24,8 @@ const forWrite = accepts('ttl', 'flags', 'cas', 'noReply', 'compressLevel');
 const forChange = accepts('cas', 'noReply');
 const forTouch = accepts('ttl', 'noReply');
 const forCounter = accepts('delta', 'initial', 'ttl', 'cas', 'noReply');
-const forServer = accepts('ttl', 'delta', 'noReply');
+const forServer = accepts('server', 'ttl', 'delta', 'noReply');
+const forServers = accepts('server');
 const forOperation = accepts(...Object.keys(readers).filter((name) => !/default/i.test(name)));
 const forOperations = accepts(); // each operation has its own
 
@@ -224,7 +225,7 @@ class Client extends EventEmitter {
   }
 
   stats(argument = '', options = undefined) {
-    return this.#one(new StatsCall(this.#session), constants.OP_STATS, argument, NONE, options, forServer);
+    return this.#everywhere(StatsCall, constants.OP_STATS, argument, options);
   }
 
   noop(options) {
@@ -251,7 +252,7 @@ class Client extends EventEmitter {
   }
 
   metadump(classes = '', options = undefined) {
-    return this.#one(new DumpCall(this.#session), constants.OP_METADUMP, classes, NONE, options, forServer);
+    return this.#everywhere(DumpCall, constants.OP_METADUMP, classes, options);
   }
 
   // ---- every operation ----
@@ -422,6 +423,20 @@ class Client extends EventEmitter {
       return refused(call, error);
     }
     return call.promise;
+  }
+
+  /** One operation for each server, or for the one that `options` names. */
+  #everywhere(Class, opcode, argument, options) {
+    return this.#many(Class, options, forServers, (settings = new Settings()) => {
+      const servers = this.#session.servers();
+      const asked = settings.server === 0 ? servers : servers.filter(({ server }) => server === settings.server - 1);
+      const keys = asked.length === 0 ? [settings.server - 1] : asked.map(({ name }) => name);
+      const begun = (call, i, client) => {
+        const each = asked.length === 0 ? settings : Object.assign(new Settings(), settings, { server: asked[i].server + 1 });
+        begin(call, i, client, opcode, nameOf(argument, 'argument'), undefined, 0, each);
+      };
+      return { keys, begun };
+    });
   }
 
   /** An operation as `call` and `execute` are given it. */

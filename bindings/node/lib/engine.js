@@ -13,7 +13,7 @@ const { nextTick } = process;
 // --- the tables, as src/addon.h has them; places are counted in 32-bit words -
 
 const REQUESTS = 1024;
-const REQUEST_WORDS = 22;
+const REQUEST_WORDS = 24;
 const REQUEST_BYTES = 256 << 10;
 const ANSWERS = 1024;
 const ANSWER_WORDS = 20;
@@ -34,10 +34,11 @@ const KEY_LEN = 10;
 const VALUE_LEN = 11;
 const ROUTING_KEY_LEN = 12;
 const META_FLAGS_LEN = 13;
-const CAS = 14;
-const DELTA = 16;
-const INITIAL = 18;
-const TTL = 20;
+const SERVER = 14;
+const CAS = 16;
+const DELTA = 18;
+const INITIAL = 20;
+const TTL = 22;
 
 /** Places in an answer, for those who make results. */
 const Answer = Object.freeze({
@@ -188,6 +189,7 @@ function putSettings(at, start, settings) {
   requests[at + FLAGS] = settings.flags;
   requests[at + TIMEOUT_MS] = settings.timeoutMs;
   requests[at + COMPRESS_LEVEL] = settings.compressLevel;
+  requests[at + SERVER] = settings.server;
   if (settings.ttl !== 0) requestsF64[(at + TTL) / 2] = settings.ttl;
   if (settings.cas !== 0n) requests64[(at + CAS) / 2] = settings.cas;
   if (settings.delta !== 0n) requests64[(at + DELTA) / 2] = settings.delta;

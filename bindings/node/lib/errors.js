@@ -61,7 +61,7 @@ class CancelledError extends BmemcError {
 class PartialError extends BmemcError {
   constructor(errors, values, of) {
     const [first] = errors.values();
-    super(`${errors.size} of ${of} keys failed, the first: ${first.message}`, { ...bitsOf(first), cause: first });
+    super(`${errors.size} of ${of} failed, the first: ${first.message}`, { ...bitsOf(first), cause: first });
     this.errors = errors;
     this.values = values;
   }

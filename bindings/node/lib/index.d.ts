@@ -116,7 +116,13 @@ export interface CounterOptions extends ChangeOptions {
   ttl?: number;
 }
 
-export interface FlushOptions extends CallOptions {
+/** What a call about servers rather than a key can be told. */
+export interface ServerOptions extends CallOptions {
+  /** Index of the server to be asked. Default: all that it is about. */
+  server?: number;
+}
+
+export interface FlushOptions extends ServerOptions {
   /** In so many seconds. Default: now. */
   ttl?: number;
   noReply?: boolean;
@@ -147,6 +153,8 @@ export interface Operation extends CallOptions {
   initial?: bigint | number;
   /** Raw flags of a meta command, separated by spaces. */
   metaFlags?: Key;
+  /** Index of the server to be asked, whatever the key. */
+  server?: number;
   /** Write and read the bytes and flags as they are stored, as if there were no codec. `flags` does that, too. */
   raw?: boolean;
   noReply?: boolean;
@@ -199,6 +207,8 @@ export interface DumpedItem {
   /** Where the server tells them. */
   flags: number;
   slabClass: number;
+  /** Index of the server that has it. */
+  server: number;
 }
 
 /** A server of a client: the index by which answers, counters and events call it, and what it was given. */
@@ -314,27 +324,27 @@ export class Client extends EventEmitter<ClientEvents> {
   touch(key: Key, ttl: number, options?: TouchOptions): Promise<boolean>;
 
   /** The server's version, such as "1.6.18". */
-  version(options?: CallOptions): Promise<string>;
+  version(options?: ServerOptions): Promise<string>;
   /**
-   * What a server tells of itself, by the server's name: numbers, truths and text as they are. `argument`: which ones, such as
+   * What the servers tell of themselves, by their names: numbers, truths and text as they are. `argument`: which ones, such as
    * 'settings', 'items' or 'slabs'. Default: the general ones.
    */
-  stats(argument?: string, options?: CallOptions): Promise<Map<string, Record<string, number | bigint | boolean | string>>>;
+  stats(argument?: string, options?: ServerOptions): Promise<Map<string, Record<string, number | bigint | boolean | string>>>;
   /** Does nothing, in one round trip. */
-  noop(options?: CallOptions): Promise<void>;
+  noop(options?: ServerOptions): Promise<void>;
   /** Drops every item. */
   flushAll(options?: FlushOptions): Promise<void>;
   /** Sets how much the server logs. */
-  verbosity(level: number, options?: CallOptions): Promise<void>;
+  verbosity(level: number, options?: ServerOptions): Promise<void>;
   /** Sets the server's memory limit. */
-  cacheMemlimit(megabytes: number, options?: CallOptions): Promise<void>;
+  cacheMemlimit(megabytes: number, options?: ServerOptions): Promise<void>;
   /** Shuts the server down, where it allows that (memcached's -A). */
-  shutdown(options?: CallOptions & { graceful?: boolean }): Promise<void>;
+  shutdown(options?: ServerOptions & { graceful?: boolean }): Promise<void>;
   /**
-   * Lists what a server holds, without values. `classes`: 'all' (the default), 'hash', or numbers of slab classes such as '1,2'.
-   * Not over binary. It is answered in one piece, of at most `maxValueBytes`.
+   * Lists what the servers hold, without values. `classes`: 'all' (the default), 'hash', or numbers of slab classes such as '1,2'.
+   * Not over binary. Each server answers in one piece, of at most `maxValueBytes`.
    */
-  metadump(classes?: string, options?: CallOptions): Promise<DumpedItem[]>;
+  metadump(classes?: string, options?: ServerOptions): Promise<DumpedItem[]>;
 
   /**
    * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The

@@ -32,6 +32,8 @@ export interface LibraryOptions {
   authOptional?: boolean;
   /** PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one. Default: false; true or false. */
   allowPlaintextAuth?: boolean;
+  /** What several servers are for: hashed, each key is on one of them; replicated, all have all keys; auto: single for one, hashed for several. Default: auto; one of auto, single, hashed, replicated. */
+  mode?: 'auto' | 'single' | 'hashed' | 'replicated';
   /** Which of several servers has a key: as the client of this name decides it (docs/rings.md). Default: rendezvous; one of rendezvous, ketama, ketama_unweighted, ketama_spy, spymemcached, twemproxy, modulo, gomemcache, memcachier, memjs, dalli, bmemcached, jump, ch3, weighted_ch3, mcrouter_crc32, mcrouter_rendezvous, mcrouter_weighted_rendezvous. */
   distribution?: 'rendezvous' | 'ketama' | 'ketama_unweighted' | 'ketama_spy' | 'spymemcached' | 'twemproxy' | 'modulo' | 'gomemcache' | 'memcachier' | 'memjs' | 'dalli' | 'bmemcached' | 'jump' | 'ch3' | 'weighted_ch3' | 'mcrouter_crc32' | 'mcrouter_rendezvous' | 'mcrouter_weighted_rendezvous';
   /** How the ring hashes keys, where its kind has a choice; auto: as it usually does. Default: auto; one of auto, one_at_a_time, md5, crc, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, murmur3, jenkins, one_at_a_time_unsigned, fnv1_64_unsigned, fnv1a_64_unsigned, fnv1_32_unsigned, fnv1a_32_unsigned, hsieh_unsigned, crc32, murmur3_32, java, xxh3, default. */
@@ -54,4 +56,8 @@ export interface LibraryOptions {
   compressLevel?: number;
   /** Bytes to which a compressed value may unpack; a longer one is the failure DECODE. Default: 67108864; a whole number from 1024 to 1073741824. */
   maxDecompressedBytes?: number;
+  /** How often an operation that failed is sent again within its time: only one that was not sent, or harms nobody when it is done twice. Default: 0; a whole number from 0 to 10. */
+  retries?: number;
+  /** Milliseconds before an operation is sent again, from half as many to one and a half times as many. Default: 10; a whole number from 0 to 60000. */
+  retryDelayMs?: number;
 }

@@ -13,6 +13,7 @@ class Settings {
   flags = 0;
   timeoutMs = 0;
   compressLevel = 0;
+  server = 0; // one more than the index; 0: those that have the key
   ttl = 0;
   cas = 0n;
   delta = 0n;
@@ -69,6 +70,7 @@ const readers = {
   wantCas: (settings, value, name) => bit(settings, name, value, FLAG_WANT_CAS),
   timeoutMs: (settings, value, name) => (settings.timeoutMs = whole(name, value, 1, 86_400_000)),
   compressLevel: (settings, value, name) => (settings.compressLevel = whole(name, value, -1, 9)),
+  server: (settings, value, name) => (settings.server = whole(name, value, 0, 0x7ffffffe) + 1),
   routingKey: (settings, value, name) => (settings.routingKey = nameOf(value, name)),
   metaFlags: (settings, value, name) => (settings.metaFlags = nameOf(value, name)),
   signal(settings, value, name) {

@@ -27,6 +27,7 @@ typedef struct {
     uint32_t op_flags, flags, value_type, timeout_ms;
     int32_t compress_level;
     uint32_t start, key_len, value_len, routing_key_len, meta_flags_len;
+    uint32_t server, unused;
     uint64_t cas, delta, initial;
     double ttl;
 } request;

@@ -40,6 +40,7 @@ static bool to_operation(const request *from, const uint8_t *bytes, bmemc_op *op
     op->op_flags = from->op_flags;
     op->timeout_ms = from->timeout_ms;
     op->compress_level = from->compress_level;
+    op->server = from->server;
     return true;
 }
 

@@ -57,7 +57,7 @@ for (const [name, start] of Object.entries(servers)) {
         assert.deepEqual([...error.values], [[key, 'here']]);
         assert.deepEqual(new Set(error.errors.keys()), new Set(['x'.repeat(251), 5]));
         for (const each of error.errors.values()) assert.ok(each instanceof ArgumentError, each.stack);
-        assert.match(error.message, /^2 of 3 keys failed, the first: /);
+        assert.match(error.message, /^2 of 3 failed, the first: /);
         assert.equal(error.code, 'BMEMC_E_ARGUMENT');
       });
 

@@ -1,0 +1,103 @@
+// Several servers: every mode, servers that come and go, one that is dead, and calls about servers.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { Client, HashRing, PartialError, ConnectionError, ArgumentError } = require('bmemc');
+const { TestServer } = require('bmemc/testing');
+const { clientOf, startMemcached } = require('./helpers.js');
+
+const keys = Array.from({ length: 300 }, (_, i) => `servers:${i}`);
+
+async function start(t, count) {
+  const servers = [await startMemcached({ unix: true })];
+  while (servers.length < count) servers.push(new TestServer());
+  for (const server of servers) t.after(() => server.close());
+  return servers;
+}
+
+/** A client of all of them. */
+function all(t, servers, options) {
+  return clientOf(t, { address: servers.map((server) => server.address) }, options);
+}
+
+describe('mode hashed', () => {
+  it('each key is where the ring says, alone and with others', async (t) => {
+    const servers = await start(t, 3);
+    for (const distribution of ['rendezvous', 'ketama']) {
+      const client = all(t, servers, { mode: 'hashed', distribution });
+      const ring = new HashRing({ servers: servers.map((server) => server.address), distribution });
+      await client.setMany(keys.map((key) => [key, `of ${key}`]));
+      const single = servers.map((server) => clientOf(t, server));
+      const there = await Promise.all(single.map((each) => each.getMany(keys)));
+      for (const key of keys) assert.deepEqual(there.map((found) => found.has(key)), [0, 1, 2].map((i) => i === ring.get(key)), key);
+      const found = await client.getMany(keys);
+      assert.deepEqual([...found.keys()], keys);
+      for (const key of keys) assert.equal(await client.get(key), `of ${key}`);
+      assert.equal(await client.deleteMany(keys), keys.length);
+    }
+  });
+
+  it('routingKey and server', async (t) => {
+    const servers = await start(t, 3);
+    const client = all(t, servers, { mode: 'hashed' });
+    const together = { routingKey: 'user:1' };
+    await client.setMany(keys.map((key) => [key, 1]), together);
+    const counts = await Promise.all(servers.map((server) => clientOf(t, server).getMany(keys)));
+    assert.deepEqual(counts.map((found) => found.size).sort(), [0, 0, keys.length]);
+    assert.equal((await client.getMany(keys, together)).size, keys.length);
+    for (let server = 0; server < 3; server++) {
+      const answer = await client.call({ opcode: 'get', key: keys[0], server });
+      assert.equal(answer.server, server);
+    }
+    await assert.rejects(client.version({ server: 3 }), ArgumentError);
+    for (const server of [-1, 1.5, '1', null]) await assert.rejects(client.version({ server }), ArgumentError);
+  });
+
+  it("a user's route", async (t) => {
+    const servers = await start(t, 3);
+    const client = all(t, servers, { mode: 'hashed', route: (key, count) => Number(key.toString().split(':')[1]) % count });
+    await client.setMany(keys.map((key) => [key, 1]));
+    const found = await clientOf(t, servers[1]).getMany(keys);
+    assert.deepEqual([...found.keys()], keys.filter((_, i) => i % 3 === 1));
+  });
+
+  it('a dead server: its keys fail, the others are answered', async (t) => {
+    const servers = await start(t, 3);
+    const client = all(t, servers, { mode: 'hashed' });
+    await client.setMany(keys.map((key) => [key, 1]));
+    await servers[0].close();
+    const error = await client.getMany(keys).then(assert.fail, (error) => error);
+    assert.ok(error instanceof PartialError, error.stack);
+    assert.equal(error.values.size + error.errors.size, keys.length);
+    assert.ok(error.values.size > 100 && error.errors.size > 30);
+    for (const each of error.errors.values()) assert.ok(each instanceof ConnectionError && each.server === 0, each.stack);
+  });
+});
+
+describe('calls about servers', () => {
+  it('stats, version, flushAll, metadump', async (t) => {
+    const servers = await start(t, 3);
+    const client = all(t, servers, { mode: 'hashed', protocol: 'text' });
+    assert.deepEqual(client.servers.map((server) => server.address), servers.map((server) => server.address));
+    await client.setMany(keys.map((key) => [key, 1]));
+    const stats = await client.stats();
+    assert.deepEqual([...stats.keys()], client.servers.map((server) => server.name));
+    const items = [...stats.values()].map((each) => each.curr_items);
+    assert.equal(items.reduce((sum, each) => sum + each), keys.length);
+    assert.ok(items.every((each) => each > 0));
+    const [, second] = client.servers;
+    assert.deepEqual([...(await client.stats('', { server: 1 })).keys()], [second.name]);
+    const dumped = await client.metadump();
+    assert.deepEqual(dumped.map((item) => item.key.toString()).sort(), [...keys].sort());
+    for (let server = 0; server < 3; server++) {
+      assert.equal(dumped.filter((item) => item.server === server).length, items[server]);
+      assert.match(await client.version({ server }), /^\d/);
+      assert.equal(client.counters(server).disconnects >= 0, true);
+    }
+    await client.flushAll();
+    assert.equal((await client.getMany(keys)).size, 0);
+    assert.throws(() => client.counters(3), ArgumentError);
+    await assert.rejects(client.stats('', { server: 9 }), { code: 'BMEMC_E_ARGUMENT' });
+  });
+});
