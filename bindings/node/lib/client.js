@@ -65,15 +65,31 @@ const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 
 /** Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to. */
 const DEFAULT_CODEC = 'pylibmc';
 
+/** The library's client for these options, as its number; how values are made; and what must live as long. */
+function create(options) {
+  const given = pairsOf(options, own);
+  if (!given.some(([name]) => name === 'codec')) given.push(['codec', DEFAULT_CODEC]);
+  const [, codec] = given.findLast(([name]) => name === 'codec');
+  const values = new Values(codec !== 'none', options);
+  const number = checked(native.client, serversOf(options.servers), given, functionsOf(options));
+  return { number, values };
+}
+
+/** The same for a client of clients, whose options are the first one's. */
+function createOf(sessions, options) {
+  const unknown = Object.keys(options).find((name) => !['clients', 'encoding', 'serializer', 'deserializer'].includes(name));
+  if (unknown !== undefined) throw new ArgumentError(`${unknown} cannot be set beside clients: it is as the first of them has it`);
+  const typed = sessions[0]?.values.typed ?? true;
+  const values = new Values(typed, { ...sessions[0]?.values.given, ...options });
+  return { number: checked(native.fallback, sessions.map((session) => session.number)), values };
+}
+
 /** A client for its calls: its number, how it makes values, and how many calls are under way. */
 class Session {
-  constructor(client, options) {
-    const given = pairsOf(options, own);
-    if (!given.some(([name]) => name === 'codec')) given.push(['codec', DEFAULT_CODEC]);
-    const [, codec] = given.findLast(([name]) => name === 'codec');
+  constructor(client, { number, values }) {
     this.client = client; // not collected while calls are under way
-    this.values = new Values(codec !== 'none', options);
-    this.number = checked(native.client, serversOf(options.servers), given, functionsOf(options));
+    this.values = values;
+    this.number = number;
     this.pending = 0;
     this.closing = undefined;
     this.settled = undefined;
@@ -119,8 +135,16 @@ class Client extends EventEmitter {
   constructor(options = {}) {
     super();
     checkOptions(options, "{ servers: '127.0.0.1:11211' }");
-    this.#session = new Session(this, options);
+    const { clients } = options;
+    const made = clients === undefined ? create(options) : createOf(listOf('clients', clients).map(Client.#sessionOf), options);
+    this.#session = new Session(this, made);
+    this.#session.clients = clients; // not collected before this one
     collected.register(this, this.#session.number, this.#session);
+  }
+
+  static #sessionOf(client) {
+    if (!(client instanceof Client)) throw new ArgumentError(`one of clients is ${kindOf(client)}; a Client is accepted`);
+    return client.#session;
   }
 
   // ---- reads ----
@@ -304,6 +328,14 @@ class Client extends EventEmitter {
 
   removeServer(name) {
     return checked(native.removeServer, this.#session.number, String(name));
+  }
+
+  serverFor(key) {
+    return checked(native.serverFor, this.#session.number, nameOf(key, 'key'));
+  }
+
+  replaceServers(servers) {
+    checked(native.replaceServers, this.#session.number, serversOf(servers));
   }
 
   setCredentials(username, password) {

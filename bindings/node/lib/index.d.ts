@@ -59,6 +59,12 @@ export interface ClientOptions extends LibraryOptions {
   route?: (key: Buffer, count: number) => number;
 }
 
+/** A client that reads each key from the first of its clients that has it, and writes to the first alone. */
+export interface FallbackOptions extends Pick<ClientOptions, 'encoding' | 'serializer' | 'deserializer'> {
+  /** 1 to 16 clients. Their servers and options stay their own; the first one's are this one's. */
+  clients: readonly Client[];
+}
+
 /** What every call can be told. */
 export interface CallOptions {
   /** Milliseconds that the call may take in all, 1 to 86400000. Default: the client's `timeoutMs`. */
@@ -272,7 +278,7 @@ export interface ClientEvents {
  */
 export class Client extends EventEmitter<ClientEvents> {
   /** @throws ArgumentError: there is no server, or an option is unknown or does not accept its value. */
-  constructor(options: ClientOptions);
+  constructor(options: ClientOptions | FallbackOptions);
 
   /** The value of a key; a miss is undefined, or `options.default`. */
   get<V = any, D = undefined>(key: Key, options?: GetOptions<D>): Promise<V | D>;
@@ -375,6 +381,10 @@ export class Client extends EventEmitter<ClientEvents> {
   addServer(server: ServerSpec): void;
   /** Removes the server of this name: whether there was one. @throws BmemcError */
   removeServer(name: string): boolean;
+  /** Makes these the client's servers, in one step; those that are there already keep their connections. @throws BmemcError */
+  replaceServers(servers: ServerSpec | readonly ServerSpec[]): void;
+  /** The server that has a key; of replicas the first. @throws BmemcError */
+  serverFor(key: Key): ServerInfo;
   /** Changes whom new connections log in as; both empty: they do not log in. @throws ArgumentError */
   setCredentials(username: string, password: string): void;
   /** What the client would store for a value. @throws ArgumentError */

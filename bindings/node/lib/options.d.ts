@@ -60,4 +60,6 @@ export interface LibraryOptions {
   retries?: number;
   /** Milliseconds before an operation is sent again, from half as many to one and a half times as many. Default: 10; a whole number from 0 to 60000. */
   retryDelayMs?: number;
+  /** Seconds that what a fallback client has found in an older client lives in the first, where it is put; 0: it is not put there. Default: 0; a whole number from 0 to 999999999. */
+  fallbackCopyTtl?: number;
 }

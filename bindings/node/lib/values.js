@@ -32,6 +32,7 @@ class Values {
       if (typeof given !== 'function') throw new ArgumentError(`${name} is ${kindOf(given)}; a function is accepted`);
       if (!typed) throw new ArgumentError(`${name} needs a codec: without one nothing tells objects from bytes`);
     }
+    this.given = { encoding, serializer, deserializer };
     this.typed = typed;
     this.encoding = encoding;
     this.serializer = serializer ?? json.serializer;

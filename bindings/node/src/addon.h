@@ -130,6 +130,9 @@ void handles_free(addon *self);
 napi_value handle_close(napi_env env, napi_callback_info info);
 napi_value make_servers(napi_env env, bmemc_results *results); // frees the results
 napi_value client_new(napi_env env, napi_callback_info info);
+napi_value client_fallback(napi_env env, napi_callback_info info);
+napi_value client_replace_servers(napi_env env, napi_callback_info info);
+napi_value client_server_for(napi_env env, napi_callback_info info);
 napi_value client_servers(napi_env env, napi_callback_info info);
 napi_value client_add_server(napi_env env, napi_callback_info info);
 napi_value client_remove_server(napi_env env, napi_callback_info info);
@@ -140,7 +143,8 @@ napi_value server_set(napi_env env, napi_callback_info info);
 
 // --- options.c ---------------------------------------------------------------
 
-// Options of [[address, name, weight], ...], [[name, value], ...] and functions, which are `of`'s; NULL: it was thrown why not.
+// Options of [[address, name, weight], ...], [[name, value], ...] and functions, which are `of`'s; both
+// of these may be NULL. NULL: it was thrown why not.
 bmemc_options *make_options(addon *self, handle *of, napi_value servers, napi_value values, napi_value functions);
 napi_value option_list(napi_env env, napi_callback_info info);
 

@@ -99,20 +99,22 @@ napi_value client_new(napi_env env, napi_callback_info info) {
     return number;
 }
 
+static napi_value make_server(napi_env env, const bmemc_item *item) {
+    napi_value server;
+    napi_create_object(env, &server);
+    set_property(env, server, "name", make_string(env, item->key));
+    set_property(env, server, "address", make_string(env, item->value));
+    set_property(env, server, "weight", make_number(env, (double)item->number));
+    set_property(env, server, "server", make_number(env, item->server));
+    return server;
+}
+
 napi_value make_servers(napi_env env, bmemc_results *results) {
     napi_value array;
     size_t count = 0;
     const bmemc_item *items = bmemc_results_items(results, &count);
     napi_create_array(env, &array);
-    for (size_t i = 0; i < count; i++) {
-        napi_value server;
-        napi_create_object(env, &server);
-        set_property(env, server, "name", make_string(env, items[i].key));
-        set_property(env, server, "address", make_string(env, items[i].value));
-        set_property(env, server, "weight", make_number(env, (double)items[i].number));
-        set_property(env, server, "server", make_number(env, items[i].server));
-        napi_set_element(env, array, (uint32_t)i, server);
-    }
+    for (size_t i = 0; i < count; i++) napi_set_element(env, array, (uint32_t)i, make_server(env, &items[i]));
     bmemc_results_free(results);
     return array;
 }
@@ -127,6 +129,62 @@ napi_value client_servers(napi_env env, napi_callback_info info) {
     if (!client) return NULL;
     if (bmemc_client_servers(client->pointer, &results, &error) != BMEMC_OK) return throw_error(env, &error);
     return make_servers(env, results);
+}
+
+enum { MAX_FALLBACK = 16 };
+
+// fallback([client, ...]) -> number
+napi_value client_fallback(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS], number;
+    addon *self = arguments(env, info, args);
+    const bmemc_client *clients[MAX_FALLBACK];
+    bmemc_client *made;
+    bmemc_error error;
+    uint32_t count = 0;
+    napi_get_array_length(env, args[0], &count);
+    for (uint32_t i = 0; i < count && i < MAX_FALLBACK; i++) {
+        napi_get_element(env, args[0], i, &number);
+        handle *client = handle_of(self, number, CLIENT);
+        if (!client) return NULL;
+        clients[i] = client->pointer;
+    }
+    handle *new = handle_new(self);
+    if (!new) return NULL;
+    if (bmemc_client_new_fallback(clients, count, &made, &error) != BMEMC_OK) return throw_error(env, &error);
+    return handle_keep(new, CLIENT, made);
+}
+
+// replaceServers(client, servers)
+napi_value client_replace_servers(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS];
+    addon *self = arguments(env, info, args);
+    handle *client = handle_of(self, args[0], CLIENT);
+    bmemc_error error;
+    if (!client) return NULL;
+    bmemc_options *options = make_options(self, client, args[1], NULL, NULL);
+    if (!options) return NULL;
+    if (bmemc_client_replace_servers(client->pointer, options, &error) != BMEMC_OK) throw_error(env, &error);
+    bmemc_options_free(options);
+    return NULL;
+}
+
+// serverFor(client, key) -> {name, address, weight, server}
+napi_value client_server_for(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS];
+    addon *self = arguments(env, info, args);
+    handle *client = handle_of(self, args[0], CLIENT);
+    bmemc_bytes key;
+    bmemc_value *found;
+    bmemc_error error;
+    void *owned;
+    if (!client || !get_bytes(env, args[1], &key, &owned)) return NULL;
+    bmemc_status status = bmemc_client_server_for(client->pointer, key, &found, &error);
+    free(owned);
+    if (status < 0) return throw_error(env, &error);
+    if (status != BMEMC_OK) return NULL;
+    napi_value server = make_server(env, bmemc_value_item(found));
+    bmemc_value_free(found);
+    return server;
 }
 
 // setCredentials(client, username, password)

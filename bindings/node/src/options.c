@@ -136,8 +136,8 @@ static bool each(napi_env env, bmemc_options *options, napi_value array,
 
 bmemc_options *make_options(addon *self, handle *of, napi_value servers, napi_value values, napi_value functions) {
     bmemc_options *options = bmemc_options_new();
-    if (each(self->env, options, servers, add_server) && each(self->env, options, values, set_option)) {
-        take_functions(of, options, functions);
+    if (each(self->env, options, servers, add_server) && (!values || each(self->env, options, values, set_option))) {
+        if (functions) take_functions(of, options, functions);
         return options;
     }
     bmemc_options_free(options);

@@ -75,6 +75,70 @@ describe('mode hashed', () => {
   });
 });
 
+describe('mode replicated', () => {
+  it('all have all keys; the first that has it answers', async (t) => {
+    const servers = await start(t, 3);
+    const client = all(t, servers, { mode: 'replicated' });
+    await client.set('a', 'b');
+    for (const server of servers) assert.equal(await clientOf(t, server).get('a'), 'b');
+    await clientOf(t, servers[0]).delete('a');
+    assert.equal(await client.get('a'), 'b');
+    await servers[0].close();
+    assert.equal(await client.get('a'), 'b');
+  });
+});
+
+describe('a client of clients', () => {
+  it('reads the first that has it, writes to the first', async (t) => {
+    const servers = await start(t, 2);
+    const [current, former] = servers.map((server) => clientOf(t, server, { encoding: 'latin1' }));
+    const client = new Client({ clients: [current, former] });
+    t.after(() => client.close());
+    await former.set('old', { from: 'former' });
+    await client.set('new', 'to current');
+    assert.deepEqual(await client.get('old'), { from: 'former' });
+    assert.deepEqual(await client.getMany(['old', 'new', 'none']), new Map([['old', { from: 'former' }], ['new', 'to current']]));
+    assert.equal(await former.get('new'), undefined);
+    assert.equal(await client.get('none'), undefined);
+    await client.set('bytes', Buffer.from([255]));
+    assert.equal(await client.get('bytes'), '\xff');
+    await former.close();
+    for (const clients of [[], [5], 5, 'ab', [former], Array(17).fill(current)]) {
+      assert.throws(() => new Client({ clients }), (error) => /ARGUMENT|CLOSED/.test(error.code), String(clients.length));
+    }
+    assert.throws(() => new Client({ clients: [current], timeoutMs: 5 }), /timeoutMs cannot be set/);
+  });
+});
+
+describe('servers that come and go', () => {
+  it('addServer, removeServer, replaceServers, serverFor', async (t) => {
+    const servers = await start(t, 3);
+    const client = all(t, servers.slice(0, 2), { mode: 'hashed' });
+    const where = () => keys.map((key) => client.serverFor(key).address);
+    const before = where();
+    assert.deepEqual(new Set(before), new Set(servers.slice(0, 2).map((server) => server.address)));
+    await client.setMany(keys.map((key) => [key, 1]));
+    client.addServer({ address: servers[2].address, name: 'third', weight: 1 });
+    assert.equal(client.servers.length, 3);
+    const after = where();
+    assert.ok(after.every((address, i) => address === before[i] || address === servers[2].address));
+    const found = await client.getMany(keys);
+    assert.deepEqual([...found.keys()], keys.filter((_, i) => after[i] === before[i]));
+    assert.equal(client.removeServer('nobody'), false);
+    assert.equal(client.removeServer('third'), true);
+    assert.deepEqual(where(), before);
+    assert.equal((await client.getMany(keys)).size, keys.length);
+    client.replaceServers([servers[2].address]);
+    assert.deepEqual(client.servers.map((server) => server.address), [servers[2].address]);
+    assert.equal((await client.getMany(keys)).size, 0);
+    assert.throws(() => client.replaceServers([servers[2].address, 'a b']), ArgumentError);
+    assert.throws(() => client.replaceServers(5), ArgumentError);
+    assert.throws(() => client.serverFor(5), ArgumentError);
+    assert.equal(client.servers.length, 1);
+    assert.throws(() => clientOf(t, servers[0]).addServer(servers[1].address), { code: 'BMEMC_E_UNSUPPORTED' });
+  });
+});
+
 describe('calls about servers', () => {
   it('stats, version, flushAll, metadump', async (t) => {
     const servers = await start(t, 3);
