@@ -25,10 +25,11 @@ static napi_value status_text(napi_env env, napi_callback_info info) {
 
 static void free_addon(addon *self) {
     napi_async_cleanup_hook_handle cleanup = self->cleanup;
+    // JavaScript's memory may be gone; connections that end now have nobody to tell.
+    self->counts = NULL;
     // Operations under way refer to clients by references of their own.
     bmemc_queue_free(self->queue);
     handles_free(self);
-    self->counts = NULL; // JavaScript's memory may be gone
     events_free(self);
     free(self);
     if (cleanup) napi_remove_async_cleanup_hook(cleanup);

@@ -131,27 +131,37 @@ napi_value client_servers(napi_env env, napi_callback_info info) {
     return make_servers(env, results);
 }
 
-enum { MAX_FALLBACK = 16 };
+// The clients that an array has the numbers of, to be freed; NULL: it was thrown why not.
+static const bmemc_client **clients_of(addon *self, napi_value numbers, uint32_t *count) {
+    napi_get_array_length(self->env, numbers, count);
+    const bmemc_client **clients = calloc(*count + 1u, sizeof *clients);
+    if (!clients) return (void *)throw_argument(self->env, "there is no memory for so many clients");
+    for (uint32_t i = 0; i < *count; i++) {
+        napi_value number = NULL;
+        napi_get_element(self->env, numbers, i, &number);
+        handle *client = handle_of(self, number, CLIENT);
+        if (!client) {
+            free(clients);
+            return NULL;
+        }
+        clients[i] = client->pointer;
+    }
+    return clients;
+}
 
 // fallback([client, ...]) -> number
 napi_value client_fallback(napi_env env, napi_callback_info info) {
-    napi_value args[MAX_ARGUMENTS], number;
+    napi_value args[MAX_ARGUMENTS];
     addon *self = arguments(env, info, args);
-    const bmemc_client *clients[MAX_FALLBACK];
     bmemc_client *made;
     bmemc_error error;
     uint32_t count = 0;
-    napi_get_array_length(env, args[0], &count);
-    for (uint32_t i = 0; i < count && i < MAX_FALLBACK; i++) {
-        napi_get_element(env, args[0], i, &number);
-        handle *client = handle_of(self, number, CLIENT);
-        if (!client) return NULL;
-        clients[i] = client->pointer;
-    }
     handle *new = handle_new(self);
-    if (!new) return NULL;
-    if (bmemc_client_new_fallback(clients, count, &made, &error) != BMEMC_OK) return throw_error(env, &error);
-    return handle_keep(new, CLIENT, made);
+    const bmemc_client **clients = new ? clients_of(self, args[0], &count) : NULL;
+    if (!clients) return NULL;
+    bmemc_status status = bmemc_client_new_fallback(clients, count, &made, &error);
+    free(clients);
+    return status == BMEMC_OK ? handle_keep(new, CLIENT, made) : throw_error(env, &error);
 }
 
 // replaceServers(client, servers)
