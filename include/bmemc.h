@@ -284,7 +284,7 @@ typedef struct {
     // Of bmemc_bit.
     uint32_t bits;
     // The item's version, for compare-and-swap; zero where the protocol gave none (ask with
-    // BMEMC_FLAG_WANT_CAS).
+    // BMEMC_FLAG_WANT_CAS; text tells it with reads alone), or the server keeps none.
     uint64_t cas;
     // The counter after increment or decrement.
     uint64_t number;

@@ -429,6 +429,55 @@ fn many_writes_have_a_cas_and_an_answer_each() {
     });
 }
 
+/// What a client is told when many ask at once for an item that has to be made anew.
+#[test]
+fn one_of_many_wins_the_right_to_refill() {
+    let memcached = Memcached::tcp(&[]);
+    let embedded = bmemc::server::Server::start(bmemc::server::Config::default()).unwrap();
+    for address in [memcached.address(), embedded.address()] {
+        for (round, before) in ["", "invalidate"].iter().enumerate() {
+            let key = format!("wanted{round}");
+            let helper = client(address, &[("protocol", "meta")]);
+            if !before.is_empty() {
+                helper.set(key.as_bytes(), b"old", 0, 0).unwrap();
+                prepare(&helper, "invalidate k", &key);
+            }
+            let ask = |_| {
+                let client = client(address, &[("protocol", "meta"), ("connections", "1")]);
+                by_execute(&client, &parse(&client, "get k meta=N30", &key).operation())
+            };
+            let answers: Vec<Seen> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..30).map(|number| scope.spawn(move || ask(number))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let with = |bit: u32| answers.iter().filter(|answer| answer.bits & bit != 0).count();
+            assert_eq!((with(bits::WIN), with(bits::WON_BY_OTHER)), (1, 29), "{address} {before}");
+            assert_eq!(with(bits::STALE), if before.is_empty() { 0 } else { 30 }, "{address} {before}");
+            helper.set(key.as_bytes(), b"new", 0, 0).unwrap();
+            let after = ask(0);
+            assert_eq!((after.value.as_slice(), after.bits), (&b"new"[..], bits::SENT), "{address} {before}");
+        }
+    }
+}
+
+#[test]
+fn servers_that_keep_no_cas_or_forbid_a_flush() {
+    let (no_cas, no_flush) = (Memcached::tcp(&["-C"]), Memcached::tcp(&["-F"]));
+    for protocol in ["text", "meta", "binary", "auto"] {
+        let plain = client(no_cas.address(), &[("protocol", protocol)]);
+        plain.set(b"k", b"v", 0, 0).unwrap();
+        assert_eq!(plain.gets(b"k").unwrap().unwrap().cas, 0, "{protocol}");
+        let error = plain.cas(b"k", b"w", 0, 0, 0).unwrap_err();
+        assert!(error.message().contains("-C"), "{error}");
+        let kept = client(no_flush.address(), &[("protocol", protocol)]);
+        kept.set(b"k", b"v", 0, 0).unwrap();
+        let expected = if protocol == "binary" { Status::Auth } else { Status::ClientError };
+        let error = kept.flush_all(0).unwrap_err();
+        assert_eq!(error.status(), expected, "{protocol}: {error}");
+        assert!(kept.get(b"k").unwrap().is_some(), "{protocol}");
+    }
+}
+
 #[test]
 fn every_command_is_in_the_table() {
     let verbs: Vec<&str> = rows().iter().map(|row| row.operation.split(' ').next().unwrap()).collect();

@@ -46,7 +46,8 @@ impl Client {
     /// Stores a value if the item still has this cas. `Ok`: done; `Exists`: it has changed; `NotFound`: it is gone.
     pub fn cas(&self, key: &[u8], value: &[u8], flags: u32, ttl: i64, cas: u64) -> Result<Status> {
         if cas == 0 {
-            let words = "cas is 0, which no item has; read the item with gets";
+            let words =
+                "cas is 0, which no item has; gets tells an item's, unless its server keeps none (memcached -C)";
             return Err(Error::argument(words).with_bits(bits::NOT_SENT));
         }
         Ok(self.one(&Operation { flags, cas, ..Operation::set(key, value, ttl) })?.0)

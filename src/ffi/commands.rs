@@ -185,7 +185,9 @@ pub extern "C" fn bmemc_cas(
     guard(error, || {
         let client = handle(client, "client")?;
         if cas == 0 {
-            return Err(refused("cas is 0, which no item has; bmemc_gets() tells an item's".into()));
+            return Err(refused(
+                "cas is 0, which no item has; bmemc_gets() tells an item's, but for memcached -C".into(),
+            ));
         }
         let (key, value) = (key.slice("key")?, value.slice("value")?);
         outcome(&client.client, Operation { flags, cas, ..Operation::set(key, value, ttl) })

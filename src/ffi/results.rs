@@ -29,7 +29,7 @@ pub struct bmemc_item {
     /// Of bmemc_bit.
     pub bits: u32,
     /// The item's version, for compare-and-swap; zero where the protocol gave none (ask with
-    /// BMEMC_FLAG_WANT_CAS).
+    /// BMEMC_FLAG_WANT_CAS; text tells it with reads alone), or the server keeps none.
     pub cas: u64,
     /// The counter after increment or decrement.
     pub number: u64,

@@ -1,6 +1,7 @@
 //! Aside: operations that have a connection to themselves, since their replies have no form that others could be told
 //! from, or since the connection ends with them. It is opened for them and closed behind them.
 
+use super::line::Line;
 use super::{link, Home, Limit, Shared};
 use crate::connection::Batch;
 use crate::error::{bits, Error, Result, Status};
@@ -9,13 +10,31 @@ use crate::operation::{Answer, Operation, Room, Sink};
 use crate::pool::Counters;
 use crate::protocol::{text, What};
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// So many of them go on at once; further ones fail with `Busy`.
-pub(super) const ASIDE: usize = 2;
+const ASIDE: usize = 8;
 
 /// Room for lines that are received.
 const CHUNK: usize = 16 * 1024;
+
+/// The lines for them, each made when it is first needed.
+#[derive(Default)]
+pub(super) struct Lines([OnceLock<Box<Line>>; ASIDE]);
+
+impl Lines {
+    /// Those that there are.
+    pub fn iter(&self) -> impl Iterator<Item = &Line> {
+        self.0.iter().filter_map(|line| line.get().map(|line| &**line))
+    }
+
+    /// One that nobody has, claimed for the caller.
+    fn claim(&self) -> Option<&Line> {
+        let lines = self.0.iter().map(|line| &**line.get_or_init(|| Box::new(Line::new())));
+        lines.into_iter().find(|line| line.claim())
+    }
+}
 
 /// Runs operations of which some need a connection to themselves, in their order.
 #[cold]
@@ -32,7 +51,7 @@ pub(super) fn run(home: &Home, shared: &Shared, operations: &[Operation<'_>], si
 }
 
 fn run_alone(home: &Home, shared: &Shared, part: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
-    let Some(line) = home.aside().iter().find(|line| line.claim()) else {
+    let Some(line) = home.aside.claim() else {
         let words = format!("{ASIDE} operations with a connection to themselves are under way to {}", shared.address);
         let error = Error::new(Status::Busy, words).with_bits(bits::NOT_SENT);
         home.count(&Counters { operations: 1, failures: 1, ..Counters::default() });

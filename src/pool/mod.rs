@@ -264,8 +264,9 @@ pub(crate) struct Pool {
 
 /// What a fork leaves in an unknown state, and each process therefore has for itself.
 struct Home {
-    /// The connections of all, and behind them those that one operation at a time has to itself.
     lines: Box<[CachePadded<Line>]>,
+    /// Those that one operation at a time has to itself.
+    aside: aside::Lines,
     waiting: AtomicUsize,
     /// What was counted by queues, and where no line was used.
     elsewhere: Mutex<Counters>,
@@ -285,8 +286,8 @@ impl Pool {
     #[inline]
     fn home(&self) -> &Home {
         self.home.get(|parents| {
-            let inherited = parents.map(|home| home.lines.iter()).into_iter().flatten();
-            inherited.for_each(|line| line.close_copy());
+            let inherited = parents.into_iter().flat_map(Home::all_lines);
+            inherited.for_each(Line::close_copy);
             Home::new(self.shared.settings.connections)
         })
     }
@@ -366,7 +367,7 @@ impl Pool {
     pub fn counters(&self) -> Counters {
         let home = self.home();
         let mut sum = *home.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
-        home.lines.iter().for_each(|line| sum.add(&line.counters()));
+        home.all_lines().for_each(|line| sum.add(&line.counters()));
         sum
     }
 
@@ -402,9 +403,7 @@ impl Pool {
     /// Drops all connections, once what went without reply has arrived; the next call opens new ones.
     pub fn disconnect(&self, why: &Error) {
         self.await_fences();
-        for line in &self.home().lines {
-            line.disconnect(&self.shared, why);
-        }
+        self.home().all_lines().for_each(|line| line.disconnect(&self.shared, why));
     }
 
     fn await_fences(&self) {
@@ -427,8 +426,13 @@ impl Drop for Pool {
 
 impl Home {
     fn new(connections: u32) -> Home {
-        let lines = (0..connections.max(1) + aside::ASIDE as u32).map(|_| CachePadded::new(Line::new())).collect();
-        Home { lines, waiting: AtomicUsize::new(0), elsewhere: Mutex::default() }
+        let lines = (0..connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
+        let (waiting, elsewhere) = (AtomicUsize::new(0), Mutex::default());
+        Home { lines, aside: aside::Lines::default(), waiting, elsewhere }
+    }
+
+    fn all_lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().map(|line| &**line).chain(self.aside.iter())
     }
 
     fn count(&self, counted: &Counters) {
@@ -437,16 +441,10 @@ impl Home {
 
     /// An idle connection where there is one; else callers stick to one each, by their thread.
     fn choose(&self) -> &Line {
-        let shared = &self.lines[..self.lines.len() - aside::ASIDE];
-        if let Some(line) = shared.iter().find(|line| line.is_idle()) {
+        if let Some(line) = self.lines.iter().find(|line| line.is_idle()) {
             return line;
         }
-        &shared[thread_number() % shared.len()]
-    }
-
-    /// The lines that one operation at a time has to itself.
-    fn aside(&self) -> &[CachePadded<Line>] {
-        &self.lines[self.lines.len() - aside::ASIDE..]
+        &self.lines[thread_number() % self.lines.len()]
     }
 }
 
