@@ -72,6 +72,7 @@ pub(super) fn decode(coder: &Coder, mut answer: Answer<'_>, hand_out: impl FnOnc
 }
 
 /// Runs operations as `Client::execute` does.
+#[cold]
 pub(super) fn execute(client: &Client, coder: &Coder, operations: &[Operation<'_>], sink: &mut dyn Sink) {
     let mut decoding = Decoding { coder, operations, sink, kept: Vec::new() };
     if operations.iter().any(is_encoded) {

@@ -264,7 +264,20 @@ impl<'a> Hands<'a, '_> {
     /// How the value of this operation's answer is to be decoded, if it is.
     #[inline]
     fn coder_of(&self, index: u32) -> Option<&'a Arc<Coder>> {
-        self.coder.filter(|_| self.records.get(index).is_some_and(|record| record.decoded))
+        self.coder.and_then(|coder| self.is_decoded(index).then_some(coder))
+    }
+
+    #[cold]
+    fn is_decoded(&self, index: u32) -> bool {
+        self.records.get(index).is_some_and(|record| record.decoded)
+    }
+
+    /// Takes a hit whose value is to be decoded.
+    #[cold]
+    #[inline(never)]
+    fn hit_coded(&mut self, index: u32, flags: u32, cas: u64, value: &[u8], coder: &Arc<Coder>) {
+        self.counted.hits += 1;
+        self.answer_coded(index, Answer::hit(flags, cas, value), coder);
     }
 
     /// Takes an answer whose value is to be decoded.
@@ -295,8 +308,7 @@ impl Deliver<()> for Hands<'_, '_> {
     #[inline]
     fn hit(&mut self, _owner: &(), index: u32, flags: u32, cas: u64, value: &[u8]) {
         if let Some(coder) = self.coder_of(index) {
-            self.counted.hits += 1;
-            return self.answer_coded(index, Answer::hit(flags, cas, value), coder);
+            return self.hit_coded(index, flags, cas, value, coder);
         }
         self.released += 1;
         self.counted.hits += 1;
