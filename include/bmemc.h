@@ -560,6 +560,8 @@ typedef enum {
     // As if there were no codec: store `value` and `flags` as they are; read the value as it is
     // stored.
     BMEMC_FLAG_EXPLICIT_FLAGS = 8,
+    // Wait for the reply though option no_reply is on.
+    BMEMC_FLAG_WANT_REPLY = 16,
 } bmemc_op_flag;
 
 // What a value is, for the client's codec: `value_type` of bmemc_op and bmemc_item.

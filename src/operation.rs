@@ -124,8 +124,13 @@ pub mod op_flags {
     pub const CREATE: u32 = 4;
     /// Store `value` and `flags` as they are, read the value as it is stored: no codec, no compression.
     pub const EXPLICIT_FLAGS: u32 = 8;
+    /// Wait for the reply though the client's option `no_reply` is on.
+    pub const WANT_REPLY: u32 = 16;
     /// All that there are.
-    pub const ALL: u32 = NO_REPLY | WANT_CAS | CREATE | EXPLICIT_FLAGS;
+    pub const ALL: u32 = NO_REPLY | WANT_CAS | CREATE | EXPLICIT_FLAGS | WANT_REPLY;
+    /// The client's `key_bytes` allows keys of UTF-8, or of any bytes.
+    pub(crate) const UTF8_KEY: u32 = 1 << 30;
+    pub(crate) const ANY_KEY: u32 = 1 << 31;
 }
 
 /// Everything that a call can be told. Fields that a command does not use are left as `new` made them.

@@ -1,6 +1,6 @@
 //! docs/options.md is what the option table says. `BLESS=1` writes it anew.
 
-use bmemc::TABLE;
+use bmemc::{Profile, TABLE};
 use std::path::Path;
 
 fn made() -> String {
@@ -14,11 +14,19 @@ fn made() -> String {
          options.set(\"timeout_ms\", \"500\")?;\n\
          ```\n\n\
          A name that is not here, or a value that is not accepted, is an error that says what there is. The last value set\n\
-         counts; a client keeps the options that it was made with. `bmemc_option_at` lists this table to programs.\n\n\
-         | option | default | accepts | what it does |\n|---|---|---|---|\n",
+         counts, and wins over a profile; where a profile's column is empty, it has the default. A client keeps the options that\n\
+         it was made with. `bmemc_option_at` lists this table to programs.\n\n\
+         | option | default | profile=bmemcached | profile=pymemcache | accepts | what it does |\n|---|---|---|---|---|---|\n",
     );
     for spec in TABLE {
-        let row = [&format!("`{}`", spec.name), &format!("`{}`", spec.default), &spec.kind.accepts(), spec.about];
+        let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+        let in_profile = |profile| match spec.of_profile(profile) {
+            same if same == spec.default => String::new(),
+            other => code(other),
+        };
+        let (bmemcached, pymemcache) = (in_profile(Profile::Bmemcached), in_profile(Profile::Pymemcache));
+        let row =
+            [code(spec.name), code(spec.default), bmemcached, pymemcache, spec.kind.accepts(), spec.about.to_string()];
         let cells = row.map(|cell| cell.replace('|', "\\|"));
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }

@@ -3,12 +3,16 @@
 
 mod coding;
 mod commands;
+mod front;
 mod options;
+mod profile;
 mod queue;
 mod sinks;
 pub(crate) mod stats;
 
+pub use front::KeyBytes;
 pub use options::{Kind, Options, Spec, TABLE};
+pub use profile::Profile;
 pub(crate) use queue::{place, place_bytes, Take};
 pub use queue::{Fetched, Queue};
 pub use stats::{statistics, DumpEntry};
@@ -25,6 +29,7 @@ pub use crate::route::{Mode, Server};
 use crate::route::{Retry, Route, Sharing};
 use crate::secret::Secret;
 use crate::value::{Coder, Decoded, Encoded, ValueType};
+use front::Front;
 use sinks::{One, Picked, Place};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -41,6 +46,8 @@ struct Core {
     options: Options,
     /// Of a client with a codec.
     coder: Option<Arc<Coder>>,
+    /// Of a client whose options change operations.
+    front: Option<Box<Front>>,
     account: Arc<Account>,
     route: Route,
     /// Of a fallback client: those that it reads from.
@@ -65,7 +72,17 @@ impl Client {
         let route = Route::new(sharing(&options), &options.servers, &settings(&options, &account), retry)?;
         let coder = coding::coder(&options).map(Arc::new);
         let (clients, readers) = (Vec::new(), AtomicUsize::new(0));
-        Ok(Client { core: Arc::new(Core { options, coder, account, route, clients, readers }) })
+        Ok(Client {
+            core: Arc::new(Core {
+                front: Front::new(&options).map(Box::new),
+                options,
+                coder,
+                account,
+                route,
+                clients,
+                readers,
+            }),
+        })
     }
 
     /// Makes a client that reads a key from the first of `clients` that has it, and writes to the first alone. Each key goes
@@ -83,7 +100,17 @@ impl Client {
             core.readers.fetch_add(1, Ordering::Relaxed);
         }
         let readers = AtomicUsize::new(0);
-        Ok(Client { core: Arc::new(Core { options, coder, account, route, clients, readers }) })
+        Ok(Client {
+            core: Arc::new(Core {
+                front: Front::new(&options).map(Box::new),
+                options,
+                coder,
+                account,
+                route,
+                clients,
+                readers,
+            }),
+        })
     }
 
     /// The options that it was made with.
@@ -114,6 +141,14 @@ impl Client {
     /// Runs operations with their values as they are.
     #[inline(always)]
     fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) {
+        match &self.core.front {
+            None => self.run_as_is(operations, sink),
+            Some(front) => front::run(self, front, operations, sink),
+        }
+    }
+
+    #[inline(always)]
+    fn run_as_is(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) {
         let first = operations.first().map_or(0, |operation| operation.timeout_ms);
         if operations.iter().all(|operation| operation.timeout_ms == first) {
             self.core.route.run(operations, sink, self.limit(first));

@@ -1,15 +1,18 @@
 //! Options: how a client is to be, set by name from one table. The table is all that the bindings, `docs/options.md` and
 //! the error messages know of an option; a new one is a row here and nothing in the ABI.
 
+use super::front::KeyBytes;
+use super::profile::Profile;
 use crate::connection::{Credentials, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::error::{Error, Result};
 use crate::pool::{Event, Listener};
 use crate::protocol::sasl::Mechanism;
-use crate::protocol::ProtocolChoice;
+use crate::protocol::{ProtocolChoice, MAX_KEY};
 use crate::ring::{Chooser, HashTag, KeyForm, KeyHash, RingKind, RingSettings, WEIGHT_MAX};
 use crate::route::{Mode, Server};
 use crate::secret::Secret;
 use crate::value::{Codec, Compressor, CustomCompressor};
+use std::collections::BTreeSet;
 
 /// How a client is to be. Fields are the rows of [`TABLE`]; see there for units, ranges and defaults.
 #[derive(Clone, Debug)]
@@ -24,6 +27,16 @@ pub struct Options {
     pub max_value_bytes: u64,
     pub no_delay: bool,
     pub slow_ms: u32,
+    pub key_prefix: String,
+    pub long_keys_hash: bool,
+    pub key_bytes: KeyBytes,
+    pub no_reply: bool,
+    pub counter_create: bool,
+    pub counter_initial: u64,
+    pub counter_ttl: u32,
+    pub failure_is_miss: bool,
+    /// The names of the options that were set, and of the profile.
+    pub(super) explicit: BTreeSet<&'static str>,
     /// How the servers share the keys; `None`: as their number says.
     pub mode: Option<Mode>,
     pub retries: u32,
@@ -116,6 +129,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// The value that it has in a profile.
+    pub fn of_profile(&self, profile: Profile) -> &'static str {
+        profile.value_of(self.name).unwrap_or(self.default)
+    }
+
     /// Whether no message may show its value.
     pub fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret(_))
@@ -181,6 +199,17 @@ const DAY_MS: u64 = 86_400_000;
 /// Every option there is, in the order of the documentation.
 pub const TABLE: &[Spec] = &[
     Spec {
+        name: "profile",
+        kind: Kind::Choice(&["none", "bmemcached", "pymemcache"]),
+        default: "none",
+        about: "Defaults as those of this Python client, for all that is not set, before or after",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.use_profile([Profile::None, Profile::Bmemcached, Profile::Pymemcache][index]);
+            }
+        },
+    },
+    Spec {
         name: "protocol",
         kind: Kind::Choice(&["auto", "text", "meta", "binary"]),
         default: "auto",
@@ -229,6 +258,50 @@ pub const TABLE: &[Spec] = &[
     ),
     switch!(no_delay, "true", "TCP_NODELAY: small requests are sent at once"),
     number!(slow_ms, 0, DAY_MS, "0", "Milliseconds from which on a call is told of by the event `slow`; 0: none is"),
+    Spec {
+        name: "key_prefix",
+        kind: Kind::Text("text of up to 249 bytes, without spaces and control characters", |value| {
+            value.len() < MAX_KEY && !value.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
+        }),
+        default: "",
+        about: "Put before every key, and taken off keys that come back; the ring hashes the key without it, but for distribution dalli",
+        apply: |options, setting| {
+            if let Setting::Text(text) = setting {
+                options.key_prefix = text.into();
+            }
+        },
+    },
+    Spec {
+        name: "long_keys",
+        kind: Kind::Choice(&["error", "hash"]),
+        default: "error",
+        about: "Keys of over 250 bytes with key_prefix; hash: their first 212 bytes (213 with a prefix), :md5: and the MD5 of the whole, as dalli",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.long_keys_hash = index == 1;
+            }
+        },
+    },
+    Spec {
+        name: "key_bytes",
+        kind: Kind::Choice(&["ascii", "utf8", "any"]),
+        default: "ascii",
+        about: "What keys may have over text and meta, never spaces or control characters over text; any: over meta by base64, up to 186 bytes",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.key_bytes = [KeyBytes::Ascii, KeyBytes::Utf8, KeyBytes::Any][index];
+            }
+        },
+    },
+    switch!(
+        no_reply,
+        "false",
+        "Writes, touch and flush_all go without reply, but for incr, decr and those that name or want a cas, or the reply"
+    ),
+    switch!(counter_create, "false", "incr and decr create a missing counter, with counter_initial and counter_ttl"),
+    number!(counter_initial, 0, u64::MAX, "0", "What a counter begins with that counter_create creates"),
+    number!(counter_ttl, 0, u32::MAX as u64, "0", "Seconds that such a counter lives; 0: until evicted"),
+    switch!(failure_is_miss, "false", "A read that failed is answered as a miss; calls only, not queues"),
     Spec {
         name: "username",
         kind: Kind::Text("text of up to 250 bytes, without a zero byte", |value| fits(value, MAX_USERNAME)),
@@ -425,6 +498,15 @@ impl Default for Options {
             max_value_bytes: 0,
             no_delay: false,
             slow_ms: 0,
+            key_prefix: String::new(),
+            long_keys_hash: false,
+            key_bytes: KeyBytes::Ascii,
+            no_reply: false,
+            counter_create: false,
+            counter_initial: 0,
+            counter_ttl: 0,
+            failure_is_miss: false,
+            explicit: BTreeSet::new(),
             mode: None,
             retries: 0,
             retry_delay_ms: 0,
@@ -471,7 +553,18 @@ impl Options {
             return Err(Error::argument(format!("option {name}: {shown} is not {}", spec.kind.accepts())));
         };
         (spec.apply)(self, setting);
+        self.explicit.insert(spec.name);
         Ok(())
+    }
+
+    /// Sets what nobody has set to the values that a profile has for it.
+    pub(super) fn use_profile(&mut self, profile: Profile) {
+        for spec in TABLE.iter().filter(|spec| spec.name != "profile") {
+            let value = spec.of_profile(profile);
+            if let Some(setting) = spec.kind.parse(value).filter(|_| !self.explicit.contains(spec.name)) {
+                (spec.apply)(self, setting);
+            }
+        }
     }
 
     /// The credentials, if there are any. Fails where they are none, or cannot be used with this protocol.

@@ -3,7 +3,8 @@
 
 use crate::error::{bits, Error, Result};
 use crate::operation::{op_flags, Command, Operation};
-use crate::protocol::{binary, carries_value, check_key, meta, quiet, text, unsupported, Dialect, MAX_KEY};
+use crate::protocol::{allow_key, binary, carries_value, check_key, meta, quiet, text, unsupported, Dialect, MAX_KEY};
+use base64::prelude::{Engine as _, BASE64_STANDARD};
 use std::sync::Arc;
 
 /// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
@@ -223,7 +224,11 @@ impl Writer<'_> {
 
     #[inline]
     fn push_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
-        check_key(self.dialect, op.key).map_err(|error| error.with_bits(bits::NOT_SENT))?;
+        if let Err(error) = check_key(self.dialect, op.key) {
+            if allow_key(self.dialect, op, error).map_err(|error| error.with_bits(bits::NOT_SENT))? {
+                return self.push_other(op, index, opaque, usize::MAX);
+            }
+        }
         let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
         match &mut self.requests.run {
             Some(run) if run.with_cas == with_cas && self.out.len() - run.start < MAX_GET_LINE => run.count += 1,
@@ -286,8 +291,17 @@ impl Writer<'_> {
     fn encode(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
         check_supported(op, self.dialect)?;
         if op.command.has_key() && !meta::is_keyless(op) {
-            check_key(self.dialect, op.key)?;
+            if let Err(error) = check_key(self.dialect, op.key) {
+                if allow_key(self.dialect, op, error)? {
+                    return self.encode_binary_key(op, index, opaque, splice);
+                }
+            }
         }
+        self.write(op, index, opaque, splice, false)
+    }
+
+    #[inline(always)]
+    fn write(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize, binary_key: bool) -> Result<()> {
         let expected = Expected {
             index,
             opaque,
@@ -310,6 +324,9 @@ impl Writer<'_> {
                     meta::Reply::Any => Wire::MetaAny,
                     meta::Reply::Line => Wire::Text,
                 };
+                if binary_key {
+                    quiet::end_line_with(self.out, b" b\r\n");
+                }
                 self.push_line(op, Expected { wire, ..expected }, quiet::silence_meta);
             }
             _ => {
@@ -325,6 +342,16 @@ impl Writer<'_> {
             self.out.extend_from_slice(b"\r\n");
         }
         Ok(())
+    }
+
+    /// The same for a key that goes by base64.
+    #[cold]
+    fn encode_binary_key(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
+        if !meta::has(op.command) || op.command == Command::Meta {
+            return Err(unsupported("keys of any bytes", "meta", "the binary protocol has, for this command"));
+        }
+        let key = BASE64_STANDARD.encode(op.key);
+        self.write(&Operation { key: key.as_bytes(), ..*op }, index, opaque, splice, true)
     }
 
     /// What is expected for the command whose line was just written.

@@ -93,6 +93,8 @@ pub enum bmemc_op_flag {
     /// As if there were no codec: store `value` and `flags` as they are; read the value as it is
     /// stored.
     BMEMC_FLAG_EXPLICIT_FLAGS = 8,
+    /// Wait for the reply though option no_reply is on.
+    BMEMC_FLAG_WANT_REPLY = 16,
 }
 
 /// What a value is, for the client's codec: `value_type` of bmemc_op and bmemc_item.
@@ -308,8 +310,15 @@ mod tests {
 
     #[test]
     fn op_flags_are_those_of_the_core() {
-        let here = [BMEMC_FLAG_NO_REPLY, BMEMC_FLAG_WANT_CAS, BMEMC_FLAG_CREATE, BMEMC_FLAG_EXPLICIT_FLAGS];
-        let core = [op_flags::NO_REPLY, op_flags::WANT_CAS, op_flags::CREATE, op_flags::EXPLICIT_FLAGS];
+        let here = [
+            BMEMC_FLAG_NO_REPLY,
+            BMEMC_FLAG_WANT_CAS,
+            BMEMC_FLAG_CREATE,
+            BMEMC_FLAG_EXPLICIT_FLAGS,
+            BMEMC_FLAG_WANT_REPLY,
+        ];
+        let core =
+            [op_flags::NO_REPLY, op_flags::WANT_CAS, op_flags::CREATE, op_flags::EXPLICIT_FLAGS, op_flags::WANT_REPLY];
         assert_eq!(here.map(|flag| flag as u32), core);
         assert_eq!(core.iter().sum::<u32>(), op_flags::ALL);
     }

@@ -9,7 +9,7 @@ pub mod sasl;
 pub mod text;
 
 use crate::error::{Error, Result, Status};
-use crate::operation::{Command, Operation};
+use crate::operation::{op_flags, Command, Operation};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Which protocol a user wants spoken.
@@ -134,6 +134,41 @@ pub fn check_key(dialect: Dialect, key: &[u8]) -> Result<()> {
     }
     Err(bad_key(key))
 }
+
+/// How an operation's key stands on the wire where it is no plain key of the dialect: as it is, or by base64 (true). Only a
+/// client's option `key_bytes` allows that.
+#[cold]
+pub fn allow_key(dialect: Dialect, operation: &Operation<'_>, error: Error) -> Result<bool> {
+    let (key, flags) = (operation.key, operation.op_flags);
+    if key.is_empty() || key.len() > MAX_KEY {
+        return Err(error);
+    }
+    let text = |key: &str| !key.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
+    if flags & op_flags::UTF8_KEY != 0 && std::str::from_utf8(key).is_ok_and(text) {
+        return Ok(false);
+    }
+    match flags & op_flags::ANY_KEY != 0 && matches!(dialect, Dialect::Meta | Dialect::TextMeta) {
+        true if key.len() <= MAX_BINARY_KEY => Ok(true),
+        true => Err(Error::argument(format!(
+            "the key has {} bytes, not all of them text; by base64, as meta has it, a key has up to {MAX_BINARY_KEY}",
+            key.len()
+        ))),
+        false => Err(error),
+    }
+}
+
+/// Whether the key of an operation could be sent with this choice; with `Auto`, to a server that knows meta.
+pub fn check_key_for(choice: ProtocolChoice, operation: &Operation<'_>) -> Result<()> {
+    let dialect = match choice {
+        ProtocolChoice::Text => Dialect::Text,
+        ProtocolChoice::Meta | ProtocolChoice::Auto => Dialect::Meta,
+        ProtocolChoice::Binary => Dialect::Binary,
+    };
+    check_key(dialect, operation.key).or_else(|error| allow_key(dialect, operation, error).map(drop))
+}
+
+/// The longest key whose base64 is a key.
+const MAX_BINARY_KEY: usize = 186;
 
 /// Whether all bytes are from 0x21 to 0x7e. Eight at a time: each of the three terms has the high bit of a byte set
 /// that is below 0x21, is 0x7f, or has its own.

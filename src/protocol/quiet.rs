@@ -9,15 +9,16 @@ pub const NOOP: u8 = 0x0a;
 
 /// Makes a text request, which was just written up to its line end, one without reply.
 pub fn silence_text(out: &mut Vec<u8>) {
-    add(out, b" noreply\r\n");
+    end_line_with(out, b" noreply\r\n");
 }
 
 /// The same for a meta request: its errors are still told, and whatever is no error line names its opaque.
 pub fn silence_meta(out: &mut Vec<u8>) {
-    add(out, b" q\r\n");
+    end_line_with(out, b" q\r\n");
 }
 
-fn add(out: &mut Vec<u8>, end: &[u8]) {
+/// Puts another end to the line that was just written.
+pub fn end_line_with(out: &mut Vec<u8>, end: &[u8]) {
     out.truncate(out.len().saturating_sub(2));
     out.extend_from_slice(end);
 }

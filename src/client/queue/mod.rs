@@ -15,6 +15,7 @@ mod submit;
 pub use output::Fetched;
 pub(crate) use output::Take;
 
+use super::front::Front;
 use super::{coding, Client};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::clock;
@@ -120,6 +121,36 @@ impl Queue {
 
     /// The same, where it may turn out that there is no operation.
     pub(crate) fn submit_checked<'a>(
+        &self,
+        client: &Client,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+    ) -> (usize, Result<()>) {
+        match &client.core.front {
+            None => self.submit_as_is(client, operations),
+            Some(front) => self.submit_behind(client, front, operations),
+        }
+    }
+
+    /// Submits operations for a client whose options change them.
+    #[cold]
+    fn submit_behind<'a>(
+        &self,
+        client: &Client,
+        front: &Front,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+    ) -> (usize, Result<()>) {
+        let with_key = |next: Result<(u64, Operation<'a>)>| {
+            next.map(|(tag, operation)| (tag, operation, front.wire_key(&operation)))
+        };
+        let taken: Vec<_> = operations.map(with_key).collect();
+        let made = taken.iter().map(|next| match next {
+            Ok((tag, operation, key)) => Ok((*tag, front.apply(operation, key.as_deref()))),
+            Err(error) => Err(error.clone()),
+        });
+        self.submit_as_is(client, made)
+    }
+
+    fn submit_as_is<'a>(
         &self,
         client: &Client,
         operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,

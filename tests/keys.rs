@@ -1,0 +1,185 @@
+//! Keys: what stands before them, what becomes of long ones, which bytes they may have, and options that say how every
+//! operation goes.
+
+mod common;
+
+use bmemc::{op_flags, Answers, Client, Command, Operation, Queue, Status};
+use common::{client, Memcached};
+
+const PROTOCOLS: [&str; 4] = ["auto", "text", "meta", "binary"];
+
+fn plain(server: &Memcached) -> Client {
+    client(server.address(), &[("protocol", "binary")])
+}
+
+fn run(client: &Client, operations: &[Operation<'_>]) -> Answers {
+    let mut answers = Answers::new(operations.len());
+    client.execute(operations, &mut answers).unwrap();
+    answers
+}
+
+#[test]
+fn a_prefix_stands_before_every_key() {
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let client = client(server.address(), &[("protocol", protocol), ("key_prefix", "px:")]);
+        client.set(b"k", protocol.as_bytes(), 3, 0).unwrap();
+        assert_eq!(plain(&server).get(b"px:k").unwrap().unwrap().value, protocol.as_bytes());
+        assert_eq!(client.get(b"k").unwrap().unwrap().value, protocol.as_bytes());
+        assert_eq!(
+            client.get_many(&[b"k", b"none"]).unwrap().iter().map(|a| a.status).collect::<Vec<_>>(),
+            [Status::Ok, Status::NotFound]
+        );
+        // It counts for the length.
+        client.set(&[b'x'; 247], b"v", 0, 0).unwrap();
+        assert_eq!(client.set(&[b'x'; 248], b"v", 0, 0).unwrap_err().status(), Status::Argument);
+        assert_eq!(client.get(b"").unwrap_err().status(), Status::Argument);
+        let queue = Queue::new().unwrap();
+        assert_eq!(queue.submit(&client, [(1, Operation::get(b"k"))]).0, 1);
+        let mut answers = Vec::new();
+        queue.fetch(&mut answers, 1, -1).unwrap();
+        assert_eq!((answers[0].status, &answers[0].value[..]), (Status::Ok, protocol.as_bytes()), "{protocol}");
+        assert!(client.delete(b"k").unwrap());
+    }
+}
+
+#[test]
+fn keys_that_come_back_have_no_prefix() {
+    let server = Memcached::tcp(&[]);
+    let client = client(server.address(), &[("protocol", "meta"), ("key_prefix", "px:")]);
+    client.set(b"k", b"v", 0, 0).unwrap();
+    let answers = run(&client, &[Operation { meta_flags: b"k", ..Operation::get(b"k") }]);
+    assert_eq!(answers.get(0).unwrap().key, b"k");
+}
+
+#[test]
+fn long_keys_become_what_dalli_makes_of_them() {
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let (long, longer) = ([b'a'; 251], [&[b'a'; 251][..], b"b"].concat());
+        let hashed = client(server.address(), &[("protocol", protocol), ("long_keys", "hash")]);
+        hashed.set(&long, b"1", 0, 0).unwrap();
+        hashed.set(&longer, b"2", 0, 0).unwrap();
+        hashed.set(&[b'a'; 250], b"3", 0, 0).unwrap();
+        // MD5 of 251 letters a, by md5sum.
+        let made = [&[b'a'; 212][..], b":md5:21f5b107cda33036590a19419afd7fb6"].concat();
+        assert_eq!(made.len(), 249);
+        assert_eq!(plain(&server).get(&made).unwrap().map(|item| item.value), Some(b"1".to_vec()), "{protocol}");
+        assert_eq!(hashed.get(&longer).unwrap().unwrap().value, b"2");
+        assert_eq!(plain(&server).get(&[b'a'; 250]).unwrap().unwrap().value, b"3");
+        assert_eq!(plain(&server).get(&long).unwrap_err().status(), Status::Argument);
+        let settings = [("protocol", protocol), ("long_keys", "hash"), ("key_prefix", "ns:")];
+        let prefixed = client(server.address(), &settings);
+        prefixed.set(&[b'a'; 248], b"4", 0, 0).unwrap();
+        // MD5 of ns: and 248 letters a.
+        let made = [b"ns:", &[b'a'; 210][..], b":md5:39162a41bce5ed2634b59e014147693b"].concat();
+        assert_eq!(made.len(), 250);
+        assert_eq!(plain(&server).get(&made).unwrap().map(|item| item.value), Some(b"4".to_vec()), "{protocol}");
+        plain(&server).delete(&made).unwrap();
+    }
+}
+
+#[test]
+fn keys_have_the_bytes_that_are_allowed() {
+    let server = Memcached::tcp(&[]);
+    let (utf8, any, injection) = ("ключ-日本".as_bytes(), &b"\x00\xff \r\n"[..], &b"k\r\nflush_all\r\n"[..]);
+    for protocol in PROTOCOLS {
+        let with = |bytes| client(server.address(), &[("protocol", protocol), ("key_bytes", bytes)]);
+        let status =
+            |client: &Client, key: &[u8]| client.set(key, b"v", 7, 0).map_or_else(|e| e.status(), |()| Status::Ok);
+        let binary = protocol == "binary";
+        let refused = if binary { Status::Ok } else { Status::Argument };
+        assert_eq!([utf8, any].map(|key| status(&with("ascii"), key)), [refused; 2], "{protocol}");
+        assert_eq!([utf8, any].map(|key| status(&with("utf8"), key)), [Status::Ok, refused], "{protocol}");
+        assert_eq!(status(&with("utf8"), " ключ".as_bytes()), refused, "{protocol}");
+        let any_refused = if protocol == "text" { Status::Argument } else { Status::Ok };
+        let most = with("any");
+        assert_eq!([utf8, any, injection].map(|key| status(&most, key)), [Status::Ok, any_refused, any_refused]);
+        assert_eq!(most.get(utf8).unwrap().unwrap().value, b"v");
+        if protocol == "text" {
+            continue;
+        }
+        assert_eq!(plain(&server).get(any).unwrap().unwrap().flags, 7, "{protocol}: the same item for all");
+        let quiet = Operation { op_flags: op_flags::NO_REPLY, ..Operation::set(any, b"w", 0) };
+        let calls = [quiet, Operation::get(any), Operation::get(b"plain"), Operation::delete(any), Operation::get(any)];
+        let answers = run(&most, &calls);
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        let miss = Status::NotFound;
+        assert_eq!(statuses, [Status::Ok, Status::Ok, miss, Status::Ok, miss], "{protocol}");
+        let limit = if binary { 250 } else { 186 };
+        assert_eq!(status(&most, &vec![1; limit]), Status::Ok, "{protocol}");
+        assert_eq!(status(&most, &vec![1; limit + 1]), Status::Argument, "{protocol}");
+    }
+}
+
+#[test]
+fn no_reply_is_for_writes_that_nobody_has_to_know_of() {
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let client = client(server.address(), &[("protocol", protocol), ("no_reply", "true"), ("connections", "1")]);
+        client.set(b"k", b"1", 0, 0).unwrap();
+        let add = Operation { command: Command::Add, ..Operation::set(b"k", b"2", 0) };
+        let loud = Operation { op_flags: op_flags::WANT_REPLY, ..add };
+        let counter = Operation { delta: 4, ..Operation::new(Command::Increment, b"k") };
+        let answers = run(&client, &[add, loud, counter, Operation::get(b"k")]);
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [Status::Ok, Status::NotStored, Status::Ok, Status::Ok], "{protocol}");
+        assert_eq!(answers.get(2).unwrap().number, 5, "{protocol}: pymemcache's incr answers too");
+        client.delete(b"k").unwrap();
+    }
+}
+
+#[test]
+fn profiles_are_as_the_clients_are() {
+    let server = Memcached::tcp(&[]);
+    let bmemcached = client(server.address(), &[("profile", "bmemcached")]);
+    let counter = Operation { delta: 5, ..Operation::new(Command::Increment, b"n") };
+    assert_eq!(run(&bmemcached, &[counter]).get(0).unwrap().number, 0, "made with its default, and not changed");
+    assert_eq!(run(&bmemcached, &[counter]).get(0).unwrap().number, 5);
+    let pymemcache = client(server.address(), &[("profile", "pymemcache")]);
+    let none = Operation { key: b"none", ..counter };
+    assert_eq!(run(&pymemcache, &[none]).get(0).unwrap().status, Status::NotFound);
+    let delete = Operation::delete(b"none");
+    assert_eq!(run(&pymemcache, &[delete]).get(0).unwrap().status, Status::Ok, "default_noreply");
+    assert_eq!(run(&bmemcached, &[delete]).get(0).unwrap().status, Status::NotFound);
+}
+
+#[test]
+fn failed_reads_are_misses_only_where_that_is_asked_for() {
+    let address = Memcached::tcp(&[]).address().to_string();
+    let strict = client(&address, &[]);
+    assert_eq!(strict.get(b"k").unwrap_err().status(), Status::Connection);
+    let lenient = client(&address, &[("failure_is_miss", "true")]);
+    assert_eq!(lenient.get(b"k").unwrap(), None);
+    assert_eq!(lenient.set(b"k", b"v", 0, 0).unwrap_err().status(), Status::Connection, "a write is no read");
+}
+
+#[test]
+fn a_key_is_checked_as_it_would_go() {
+    let check = |settings: &[(&str, &str)], key: &[u8]| client("127.0.0.1:1", settings).check_key(key).is_ok();
+    let long = [b'x'; 249];
+    assert!(check(&[], b"k") && !check(&[], b"") && !check(&[], b"a b") && check(&[], &long));
+    assert!(check(&[("protocol", "binary")], b"a b"));
+    assert!(!check(&[("key_prefix", "px")], &long) && check(&[("key_prefix", "px"), ("long_keys", "hash")], &long));
+    assert!(!check(&[], "é".as_bytes()) && check(&[("key_bytes", "utf8")], "é".as_bytes()));
+    assert!(check(&[("key_bytes", "any")], b"\xff") && !check(&[("key_bytes", "any"), ("protocol", "text")], b"\xff"));
+}
+
+#[test]
+fn a_routing_key_chooses_the_server() {
+    let servers = [Memcached::tcp(&[]), Memcached::tcp(&[])];
+    let mut options = bmemc::Options::new();
+    servers.iter().for_each(|server| options.add_server(server.address(), "", 1).unwrap());
+    options.set("key_prefix", "px:").unwrap();
+    let client = Client::new(options).unwrap();
+    for number in 0..50 {
+        let (key, group) = (format!("key{number}"), format!("group{number}"));
+        let set = Operation { routing_key: group.as_bytes(), ..Operation::set(key.as_bytes(), b"v", 0) };
+        let owner = client.server_for(group.as_bytes()).unwrap().0;
+        assert_eq!(run(&client, &[set]).get(0).unwrap().server, owner);
+        assert!(plain(&servers[owner as usize]).get(format!("px:{key}").as_bytes()).unwrap().is_some());
+        // Without one it is the key as the caller has it, without the prefix.
+        let set = Operation::set(key.as_bytes(), b"v", 0);
+        assert_eq!(run(&client, &[set]).get(0).unwrap().server, client.server_for(key.as_bytes()).unwrap().0);
+    }
+}
