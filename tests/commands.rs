@@ -429,6 +429,33 @@ fn many_writes_have_a_cas_and_an_answer_each() {
     });
 }
 
+#[test]
+fn no_command_without_reply_harms_the_next_one() {
+    everywhere(|client, protocol| {
+        client.set(b"k", b"5", 0, 0).unwrap();
+        for command in Command::ALL.into_iter().filter(|command| *command != Command::FlushAll) {
+            let meta_flags: &[u8] = if command == Command::Meta { b"mg v" } else { b"" };
+            let (key, value): (&[u8], &[u8]) = match command {
+                Command::Raw => (b"", b"version"),
+                _ if command.has_key() => (b"other", b"1"),
+                _ => (b"", b""),
+            };
+            let op_flags = op_flags::NO_REPLY;
+            let operation = Operation { value, meta_flags, op_flags, delta: 64, ..Operation::new(command, key) };
+            for run in [by_execute, by_queue] {
+                let status = run(client, &operation).status;
+                let what = format!("{protocol} {}: {status:?}", command.name());
+                // What asks for something is answered all the same.
+                let expected =
+                    [Status::Ok, Status::NotFound, Status::Unsupported, Status::Argument, Status::ServerError];
+                assert!(expected.contains(&status), "{what}");
+                let read = run(client, &Operation::get(b"k"));
+                assert_eq!((read.status, read.value.as_slice()), (Status::Ok, &b"5"[..]), "{what}");
+            }
+        }
+    });
+}
+
 /// What a client is told when many ask at once for an item that has to be made anew.
 #[test]
 fn one_of_many_wins_the_right_to_refill() {
