@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { describe, it, before, after } = require('node:test');
 const { PartialError, ArgumentError, TooLargeError } = require('bmemc');
-const { servers, clientOf } = require('./helpers.js');
+const { servers, clientOf, until } = require('./helpers.js');
 
 let counter = 0;
 /** A key that no other test has. */
@@ -238,6 +238,25 @@ for (const [name, start] of Object.entries(servers)) {
           c.get(key), c.set(key, '1'), c.get(key), c.set(key, '2'), c.get(key), c.delete(key), c.get(key),
         ]);
         assert.deepEqual(answers, [undefined, true, '1', true, '2', true, undefined]);
+      });
+
+      it('noReply', async (t) => {
+        const c = client(t);
+        const key = fresh();
+        const told = [];
+        c.on('quietFailure', (event) => told.push(event));
+        for (const [method, ...args] of [['set', '1'], ['append', '2'], ['prepend', '3'], ['replace', '1'], ['increment', 4], ['touch', 100]]) {
+          await c[method](key, ...args, { noReply: true });
+        }
+        assert.equal(await c.get(key, { raw: true, encoding: 'utf8' }), '5');
+        await c.setMany({ [key]: '2' }, { noReply: true });
+        await c.delete(key, { noReply: true });
+        assert.equal(await c.get(key), undefined);
+        await c.set(key, Buffer.alloc(3 << 20), { noReply: true });
+        assert.equal(await c.get(key), undefined);
+        await until(() => c.counters().quietFailures === 1, 'a failure that is counted');
+        await until(() => told.length === 1, 'a failure that is told of');
+        assert.ok(told[0].error instanceof TooLargeError, told[0].message);
       });
 
       it('call, execute', async (t) => {
