@@ -254,6 +254,7 @@ for (const [name, start] of Object.entries(servers)) {
         assert.equal(await c.get(key), undefined);
         await c.set(key, Buffer.alloc(3 << 20), { noReply: true });
         assert.equal(await c.get(key), undefined);
+        if (protocol === 'text') return; // there a server says nothing of it
         await until(() => c.counters().quietFailures === 1, 'a failure that is counted');
         await until(() => told.length === 1, 'a failure that is told of');
         assert.ok(told[0].error instanceof TooLargeError, told[0].message);
