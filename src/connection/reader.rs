@@ -140,20 +140,29 @@ impl<O> Reader<O> {
         }
     }
 
-    /// The single value of `key` that a `get` of it alone is answered with, if it is all there, END too. It is for the
-    /// caller that has nothing in flight but that `get`, and has not pushed it.
-    pub fn take_hit(&mut self, key: &[u8], take: impl FnOnce(text::Hit<'_>)) -> bool {
-        let bytes = self.buffer.bytes();
-        let Some(hit) = text::decode_hit(key, bytes).filter(|hit| hit.value.len() <= self.max_value) else {
-            return false;
-        };
-        let len = hit.len;
-        if !bytes[len..].starts_with(END) {
-            return false;
+    /// The values of a `get` of these keys that come first, in order and whole; the last of them only with its END. It is
+    /// for the caller that has nothing in flight but that `get`, and has not pushed it. Answers with how many there were.
+    #[inline]
+    pub fn take_hits<'k>(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = &'k [u8]>,
+        mut take: impl FnMut(usize, text::Hit<'_>),
+    ) -> usize {
+        let (bytes, last) = (self.buffer.bytes(), keys.len().wrapping_sub(1));
+        let (mut taken, mut count) = (0, 0);
+        for (index, key) in keys.enumerate() {
+            let Some(hit) = text::decode_hit(key, &bytes[taken..]) else { break };
+            let end = taken + hit.len;
+            let ends = index != last || bytes[end..].starts_with(END);
+            if !ends || hit.value.len() > self.max_value {
+                break;
+            }
+            take(index, hit);
+            taken = if index == last { end + END.len() } else { end };
+            count += 1;
         }
-        take(hit);
-        self.buffer.consume(len + END.len());
-        true
+        self.buffer.consume(taken);
+        count
     }
 
     /// Answers all that is in flight with a failure and forgets what was received.

@@ -27,17 +27,25 @@ impl Arena {
         if bytes.is_empty() {
             return bmemc_bytes::EMPTY;
         }
-        self.copy_some(bytes)
+        let start = self.open.len();
+        if self.open.capacity() - start < bytes.len() {
+            return self.copy_elsewhere(bytes);
+        }
+        self.open.extend_from_slice(bytes);
+        bmemc_bytes::of(self.open.get(start..).unwrap_or_default())
     }
 
-    fn copy_some(&mut self, bytes: &[u8]) -> bmemc_bytes {
+    /// Keeps a copy of bytes for which the open block has no room.
+    #[cold]
+    fn copy_elsewhere(&mut self, bytes: &[u8]) -> bmemc_bytes {
         if bytes.len() >= OWN_BLOCK {
             return self.take(bytes.to_vec());
         }
-        let block = self.block(bytes.len());
-        let start = block.len();
-        block.extend_from_slice(bytes);
-        bmemc_bytes::of(&block[start..])
+        let another = Vec::with_capacity(self.next.max(bytes.len()));
+        self.full.push(std::mem::replace(&mut self.open, another));
+        self.next = (self.next * 2).min(LARGEST);
+        self.open.extend_from_slice(bytes);
+        bmemc_bytes::of(&self.open)
     }
 
     /// Keeps these bytes themselves.
@@ -45,22 +53,6 @@ impl Arena {
         let kept = bmemc_bytes::of(&bytes);
         self.full.push(bytes);
         kept
-    }
-
-    /// A block in which `len` more bytes fit.
-    #[inline]
-    fn block(&mut self, len: usize) -> &mut Vec<u8> {
-        if self.open.capacity() - self.open.len() < len {
-            self.open_another(len);
-        }
-        &mut self.open
-    }
-
-    #[cold]
-    fn open_another(&mut self, len: usize) {
-        let another = Vec::with_capacity(self.next.max(len));
-        self.full.push(std::mem::replace(&mut self.open, another));
-        self.next = (self.next * 2).min(LARGEST);
     }
 }
 

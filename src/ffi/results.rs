@@ -266,8 +266,10 @@ impl Sink for One {
 pub(super) struct Many {
     items: Vec<bmemc_item>,
     arena: Arena,
-    /// The item of each operation that the engine was given.
+    /// The item of each operation that the engine was given; empty while that is the one of the same index.
     places: Vec<usize>,
+    /// How many operations the engine was given.
+    accepted: usize,
     /// Values that are being received, by their operations.
     rooms: Vec<(usize, Vec<u8>)>,
 }
@@ -278,12 +280,33 @@ impl Many {
         let words = bmemc_bytes::of(UNANSWERED.as_bytes());
         let item = bmemc_item::new(&Answer::new(Status::Bug), bmemc_bytes::EMPTY, words);
         let arena = Arena::new(count.saturating_mul(128));
-        Many { items: vec![item; count], arena, places: Vec::with_capacity(count), rooms: Vec::new() }
+        Many { items: vec![item; count], arena, places: Vec::new(), accepted: 0, rooms: Vec::new() }
     }
 
     /// The next operation that the engine is given is that of item `index`.
+    #[inline]
     pub(super) fn accept(&mut self, index: usize) {
+        if index != self.accepted {
+            self.accept_behind_refused(index);
+        }
+        self.accepted += 1;
+    }
+
+    #[cold]
+    fn accept_behind_refused(&mut self, index: usize) {
+        if self.places.is_empty() {
+            self.places.extend(0..self.accepted);
+        }
         self.places.push(index);
+    }
+
+    /// The item of an operation that the engine was given.
+    #[inline]
+    fn place(&self, operation: usize) -> Option<usize> {
+        match operation < self.accepted {
+            true => Some(self.places.get(operation).copied().unwrap_or(operation)),
+            false => None,
+        }
     }
 
     /// The operation of item `index` cannot be given to the engine.
@@ -308,7 +331,7 @@ impl Many {
 
 impl Sink for Many {
     fn room(&mut self, index: usize, _flags: u32, len: usize) -> Room<'_> {
-        if index >= self.places.len() {
+        if index >= self.accepted {
             return Room::Skip;
         }
         let at = self.rooms.iter().position(|(asked, _)| *asked == index).unwrap_or_else(|| {
@@ -319,13 +342,13 @@ impl Sink for Many {
     }
 
     fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
-        let Some(item) = self.places.get(index).and_then(|place| self.items.get_mut(*place)) else { return };
+        let Some(item) = self.place(index).and_then(|place| self.items.get_mut(place)) else { return };
         (item.status, item.flags, item.cas, item.bits) = (Status::Ok.code(), flags, cas, bits::SENT);
         (item.value, item.detail) = (self.arena.copy(value), bmemc_bytes::EMPTY);
     }
 
     fn answer(&mut self, index: usize, answer: Answer<'_>) {
-        let Some(place) = self.places.get(index).copied() else { return };
+        let Some(place) = self.place(index) else { return };
         let room = self.rooms.iter().position(|(asked, _)| *asked == index).map(|at| self.rooms.swap_remove(at).1);
         match (room, &answer.value) {
             (Some(bytes), Value::Placed(_)) => self.fill(place, Answer { value: Value::Owned(bytes), ..answer }),

@@ -4,6 +4,7 @@
 use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
+use super::lone::{is_lone, Lone};
 use super::turn::Turn;
 use super::{Limit, Shared, PEEK_AFTER};
 use crate::connection::Broken;
@@ -102,7 +103,13 @@ impl Line {
     /// Runs operations on this line.
     pub fn run(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         self.join();
-        Turn::new(self, shared, operations, sink, limit).run();
+        match self.ready(shared, limit) {
+            Ok(state) => match state.link.as_ref().is_some_and(|link| is_lone(link, operations, &limit)) {
+                true => Lone { line: self, shared, operations, sink, limit }.run(state),
+                false => Turn::new(self, shared, operations, sink, limit).run(state),
+            },
+            Err(error) => Turn::new(self, shared, operations, sink, limit).refuse_all(&error),
+        }
         self.leave();
     }
 

@@ -22,7 +22,7 @@ const MAX_GONE: u32 = 64;
 const MAX_GONE_TIME: u64 = 1_000_000_000;
 
 /// Of so many batches that are sent while nothing else is in flight, one has its round trip measured; of so many
-/// operations that could go without a batch, one goes with it for that.
+/// calls that could go without a batch, one goes with it for that.
 const MEASURE_EACH: u64 = 8;
 const LONG_WAY_EACH: u32 = 64;
 
@@ -64,7 +64,10 @@ pub(super) struct Link {
     pub in_flight: u32,
     pub dialect: Dialect,
     pub generation: u64,
-    pub opaque: u32,
+    /// Of the next operation.
+    opaque: u32,
+    /// How many calls have used it.
+    calls: u32,
     /// Why whoever reads is to give the link up.
     pub doomed: Option<Broken>,
     /// Smoothed minimum of the round trip in nanoseconds, from sending to the answer; zero: not measured yet. (What the
@@ -110,9 +113,17 @@ impl Link {
         self.gone > MAX_GONE || now.saturating_sub(self.gone_since) > MAX_GONE_TIME
     }
 
-    /// Whether the operation with this opaque may go the short way, where nothing is measured.
-    pub fn is_measured(&self, opaque: u32) -> bool {
-        self.round_trip != 0 && opaque % LONG_WAY_EACH != 0
+    /// The opaque of the first of so many operations of a call.
+    pub fn reserve(&mut self, operations: usize) -> u32 {
+        let first = self.opaque;
+        self.opaque = first.wrapping_add(operations as u32);
+        self.calls = self.calls.wrapping_add(1);
+        first
+    }
+
+    /// Whether the next call may go the short way, where nothing is measured.
+    pub fn is_measured(&self) -> bool {
+        self.round_trip != 0 && self.calls % LONG_WAY_EACH != 0
     }
 
     /// Batch `sequence` is about to be sent: now and then its round trip is measured, if nothing else is in flight.
@@ -203,6 +214,7 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         dialect,
         generation,
         opaque: 0,
+        calls: 0,
         doomed: None,
         round_trip: 0,
         timed: None,

@@ -11,11 +11,11 @@ mod events;
 mod hands;
 mod line;
 mod link;
+mod lone;
 #[cfg(all(test, bmemc_model))]
 mod model;
 mod quiet;
 mod several;
-mod single;
 mod turn;
 
 pub(crate) use account::Account;

@@ -77,7 +77,7 @@ pub(super) struct Turn<'a> {
     pub(super) generation: u64,
     pub(super) dialect: Dialect,
     /// Opaque of the first operation.
-    opaque: u32,
+    pub(super) opaque: u32,
     /// Where the answers come if this caller is not the one that began the reading.
     pub(super) call: Option<Arc<Call>>,
     /// Among others: the number of the last batch with operations of this caller's.
@@ -117,17 +117,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Runs the whole call.
-    pub fn run(&mut self) {
-        let Some(mut state) = self.enter() else { return };
+    /// Runs the whole call, with the lock of a line that has a connection.
+    pub fn run(&mut self, state: Guard<'a>) {
+        let Some(mut state) = self.enter(state) else { return };
         let Some(link) = state.link.as_mut() else { return };
         if link.is_free() {
             // A call that has waited for the connection has less time left than the socket would give it.
             self.at_once = link.opened_at < self.limit.begun;
-            match self.single_key().filter(|_| self.at_once) {
-                Some(key) if link.is_measured(self.opaque) => self.single(state, key),
-                _ => self.alone(state),
-            }
+            self.alone(state);
         } else {
             self.send_among_others(state);
             self.wait_among_others();
@@ -138,7 +135,14 @@ impl<'a> Turn<'a> {
     /// The first half of a call that goes on elsewhere meanwhile: sends, and keeps neither the right to read nor a place
     /// among those who may be woken for it.
     pub fn begin(&mut self) {
-        let Some(mut state) = self.enter() else { return };
+        let mut state = match self.line.ready(self.shared, self.limit) {
+            Ok(state) => state,
+            Err(error) => return self.refuse_all(&error),
+        };
+        state = match self.enter(state) {
+            Some(state) => state,
+            None => return,
+        };
         let Some(link) = state.link.as_mut() else { return };
         if link.is_free() && !self.has_quiet() {
             let sequence = link.open.sequence;
@@ -160,25 +164,23 @@ impl<'a> Turn<'a> {
         self.finish();
     }
 
-    /// The lock, once there is a connection; without one all is answered by that failure.
+    /// Answers all operations with the reason why there is no connection.
+    #[cold]
+    pub fn refuse_all(&mut self, error: &Error) {
+        self.hands.counted.operations = self.operations.len() as u64;
+        self.hands.give_all(0..self.operations.len(), error);
+        self.line.count(&std::mem::take(&mut self.hands.counted));
+        self.next = self.operations.len();
+    }
+
+    /// Takes its place on the connection.
     #[inline(always)]
-    fn enter(&mut self) -> Option<Guard<'a>> {
-        let mut state = match self.line.ready(self.shared, self.limit) {
-            Ok(state) => state,
-            Err(error) => {
-                self.hands.counted.operations = self.operations.len() as u64;
-                self.hands.give_all(0..self.operations.len(), &error);
-                self.line.count(&std::mem::take(&mut self.hands.counted));
-                self.next = self.operations.len();
-                return None;
-            }
-        };
+    fn enter(&mut self, mut state: Guard<'a>) -> Option<Guard<'a>> {
         state.counters.operations += self.operations.len() as u64;
         let link = state.link.as_mut()?;
         self.generation = link.generation;
         self.dialect = link.dialect;
-        self.opaque = link.opaque;
-        link.opaque = link.opaque.wrapping_add(self.operations.len() as u32);
+        self.opaque = link.reserve(self.operations.len());
         Some(state)
     }
 

@@ -264,17 +264,23 @@ fn parse_number(text: &[u8]) -> Option<u64> {
 /// The decimal number at the start of `bytes`, and what follows it.
 #[inline(always)]
 fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (mut number, mut rest) = (0u64, bytes);
-    while let [digit @ b'0'..=b'9', after @ ..] = rest {
-        number = number.wrapping_mul(10).wrapping_add((digit - b'0').into());
-        rest = after;
+    let mut number = 0u64;
+    // Up to 19 digits always fit.
+    for (at, byte) in bytes.iter().take(20).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return if at > 0 { Some((number, &bytes[at..])) } else { None };
+        }
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
     }
-    match bytes.len() - rest.len() {
-        0 => None,
-        // Up to 19 digits always fit.
-        1..=19 => Some((number, rest)),
-        count => Some((parse_number(&bytes[..count])?, rest)),
-    }
+    long_number(bytes)
+}
+
+/// The same, where there are 20 digits, or nothing else.
+#[cold]
+fn long_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    Some((parse_number(&bytes[..digits])?, &bytes[digits..]))
 }
 
 /// The line at the start of `bytes` without its end, and its length with it; `None` while the end is not there.
