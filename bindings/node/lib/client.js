@@ -12,6 +12,12 @@ const {
   ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall,
 } = require('./calls.js');
 
+// Each by itself: looking them up in `constants` would take longer than the rest of a call.
+const {
+  OP_GET, OP_GET_AND_TOUCH, OP_SET, OP_ADD, OP_REPLACE, OP_APPEND, OP_PREPEND, OP_DELETE, OP_INCREMENT, OP_DECREMENT, OP_TOUCH,
+  OP_FLUSH_ALL, OP_STATS, OP_VERSION, OP_VERBOSITY, OP_NOOP, OP_CACHE_MEMLIMIT, OP_SHUTDOWN, OP_METADUMP, E_CANCELLED, TYPE_OBJECT,
+} = constants;
+
 /** An operation without a value. */
 const NONE = Symbol('none');
 
@@ -150,12 +156,12 @@ class Client extends EventEmitter {
   // ---- reads ----
 
   get(key, options) {
-    return this.#one(new ValueCall(this.#session), constants.OP_GET, key, NONE, options, forRead);
+    return this.#one(new ValueCall(this.#session), OP_GET, key, NONE, options, forRead);
   }
 
   gets(key, options) {
     const call = new ItemCall(this.#session);
-    return this.#with(call, constants.OP_GET, key, NONE, options, { wantCas: true }, forItem);
+    return this.#with(call, OP_GET, key, NONE, options, { wantCas: true }, forItem);
   }
 
   getMany(keys, options) {
@@ -168,40 +174,40 @@ class Client extends EventEmitter {
 
   getAndTouch(key, ttl, options) {
     const call = new ValueCall(this.#session);
-    return this.#with(call, constants.OP_GET_AND_TOUCH, key, NONE, options, { ttl }, forRead, 'ttl');
+    return this.#with(call, OP_GET_AND_TOUCH, key, NONE, options, { ttl }, forRead, 'ttl');
   }
 
   getsAndTouch(key, ttl, options) {
     const call = new ItemCall(this.#session);
-    return this.#with(call, constants.OP_GET_AND_TOUCH, key, NONE, options, { ttl, wantCas: true }, forItem, 'ttl');
+    return this.#with(call, OP_GET_AND_TOUCH, key, NONE, options, { ttl, wantCas: true }, forItem, 'ttl');
   }
 
   // ---- writes ----
 
   set(key, value, options) {
-    return this.#one(new DoneCall(this.#session), constants.OP_SET, key, value, options, forWrite);
+    return this.#one(new DoneCall(this.#session), OP_SET, key, value, options, forWrite);
   }
 
   add(key, value, options) {
-    return this.#one(new DoneCall(this.#session), constants.OP_ADD, key, value, options, forWrite);
+    return this.#one(new DoneCall(this.#session), OP_ADD, key, value, options, forWrite);
   }
 
   replace(key, value, options) {
-    return this.#one(new DoneCall(this.#session), constants.OP_REPLACE, key, value, options, forWrite);
+    return this.#one(new DoneCall(this.#session), OP_REPLACE, key, value, options, forWrite);
   }
 
   append(key, value, options) {
-    return this.#piece(constants.OP_APPEND, key, value, options);
+    return this.#piece(OP_APPEND, key, value, options);
   }
 
   prepend(key, value, options) {
-    return this.#piece(constants.OP_PREPEND, key, value, options);
+    return this.#piece(OP_PREPEND, key, value, options);
   }
 
   cas(key, value, cas, options) {
     const call = new CasCall(this.#session);
     if (cas === 0 || cas === 0n) return refused(call, new ArgumentError('cas is 0, which no item has'));
-    return this.#with(call, constants.OP_SET, key, value, options, { cas }, forWrite, 'cas');
+    return this.#with(call, OP_SET, key, value, options, { cas }, forWrite, 'cas');
   }
 
   setMany(entries, options) {
@@ -213,70 +219,70 @@ class Client extends EventEmitter {
       const keys = pairs.map((pair) => pair[0]);
       const begun = (call, i, client) => {
         const type = values.typed ? types[i] : 0;
-        begin(call, i, client, constants.OP_SET, nameOf(keys[i], 'key'), payloads[i], type, settings);
+        begin(call, i, client, OP_SET, nameOf(keys[i], 'key'), payloads[i], type, settings);
       };
       return { keys, begun };
     });
   }
 
   delete(key, options) {
-    return this.#one(new DoneCall(this.#session), constants.OP_DELETE, key, NONE, options, forChange);
+    return this.#one(new DoneCall(this.#session), OP_DELETE, key, NONE, options, forChange);
   }
 
   deleteMany(keys, options) {
-    return this.#many(DeleteManyCall, options, forChange, byKey(constants.OP_DELETE, keys));
+    return this.#many(DeleteManyCall, options, forChange, byKey(OP_DELETE, keys));
   }
 
   increment(key, delta = 1, options = undefined) {
     const call = new CounterCall(this.#session, typeof delta === 'bigint');
-    return this.#with(call, constants.OP_INCREMENT, key, NONE, options, { delta }, forCounter);
+    return this.#with(call, OP_INCREMENT, key, NONE, options, { delta }, forCounter);
   }
 
   decrement(key, delta = 1, options = undefined) {
     const call = new CounterCall(this.#session, typeof delta === 'bigint');
-    return this.#with(call, constants.OP_DECREMENT, key, NONE, options, { delta }, forCounter);
+    return this.#with(call, OP_DECREMENT, key, NONE, options, { delta }, forCounter);
   }
 
   touch(key, ttl, options) {
     const call = new DoneCall(this.#session);
-    return this.#with(call, constants.OP_TOUCH, key, NONE, options, { ttl }, forTouch, 'ttl');
+    return this.#with(call, OP_TOUCH, key, NONE, options, { ttl }, forTouch, 'ttl');
   }
 
   // ---- the servers' own ----
 
   version(options) {
-    return this.#one(new TextCall(this.#session), constants.OP_VERSION, '', NONE, options, forServer);
+    return this.#one(new TextCall(this.#session), OP_VERSION, '', NONE, options, forServer);
   }
 
   stats(argument = '', options = undefined) {
-    return this.#everywhere(StatsCall, constants.OP_STATS, argument, options);
+    return this.#everywhere(StatsCall, OP_STATS, argument, options);
   }
 
   noop(options) {
-    return this.#one(new VoidCall(this.#session), constants.OP_NOOP, '', NONE, options, forServer);
+    return this.#one(new VoidCall(this.#session), OP_NOOP, '', NONE, options, forServer);
   }
 
   flushAll(options) {
-    return this.#one(new VoidCall(this.#session), constants.OP_FLUSH_ALL, '', NONE, options, forServer);
+    return this.#one(new VoidCall(this.#session), OP_FLUSH_ALL, '', NONE, options, forServer);
   }
 
   verbosity(level, options) {
     const call = new VoidCall(this.#session);
-    return this.#with(call, constants.OP_VERBOSITY, '', NONE, options, { delta: level }, forServer, 'delta');
+    return this.#with(call, OP_VERBOSITY, '', NONE, options, { delta: level }, forServer, 'delta');
   }
 
   cacheMemlimit(megabytes, options) {
     const call = new VoidCall(this.#session);
-    return this.#with(call, constants.OP_CACHE_MEMLIMIT, '', NONE, options, { delta: megabytes }, forServer, 'delta');
+    return this.#with(call, OP_CACHE_MEMLIMIT, '', NONE, options, { delta: megabytes }, forServer, 'delta');
   }
 
   async shutdown(options) {
     const [graceful, rest] = apart(options, 'graceful');
-    return this.#one(new VoidCall(this.#session), constants.OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
+    return this.#one(new VoidCall(this.#session), OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
   }
 
   metadump(classes = '', options = undefined) {
-    return this.#everywhere(DumpCall, constants.OP_METADUMP, classes, options);
+    return this.#everywhere(DumpCall, OP_METADUMP, classes, options);
   }
 
   // ---- every operation ----
@@ -392,7 +398,7 @@ class Client extends EventEmitter {
     try {
       const { values } = this.#session;
       const type = values.typeOf(value);
-      if (type === constants.TYPE_OBJECT) throw new ArgumentError(`value is ${kindOf(value)}; a string or a Buffer is accepted`);
+      if (type === TYPE_OBJECT) throw new ArgumentError(`value is ${kindOf(value)}; a string or a Buffer is accepted`);
       const settings = options === undefined ? undefined : forChange(options);
       return this.#start(call, opcode, nameOf(key, 'key'), values.encode(value, type), 0, settings);
     } catch (error) {
@@ -428,7 +434,7 @@ class Client extends EventEmitter {
   }
 
   #manyReads(Class, keys, options, own) {
-    return this.#many(Class, options, forManyReads, byKey(constants.OP_GET, keys), own);
+    return this.#many(Class, options, forManyReads, byKey(OP_GET, keys), own);
   }
 
   /** Many operations with one promise. `make` answers with those of each key, as {keys, operations}. */
@@ -501,7 +507,7 @@ function refused(call, error) {
 
 function aborted(signal) {
   return new CancelledError('the signal was aborted before anything was sent', {
-    status: constants.E_CANCELLED, cause: signal.reason,
+    status: E_CANCELLED, cause: signal.reason,
   });
 }
 

@@ -273,9 +273,9 @@ function bytesAt(at, beside) {
   if (offset < pieceStart || end > pieceEnd) {
     pieceStart = offset;
     pieceEnd = Math.max(end, Math.min(offset + PIECE, counts[SLAB_USED]));
-    piece = memory.slab.slice(pieceStart, pieceEnd);
+    piece = Buffer.from(memory.slab.slice(pieceStart, pieceEnd));
   }
-  return Buffer.from(piece, offset - pieceStart, length);
+  return piece.subarray(offset - pieceStart, end - pieceStart);
 }
 
 /** An answer's value as a string. */

@@ -2,6 +2,8 @@
 
 /** The options of the library, by the names of docs/options.md in camelCase. */
 export interface LibraryOptions {
+  /** Defaults as those of this Python client, for all that is not set, before or after. Default: none; one of none, bmemcached, pymemcache. */
+  profile?: 'none' | 'bmemcached' | 'pymemcache';
   /** Wire protocol; auto: what the server is found to understand best. Default: auto; one of auto, text, meta, binary. */
   protocol?: 'auto' | 'text' | 'meta' | 'binary';
   /** Milliseconds that a call may take in all, from name lookup to the last byte of the answer. Default: 1000; a whole number from 1 to 86400000. */
@@ -20,6 +22,22 @@ export interface LibraryOptions {
   noDelay?: boolean;
   /** Milliseconds from which on a call is told of by the event `slow`; 0: none is. Default: 0; a whole number from 0 to 86400000. */
   slowMs?: number;
+  /** Put before every key, and taken off keys that come back; the ring hashes the key without it, but for distribution dalli. Default: none; text of up to 249 bytes, without spaces and control characters. */
+  keyPrefix?: string;
+  /** Keys of over 250 bytes with key_prefix; hash: their first 212 bytes (213 with a prefix), :md5: and the MD5 of the whole, as dalli. Default: error; one of error, hash. */
+  longKeys?: 'error' | 'hash';
+  /** What keys may have over text and meta, never spaces or control characters over text; any: over meta by base64, up to 186 bytes. Default: ascii; one of ascii, utf8, any. */
+  keyBytes?: 'ascii' | 'utf8' | 'any';
+  /** Writes, touch and flush_all go without reply, but for incr, decr and those that name or want a cas, or the reply. Default: false; true or false. */
+  noReply?: boolean;
+  /** incr and decr create a missing counter, with counter_initial and counter_ttl. Default: false; true or false. */
+  counterCreate?: boolean;
+  /** What a counter begins with that counter_create creates. Default: 0; a whole number from 0 to 18446744073709551615. */
+  counterInitial?: number;
+  /** Seconds that such a counter lives; 0: until evicted. Default: 0; a whole number from 0 to 4294967295. */
+  counterTtl?: number;
+  /** A read that failed is answered as a miss; calls only, not queues. Default: false; true or false. */
+  failureIsMiss?: boolean;
   /** User that new connections log in as; needs `password`; empty: they do not log in. Default: none; text of up to 250 bytes, without a zero byte. */
   username?: string;
   /** Password of `username`. Default: none; text of up to 4096 bytes, without a zero byte; it is shown nowhere. */
