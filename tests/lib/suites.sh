@@ -151,12 +151,24 @@ suite_examples() {
 }
 
 suite_go() {
-    compgen -G 'bindings/go/*_test.go' >/dev/null || return 0
     need_prefix || return
-    counted go "go test" "${installed[@]}" go -C bindings/go test -race -v -count=1 ./...
+    local module modules=(bindings/go bindings/go/otel benches/go examples/go) tools=$target/tests/go
+    local run=("${installed[@]}" go -C)
+    check "gofmt" bash -c '! gofmt -l "$@" | grep .' gofmt "${modules[@]}"
+    check "go install staticcheck" env GOBIN="$tools" go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+    for module in "${modules[@]}"; do
+        check "go vet $module" "${run[@]}" "$module" vet ./...
+        check "staticcheck $module" "${installed[@]}" env -C "$module" "$tools/staticcheck" ./...
+    done
+    counted go "go test -race" "${run[@]}" bindings/go test -race -v -count=1 ./...
+    counted go "allocations" "${run[@]}" bindings/go test -v -count=1 -run 'TestAllocations|TestUnderGarbageCollection' .
+    counted go "OpenTelemetry" "${run[@]}" bindings/go/otel test -race -v -count=1 ./...
+    # Without LD_LIBRARY_PATH: the archive is in the program.
+    counted go "linked statically" env PKG_CONFIG_PATH="$target/tests/prefix/lib/pkgconfig" \
+        go -C bindings/go test -tags bmemc_static -v -count=1 -run 'TestSetAndGet|TestCounters|Example' ./...
+    check "the static program needs no libbmemc.so" tests/lib/links_no_libbmemc bindings/go "$built/go-static"
 }
 
-# What its tests need of the registry is installed once; the addon is compiled as it is for the package.
 suite_node() {
     need_prefix || return
     check "npm install" tests/lib/npm_install bindings/node || return

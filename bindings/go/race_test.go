@@ -1,5 +1,0 @@
-//go:build race
-
-package bmemc_test
-
-const raceEnabled = true
