@@ -147,6 +147,12 @@ int32_t bridge_metadump(const bmemc_client *client, bmemc_bytes classes, uintptr
     return bmemc_metadump(client, classes, dumped, (void *)handle, error);
 }
 
+int32_t bridge_execute_each(const bmemc_client *client, const bridge_op *op, const uint8_t *bytes,
+                            bmemc_results **answers, bmemc_error *error) {
+    bmemc_op one = make_from(op, bytes);
+    return bmemc_execute_each(client, &one, answers, error);
+}
+
 int32_t bridge_encode(const bmemc_client *client, const bridge_op *op, const uint8_t *value, bmemc_value **out,
                       bmemc_error *error) {
     bmemc_op one = make(op, NULL, value);

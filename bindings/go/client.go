@@ -23,6 +23,8 @@ type Client struct {
 	observe func(context.Context, Call) (context.Context, func(error))
 	timeout time.Duration
 	cleanup runtime.Cleanup
+	// Those that a fallback client is made of: it ends with them, so they must not be collected before it.
+	others []*Client
 	// The library makes the flags of values; it refuses those of the caller.
 	makesFlags bool
 }
@@ -45,6 +47,38 @@ func New(options Options) (*Client, error) {
 		return nil, failure(C.int32_t(status), &words)
 	}
 	return wrap(handle, &options, hooks)
+}
+
+// NewFallback makes a client that reads each key from the first of these clients, 1 to 16 of them, that has it, and writes
+// to the first alone: for a cache that moves to other servers. A client that fails does not keep a key from being found in
+// the next; where none has it and one could not say, the answer is that one's failure. All other options are the first
+// one's. Closing one of them ends it for this one too; closing this one leaves them as they are.
+func NewFallback(clients ...*Client) (*Client, error) {
+	if len(clients) == 0 {
+		return nil, refused("there is no client; a fallback client is made of 1 to 16")
+	}
+	handles := make([]*C.bmemc_client, len(clients))
+	for i, client := range clients {
+		if client == nil || client.engine == nil {
+			return nil, refused("client %d is nil, or was not made by New", i)
+		}
+		if err := client.engine.enter(); err != nil {
+			return nil, err
+		}
+		defer client.engine.leave()
+		handles[i] = client.engine.client
+	}
+	var handle *C.bmemc_client
+	var words C.bmemc_error
+	if status := C.bmemc_client_new_fallback(unsafe.SliceData(handles), C.size_t(len(handles)), &handle, &words); status != C.BMEMC_OK {
+		return nil, failure(C.int32_t(status), &words)
+	}
+	first := clients[0]
+	made, err := wrap(handle, &Options{Timeout: first.timeout, Observe: first.observe, Marshal: first.codec.marshal, Unmarshal: first.codec.unmarshal}, shareHooks(clients))
+	if err == nil {
+		made.others = clients
+	}
+	return made, err
 }
 
 // wrap makes a client of a handle, which it takes.
@@ -287,74 +321,6 @@ func (a *Answer) err(ctx context.Context, op Opcode, key string) error {
 		failed.cause = context.DeadlineExceeded
 	}
 	return failed
-}
-
-// ---- Servers ----
-
-// ServerInfo is one server of a client in use.
-type ServerInfo struct {
-	Server
-	// Index is what answers, events and counters call it.
-	Index int
-}
-
-// Servers lists the servers.
-func (c *Client) Servers() ([]ServerInfo, error) {
-	var servers []ServerInfo
-	err := c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
-		var results *C.bmemc_results
-		if status := C.bmemc_client_servers(handle, &results, words); status != C.BMEMC_OK {
-			return asError(C.int32_t(status), words)
-		}
-		defer C.bmemc_results_free(results)
-		servers = serverInfos(results)
-		return nil
-	})
-	return servers, err
-}
-
-func serverInfos(results *C.bmemc_results) []ServerInfo {
-	var servers []ServerInfo
-	for _, item := range itemsOf(results) {
-		server := Server{stringOf(item.value), stringOf(item.key), int(item.number)}
-		servers = append(servers, ServerInfo{server, int(item.server)})
-	}
-	return servers
-}
-
-// itemsOf are borrowed from the results.
-func itemsOf(results *C.bmemc_results) []C.bmemc_item {
-	var count C.size_t
-	return unsafe.Slice(C.bmemc_results_items(results, &count), int(count))
-}
-
-// AddServer adds a server to a client in use. Keys move to it as the ring says.
-func (c *Client) AddServer(server Server) error {
-	weight, err := server.weight()
-	if err != nil {
-		return err
-	}
-	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
-		return withBytes(server.Address, server.Name, func(address, name C.bmemc_bytes) error {
-			return asError(C.int32_t(C.bmemc_client_add_server(handle, address, name, weight, words)), words)
-		})
-	})
-}
-
-// RemoveServer removes the server of this name; what it was asked already is still answered. [ErrNotFound]: there is none.
-func (c *Client) RemoveServer(name string) error {
-	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
-		return withBytes(name, "", func(name, _ C.bmemc_bytes) error {
-			return asError(C.int32_t(C.bmemc_client_remove_server(handle, name, words)), words)
-		})
-	})
-}
-
-// DisconnectAll drops the connections that are not in use by calls under way; later calls open new ones.
-func (c *Client) DisconnectAll() error {
-	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
-		return asError(C.int32_t(C.bmemc_disconnect_all(handle, words)), words)
-	})
 }
 
 // SetCredentials changes the user and password that new connections log in with; those that are open stay as they are.

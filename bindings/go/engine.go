@@ -346,7 +346,7 @@ func (e *engine) cross(b *batch, in *inbox) {
 	e.refs++
 	e.mu.Unlock()
 	b.submit(e.queue, e.client, in, func(tag uint64, why *Error) { refused = append(refused, refusal{tag, why}) })
-	e.hooks.events.poke()
+	e.hooks.poke()
 	e.mu.Lock()
 	e.refs--
 	e.refuse(refused)
@@ -360,7 +360,7 @@ func (e *engine) direct(r *request) {
 	b := batches.Get().(*batch)
 	refused := b.submitDirect(r, e.queue, e.client)
 	b.recycle()
-	e.hooks.events.poke()
+	e.hooks.poke()
 	e.mu.Lock()
 	e.refs--
 	if refused != nil {
@@ -443,7 +443,7 @@ func (e *engine) turn(uintptr) bool {
 		woken.done <- struct{}{}
 		wakes[i] = nil
 	}
-	e.hooks.events.poke()
+	e.hooks.poke()
 	if len(wakes) > 1 {
 		// They are likely to ask again: what they ask for then goes together.
 		runtime.Gosched()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -93,7 +92,6 @@ type eventPump struct {
 	waiting *C.bridge_events
 	tell    func(Event)
 	wake    chan struct{}
-	once    sync.Once
 }
 
 func newEventPump(tell func(Event)) *eventPump {
@@ -119,7 +117,7 @@ func (p *eventPump) poke() {
 // close tells of the last events and ends the goroutine. Nobody may poke any more.
 func (p *eventPump) close() {
 	if p != nil {
-		p.once.Do(func() { close(p.wake) })
+		close(p.wake)
 	}
 }
 

@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"runtime/cgo"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -23,6 +24,28 @@ type Compressor interface {
 type hooks struct {
 	events  *eventPump
 	handles []cgo.Handle
+	// Those of the clients that a fallback client is made of.
+	others []*hooks
+	// How many fallback clients use them.
+	shared atomic.Int32
+}
+
+// shareHooks are the hooks of a client that uses those of others.
+func shareHooks(clients []*Client) *hooks {
+	h := &hooks{}
+	for _, client := range clients {
+		client.engine.hooks.shared.Add(1)
+		h.others = append(h.others, client.engine.hooks)
+	}
+	return h
+}
+
+// poke has the events told of that have come, if any.
+func (h *hooks) poke() {
+	h.events.poke()
+	for _, other := range h.others {
+		other.events.poke()
+	}
 }
 
 func (h *hooks) set(options *C.bmemc_options, from *Options) error {
@@ -50,6 +73,12 @@ func (h *hooks) handle(value any) C.uintptr_t {
 }
 
 func (h *hooks) close() {
+	if h.shared.Add(-1) >= 0 {
+		return
+	}
+	for _, other := range h.others {
+		other.close()
+	}
 	h.events.close()
 	for _, handle := range h.handles {
 		handle.Delete()

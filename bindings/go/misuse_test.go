@@ -41,17 +41,18 @@ func everyCall(c *bmemc.Client, ctx context.Context) map[string]func() error {
 		"IncrementOrCreate": func() error { _, err := c.IncrementOrCreate(ctx, "k", 1, 1, 0); return err },
 		"DecrementOrCreate": func() error { _, err := c.DecrementOrCreate(ctx, "k", 1, 1, 0); return err },
 		"Do":                func() error { _, err := c.Do(ctx, bmemc.Op{Opcode: bmemc.OpNoop}); return err },
-		"Execute": func() error {
-			answers, err := c.Execute(ctx, []bmemc.Op{{Opcode: bmemc.OpNoop}})
-			if err == nil {
-				err = answers[0].Err()
-			}
-			return err
-		},
-		"GetValue": func() error { _, err := bmemc.GetValue[int](ctx, c, "k"); return err },
-		"SetValue": func() error { return bmemc.SetValue(ctx, c, "k", 1, 0) },
-		"Version":  func() error { _, err := c.Version(ctx); return err },
+		"Execute":           func() error { return firstError(c.Execute(ctx, []bmemc.Op{{Opcode: bmemc.OpNoop}})) },
+		"GetValue":          func() error { _, err := bmemc.GetValue[int](ctx, c, "k"); return err },
+		"SetValue":          func() error { return bmemc.SetValue(ctx, c, "k", 1, 0) },
+		"Version":           func() error { _, err := c.Version(ctx); return err },
 	}
+}
+
+func firstError(answers []bmemc.Answer, err error) error {
+	if err == nil {
+		err = answers[0].Err()
+	}
+	return err
 }
 
 // everyOther is every call that takes none.
@@ -61,6 +62,9 @@ func everyOther(c *bmemc.Client) map[string]func() error {
 		"AddServer":      func() error { return c.AddServer(bmemc.Server{Address: "h"}) },
 		"RemoveServer":   func() error { return c.RemoveServer("h") },
 		"DisconnectAll":  func() error { return c.DisconnectAll() },
+		"ReplaceServers": func() error { return c.ReplaceServers(bmemc.Servers("h")) },
+		"ServerFor":      func() error { _, err := c.ServerFor("k"); return err },
+		"NewFallback":    func() error { _, err := bmemc.NewFallback(c); return err },
 		"SetCredentials": func() error { return c.SetCredentials("u", "p") },
 		"Counters":       func() error { _, err := c.Counters(); return err },
 		"ServerCounters": func() error { _, err := c.ServerCounters(0); return err },
@@ -129,19 +133,19 @@ func TestNobodyListens(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	good := bmemc.Servers("127.0.0.1")
 	for words, options := range map[string]bmemc.Options{
-		"server":                          {},
-		`""`:                              {Servers: bmemc.Servers("")},
-		`"host:99999"`:                    {Servers: bmemc.Servers("host:99999")},
-		"weight -1":                       {Servers: []bmemc.Server{{Address: "h", Weight: -1}}},
-		"timeout_ms":                      {Servers: good, Timeout: -time.Second},
-		"1.5ms is not a whole number":     {Servers: good, Timeout: 1500 * time.Microsecond},
-		"connect_timeout_ms":              {Servers: good, ConnectTimeout: 1000 * time.Hour},
-		"connections":                     {Servers: good, Connections: -1},
-		"auto, text, meta, binary":        {Servers: good, Protocol: "ascii"},
-		"max_waiting":                     {Servers: good, MaxWaiting: math.MaxInt64},
-		"none of Default, On and Off":     {Servers: good, NoDelay: 7},
-		`unknown option "tiemout"`:        {Servers: good, Named: map[string]string{"tiemout": "1"}},
-		`option no_delay: "maybe" is not`: {Servers: good, Named: map[string]string{"no_delay": "maybe"}},
+		"server":                             {},
+		`""`:                                 {Servers: bmemc.Servers("")},
+		`"host:99999"`:                       {Servers: bmemc.Servers("host:99999")},
+		"weight -1":                          {Servers: []bmemc.Server{{Address: "h", Weight: -1}}},
+		"timeout_ms":                         {Servers: good, Timeout: -time.Second},
+		"1.5ms is not a whole number of 1ms": {Servers: good, Timeout: 1500 * time.Microsecond},
+		"connect_timeout_ms":                 {Servers: good, ConnectTimeout: 1000 * time.Hour},
+		"connections":                        {Servers: good, Connections: -1},
+		"auto, text, meta, binary":           {Servers: good, Protocol: "ascii"},
+		"max_waiting":                        {Servers: good, MaxWaiting: math.MaxInt64},
+		"none of Default, On and Off":        {Servers: good, NoDelay: 7},
+		`unknown option "tiemout"`:           {Servers: good, Named: map[string]string{"tiemout": "1"}},
+		`option no_delay: "maybe" is not`:    {Servers: good, Named: map[string]string{"no_delay": "maybe"}},
 	} {
 		c, err := bmemc.New(options)
 		if c != nil || !errors.Is(err, bmemc.ErrArgument) || !strings.Contains(err.Error(), words) {

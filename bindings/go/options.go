@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -82,6 +83,9 @@ type Options struct {
 	Retries int `bmemc:"retries"`
 	// RetryDelay is how long to wait before that, more or less; 10 ms by default.
 	RetryDelay time.Duration `bmemc:"retry_delay_ms"`
+	// FallbackCopyTTL is how long what a fallback client has found in an older client lives in the first, where it is put;
+	// in whole seconds; 0: it is not put there.
+	FallbackCopyTTL time.Duration `bmemc:"fallback_copy_ttl,s"`
 	// Distribution says which of several servers has a key: as the client of this name decides it (docs/rings.md), such as
 	// "rendezvous", which is the default, or "ketama".
 	Distribution string `bmemc:"distribution"`
@@ -190,7 +194,8 @@ func (o *Options) values() (map[string]string, error) {
 		if !ok || fields.Field(i).IsZero() {
 			continue
 		}
-		written, err := written(name, fields.Field(i).Interface())
+		name, unit := unitOf(name)
+		written, err := written(name, unit, fields.Field(i).Interface())
 		if err != nil {
 			return nil, err
 		}
@@ -202,18 +207,27 @@ func (o *Options) values() (map[string]string, error) {
 	return set, nil
 }
 
+// unitOf takes apart what a field's tag says: the option's name, and of what its number is one, a millisecond or ("name,s") a
+// second.
+func unitOf(tag string) (string, time.Duration) {
+	if name, ok := strings.CutSuffix(tag, ",s"); ok {
+		return name, time.Second
+	}
+	return tag, time.Millisecond
+}
+
 // written is an option's value as in a configuration file.
-func written(name string, value any) (string, error) {
+func written(name string, unit time.Duration, value any) (string, error) {
 	switch value := value.(type) {
 	case string:
 		return value, nil
 	case int:
 		return strconv.Itoa(value), nil
 	case time.Duration:
-		if value%time.Millisecond != 0 {
-			return "", refused("option %s: %v is not a whole number of milliseconds", name, value)
+		if value%unit != 0 {
+			return "", refused("option %s: %v is not a whole number of %v", name, value, unit)
 		}
-		return strconv.FormatInt(value.Milliseconds(), 10), nil
+		return strconv.FormatInt(int64(value/unit), 10), nil
 	case Switch:
 		switch value {
 		case On:
