@@ -202,6 +202,21 @@ func (c *Client) Metadump(ctx context.Context, classes string, each func(Dumped)
 	}
 }
 
+// ParseMetadump takes the value of an answer to [OpMetadump] apart.
+func ParseMetadump(text []byte) ([]Dumped, error) {
+	var results *C.bmemc_results
+	var words C.bmemc_error
+	err := withBytes(string(text), "", func(text, _ C.bmemc_bytes) error {
+		return asError(C.int32_t(C.bmemc_metadump_items(text, &results, &words)), &words)
+	})
+	defer C.bmemc_results_free(results)
+	var dumped []Dumped
+	for _, item := range itemsOf(results) {
+		dumped = append(dumped, dumpedOf(&item))
+	}
+	return dumped, err
+}
+
 // bridgeDumped hands an item on; not zero: nobody wants more.
 //
 //export bridgeDumped

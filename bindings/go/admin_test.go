@@ -112,6 +112,11 @@ func TestMetadump(t *testing.T) {
 		if err != nil || found != many {
 			t.Fatal(found, err)
 		}
+		eventually(t, "a dump in one piece", func() bool { // one at a time: the server may be busy with the last one
+			answer, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpMetadump})
+			parsed, parsing := bmemc.ParseMetadump(answer.Value)
+			return err == nil && parsing == nil && len(parsed) >= many && parsed[0].Key != "" && parsed[0].Size > 0
+		})
 		found = 0
 		wantOK(t, c.Metadump(background, "all", func(bmemc.Dumped) bool { found++; return found < 3 }))
 		if found != 3 {
@@ -309,4 +314,30 @@ func TestCompressor(t *testing.T) {
 	wantOK(t, plain.Set(background, mustCorrupt))
 	_, err = c.Get(background, "k")
 	wantError(t, err, bmemc.ErrDecode)
+}
+
+// Without a reply: it is done, failures are counted and told of, and the next answers are right.
+func TestNoReply(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		for i := range 50 {
+			key := newKey()
+			answer, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpSet, Key: key, Value: []byte(key), OpFlags: bmemc.FlagNoReply})
+			if err != nil || answer.Status != 0 {
+				t.Fatal(i, err)
+			}
+			eventually(t, "it is there", func() bool {
+				item, err := c.Get(background, key)
+				return err == nil && string(item.Value) == key
+			})
+		}
+		big := bmemc.Op{Opcode: bmemc.OpSet, Key: newKey(), Value: make([]byte, 2<<20), OpFlags: bmemc.FlagNoReply}
+		if _, err := c.Do(background, big); err != nil && !errors.Is(err, bmemc.ErrTooLarge) {
+			t.Fatal(err)
+		}
+		eventually(t, "the failure is counted", func() bool {
+			mustSet(t, c, newKey(), "next")
+			counters, err := c.Counters()
+			return err == nil && (counters.QuietFailures > 0 || speaks(t, "text"))
+		})
+	})
 }

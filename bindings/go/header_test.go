@@ -38,7 +38,6 @@ var notCalled = map[string]string{
 	"bmemc_client_version": "Version",
 	"bmemc_meta":           "Meta",
 	"bmemc_queue_fetch":    "", // bmemc_queue_fetch_into does the same
-	"bmemc_metadump_items": "", // bmemc_metadump does the same
 }
 
 // Every function, opcode, flag, status and event of the header is used by the binding.
