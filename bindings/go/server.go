@@ -4,18 +4,15 @@ package bmemc
 // #include "bridge.h"
 import "C"
 
-import (
-	"runtime"
-	"sync"
-)
+import "sync"
 
 // EmbeddedServer is a small memcached inside the process, for tests, examples and machines that have none. It has a thread
-// of its own, and any number of goroutines may use it. Package bmemctest makes one for a test.
+// of its own, and any number of goroutines may use it. It runs until it is closed, even if nobody refers to it any more:
+// its clients only know its address. Package bmemctest makes one for a test.
 type EmbeddedServer struct {
 	mu      sync.Mutex
 	handle  *C.bmemc_server
 	address string
-	cleanup runtime.Cleanup
 }
 
 // StartServer starts a server. listen is empty for the loopback address and a port of the system's choosing, else
@@ -33,7 +30,6 @@ func StartServer(listen string) (*EmbeddedServer, error) {
 		return nil, err
 	}
 	s.address = C.GoString(C.bmemc_server_address(s.handle))
-	s.cleanup = runtime.AddCleanup(s, func(handle *C.bmemc_server) { C.bmemc_server_free(handle) }, s.handle)
 	return s, nil
 }
 
@@ -53,7 +49,6 @@ func (s *EmbeddedServer) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.handle != nil {
-		s.cleanup.Stop()
 		C.bmemc_server_free(s.handle)
 		s.handle = nil
 	}

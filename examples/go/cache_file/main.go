@@ -47,11 +47,11 @@ func cacheFile(ctx context.Context, file string, server []string) (tally, error)
 	if err != nil {
 		return tally{}, err
 	}
-	client, where, err := connect(server)
+	client, where, closeAll, err := connect(server)
 	if err != nil {
 		return tally{}, err
 	}
-	defer client.Close()
+	defer closeAll()
 
 	began := time.Now()
 	large, err := store(ctx, client, lines)
@@ -83,18 +83,18 @@ func readLines(file string) ([][]byte, int, error) {
 	return bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")), len(data), nil
 }
 
-// connect makes a client of the server that was named, or of one inside this process, which ends with it.
-func connect(server []string) (*bmemc.Client, string, error) {
+// connect makes a client of the server that was named, or of one inside this process.
+func connect(server []string) (client *bmemc.Client, where string, closeAll func(), err error) {
 	if len(server) == 1 {
-		client, err := bmemc.New(bmemc.Options{Servers: bmemc.Servers(server...)})
-		return client, server[0], err
+		client, err = bmemc.New(bmemc.Options{Servers: bmemc.Servers(server...)})
+		return client, server[0], func() { client.Close() }, err
 	}
 	embedded, err := bmemc.StartServer("")
 	if err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
-	client, err := bmemc.New(bmemc.Options{Servers: bmemc.Servers(embedded.Address())})
-	return client, embedded.Address() + " (embedded)", err
+	client, err = bmemc.New(bmemc.Options{Servers: bmemc.Servers(embedded.Address())})
+	return client, embedded.Address() + " (embedded)", func() { client.Close(); embedded.Close() }, err
 }
 
 func keyOf(line int) string { return fmt.Sprint("cache_file:", line+1) }
