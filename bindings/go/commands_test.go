@@ -274,3 +274,24 @@ func TestKeysOfEveryLength(t *testing.T) {
 		}
 	})
 }
+
+func TestPrefixAndProfile(t *testing.T) {
+	address := startMemcached(t, "tcp").address
+	plain := newClient(t, bmemc.Options{Servers: bmemc.Servers(address)})
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(address), KeyPrefix: "app:", CounterCreate: bmemc.On, CounterInitial: 7, CounterTTL: time.Hour})
+	mustSet(t, c, "k", "v")
+	mustGet(t, plain, "app:k", "v")
+	found, err := c.GetMulti(background, []string{"k", "l"})
+	if err != nil || found["k"] == nil || found["k"].Key != "k" {
+		t.Fatal(found, err)
+	}
+	if number, err := c.Increment(background, "counter", 1); err != nil || number != 7 {
+		t.Fatal(number, err)
+	}
+	python := newClient(t, bmemc.Options{Servers: bmemc.Servers(address), Profile: "pymemcache", Timeout: 10 * time.Second})
+	wantOK(t, bmemc.SetValue(background, python, "n", 12, 0))
+	eventually(t, "a write without reply is there", func() bool {
+		item, err := plain.Get(background, "n")
+		return err == nil && string(item.Value) == "12" && item.Flags == 2
+	})
+}

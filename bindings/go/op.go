@@ -84,6 +84,8 @@ const (
 	FlagWantCAS OpFlags = C.BMEMC_FLAG_WANT_CAS
 	// FlagCreate: increment and decrement create a missing counter with Initial and TTL.
 	FlagCreate OpFlags = C.BMEMC_FLAG_CREATE
+	// FlagWantReply: wait for the reply although Options.NoReply says otherwise.
+	FlagWantReply OpFlags = C.BMEMC_FLAG_WANT_REPLY
 	// FlagExplicitFlags: store Flags as they are, whatever the codec makes of Type.
 	FlagExplicitFlags OpFlags = C.BMEMC_FLAG_EXPLICIT_FLAGS
 )

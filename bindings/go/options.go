@@ -55,6 +55,8 @@ type Options struct {
 	// Servers are those of the client; at least one.
 	Servers []Server
 
+	// Profile sets all that is not set here as a Python client has it: "bmemcached" or "pymemcache" (docs/options.md).
+	Profile string `bmemc:"profile"`
 	// Protocol is "auto" (what the server understands best), "text", "meta" or "binary".
 	Protocol string `bmemc:"protocol"`
 	// Timeout is how long a call may take in all, from name lookup to the last byte of the answer; in whole milliseconds,
@@ -74,6 +76,23 @@ type Options struct {
 	NoDelay Switch `bmemc:"no_delay"`
 	// Slow is from when on a call is told of by [EventSlow]; never by default, and not for calls of this binding.
 	Slow time.Duration `bmemc:"slow_ms"`
+
+	// KeyPrefix is put before every key, and taken off keys that come back.
+	KeyPrefix string `bmemc:"key_prefix"`
+	// LongKeys is "error", or "hash": keys of over 250 bytes are cut, with a digest behind, as dalli does.
+	LongKeys string `bmemc:"long_keys"`
+	// KeyBytes is what keys may have over text and meta: "ascii", "utf8" or "any" (over meta, by base64).
+	KeyBytes string `bmemc:"key_bytes"`
+	// NoReply: writes go without reply, but for those that need one; see [FlagNoReply]. Off by default.
+	NoReply Switch `bmemc:"no_reply"`
+	// CounterCreate: increment and decrement create a missing counter. Off by default.
+	CounterCreate Switch `bmemc:"counter_create"`
+	// CounterInitial is what such a counter begins with.
+	CounterInitial uint64 `bmemc:"counter_initial"`
+	// CounterTTL is how long it lives, in whole seconds; zero: until it is evicted.
+	CounterTTL time.Duration `bmemc:"counter_ttl,s"`
+	// FailureIsMiss is for blocking calls of other languages: here a read that failed is a failure in any case.
+	FailureIsMiss Switch `bmemc:"failure_is_miss"`
 
 	// Mode says what several servers are for: "hashed", each key is on one of them; "replicated", all have all keys; "single".
 	// By default "hashed" where there are several.
@@ -223,6 +242,8 @@ func written(name string, unit time.Duration, value any) (string, error) {
 		return value, nil
 	case int:
 		return strconv.Itoa(value), nil
+	case uint64:
+		return strconv.FormatUint(value, 10), nil
 	case time.Duration:
 		if value%unit != 0 {
 			return "", refused("option %s: %v is not a whole number of %v", name, value, unit)
