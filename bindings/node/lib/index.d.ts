@@ -97,7 +97,7 @@ export interface ChangeOptions extends CallOptions {
   cas?: bigint | number;
   /**
    * Resolve once the kernel has the request. That it was done is not known then: failures are counted
-   * (`counters().quietFailures`) and told by the event `quietFailure`.
+   * (`counters().quietFailures`) and told by the event `quietFailure`. false: wait, though the client's `noReply` is on.
    */
   noReply?: boolean;
 }

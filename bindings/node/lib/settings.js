@@ -4,7 +4,7 @@
 const { constants, nameOf, kindOf } = require('./engine.js');
 const { ArgumentError } = require('./errors.js');
 
-const { FLAG_NO_REPLY, FLAG_WANT_CAS, FLAG_CREATE, FLAG_EXPLICIT_FLAGS } = constants;
+const { FLAG_NO_REPLY, FLAG_WANT_REPLY, FLAG_WANT_CAS, FLAG_CREATE, FLAG_EXPLICIT_FLAGS } = constants;
 const MAX_U64 = 2n ** 64n - 1n;
 
 /** The fields of an operation that are not its key and value, and what becomes of its answer. */
@@ -66,7 +66,9 @@ const readers = {
     settings.opFlags |= FLAG_CREATE;
   },
   raw: (settings, value, name) => bit(settings, name, value, FLAG_EXPLICIT_FLAGS),
-  noReply: (settings, value, name) => bit(settings, name, value, FLAG_NO_REPLY),
+  noReply(settings, value, name) {
+    settings.opFlags |= truth(name, value) ? FLAG_NO_REPLY : FLAG_WANT_REPLY;
+  },
   wantCas: (settings, value, name) => bit(settings, name, value, FLAG_WANT_CAS),
   timeoutMs: (settings, value, name) => (settings.timeoutMs = whole(name, value, 1, 86_400_000)),
   compressLevel: (settings, value, name) => (settings.compressLevel = whole(name, value, -1, 9)),

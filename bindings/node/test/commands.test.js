@@ -252,6 +252,10 @@ for (const [name, start] of Object.entries(servers)) {
         await c.setMany({ [key]: '2' }, { noReply: true });
         await c.delete(key, { noReply: true });
         assert.equal(await c.get(key), undefined);
+        const quiet = client(t, { noReply: true });
+        await quiet.set(key, 'quiet');
+        assert.equal(await quiet.get(key), 'quiet');
+        assert.equal(await quiet.add(key, 'no', { noReply: false }), false);
         await c.set(key, Buffer.alloc(3 << 20), { noReply: true });
         assert.equal(await c.get(key), undefined);
         if (protocol === 'text') return; // there a server says nothing of it
