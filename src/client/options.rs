@@ -5,6 +5,7 @@ use super::front::KeyBytes;
 use super::profile::Profile;
 use crate::connection::{Credentials, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::error::{Error, Result};
+use crate::net::{Address, ConnectHook, ConnectStage, Keepalive};
 use crate::pool::{Event, Listener};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::{ProtocolChoice, MAX_KEY};
@@ -13,6 +14,7 @@ use crate::route::{Mode, Server};
 use crate::secret::Secret;
 use crate::value::{Codec, Compressor, CustomCompressor};
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 
 /// How a client is to be. Fields are the rows of [`TABLE`]; see there for units, ranges and defaults.
 #[derive(Clone, Debug)]
@@ -26,6 +28,10 @@ pub struct Options {
     pub max_waiting: u32,
     pub max_value_bytes: u64,
     pub no_delay: bool,
+    pub keepalive_s: u32,
+    pub keepalive_interval_s: u32,
+    pub keepalive_count: u32,
+    pub reconnect_delay_ms: u32,
     pub slow_ms: u32,
     pub key_prefix: String,
     pub long_keys_hash: bool,
@@ -60,6 +66,8 @@ pub struct Options {
     pub allow_plaintext_auth: bool,
     /// Who is told of events: [`Options::on_event`].
     pub listener: Listener,
+    /// Who sees new sockets: [`Options::on_connect`].
+    pub on_connect: ConnectHook,
 }
 
 /// What an option accepts.
@@ -257,6 +265,22 @@ pub const TABLE: &[Spec] = &[
         "Longest value that is accepted from a server or sent to it, in bytes as they are on the wire"
     ),
     switch!(no_delay, "true", "TCP_NODELAY: small requests are sent at once"),
+    number!(
+        keepalive_s,
+        0,
+        32_767,
+        "0",
+        "Seconds of silence on a TCP connection after which the kernel asks whether the server is still there; 0: never"
+    ),
+    number!(keepalive_interval_s, 1, 32_767, "1", "Seconds after which `keepalive_s` asks again"),
+    number!(keepalive_count, 1, 127, "5", "Questions of `keepalive_s` without an answer that end the connection"),
+    number!(
+        reconnect_delay_ms,
+        0,
+        DAY_MS,
+        "0",
+        "Milliseconds after a failed attempt to connect in which calls fail at once instead of trying again; 0: none"
+    ),
     number!(slow_ms, 0, DAY_MS, "0", "Milliseconds from which on a call is told of by the event `slow`; 0: none is"),
     Spec {
         name: "key_prefix",
@@ -497,6 +521,10 @@ impl Default for Options {
             max_waiting: 0,
             max_value_bytes: 0,
             no_delay: false,
+            keepalive_s: 0,
+            keepalive_interval_s: 0,
+            keepalive_count: 0,
+            reconnect_delay_ms: 0,
             slow_ms: 0,
             key_prefix: String::new(),
             long_keys_hash: false,
@@ -526,6 +554,7 @@ impl Default for Options {
             auth_optional: false,
             allow_plaintext_auth: false,
             listener: Listener::default(),
+            on_connect: ConnectHook::default(),
         };
         for spec in TABLE {
             if let Some(setting) = spec.kind.parse(spec.default) {
@@ -586,6 +615,18 @@ impl Options {
         let in_names = self.distribution == RingKind::Bmemcached && !self.username.is_empty();
         let credentials = in_names.then(|| (self.username.clone(), self.password.clone()));
         RingSettings { credentials, ..self.ring.clone() }
+    }
+
+    pub(crate) fn keepalive(&self) -> Option<Keepalive> {
+        let (interval, count) = (self.keepalive_interval_s, self.keepalive_count);
+        (self.keepalive_s > 0).then_some(Keepalive { idle: self.keepalive_s, interval, count })
+    }
+
+    /// Has `see` called with every new socket of the clients made of these options, before it connects and once it has;
+    /// anything but zero refuses it. It is called on the thread that needs the connection, with the address that is
+    /// connected to; it must not block, keep or close the socket, nor use the same client or a queue.
+    pub fn on_connect(&mut self, see: impl Fn(BorrowedFd<'_>, ConnectStage, &Address) -> i32 + Send + Sync + 'static) {
+        self.on_connect = ConnectHook::new(see);
     }
 
     /// The rules of a login.

@@ -79,7 +79,9 @@ fn on_wire<T>(fd: &OwnedFd, action: impl FnOnce(&mut Wire) -> T) -> T {
     kernel::with(|kernel| action(kernel.wires.get_mut(&fd.as_raw_fd()).expect("a socket of this execution")))
 }
 
-pub fn connect_ip(_address: &SocketAddr) -> io::Result<OwnedFd> {
+pub type Prepare<'a> = &'a dyn Fn(&OwnedFd) -> io::Result<()>;
+
+pub fn connect_ip(_address: &SocketAddr, _prepare: Prepare<'_>) -> io::Result<OwnedFd> {
     memory::settle();
     memory::point();
     let fd = OwnedFd::from(File::open("/dev/null")?);
@@ -98,7 +100,7 @@ pub fn connect_ip(_address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-pub fn connect_unix(_path: &Path) -> io::Result<OwnedFd> {
+pub fn connect_unix(_path: &Path, _prepare: Prepare<'_>) -> io::Result<OwnedFd> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -107,6 +109,10 @@ pub fn take_error(_fd: &OwnedFd) -> io::Result<()> {
 }
 
 pub fn set_no_delay(_fd: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+pub fn set_keepalive(_fd: &OwnedFd, _idle: u32, _interval: u32, _count: u32) -> io::Result<()> {
     Ok(())
 }
 

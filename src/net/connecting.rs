@@ -64,7 +64,7 @@ impl Connecting {
             Address::Ip(ip, port) => targets.push(Target::Ip(SocketAddr::new(*ip, *port))),
             Address::Name(name, port) => lookup = Some(Lookup::begin(name, *port, waker)?),
         }
-        let (address, settings) = (address.clone(), *settings);
+        let (address, settings) = (address.clone(), settings.clone());
         let (attempt, pause, last) = (None, None, None);
         Ok(Connecting { address, settings, deadline, lookup, targets, tried: 0, attempt, pause, sockets: 0, last })
     }
@@ -118,7 +118,10 @@ impl Connecting {
         loop {
             if let Some(attempt) = self.attempt.take() {
                 match attempt.is_connected() {
-                    Ok(true) => return attempt.finish(&self.settings).map(Some),
+                    Ok(true) => match attempt.finish(&self.settings) {
+                        Ok(socket) => return Ok(Some(socket)),
+                        Err(error) => self.last = Some(error),
+                    },
                     Ok(false) if !attempt.until.is_over() => {
                         self.attempt = Some(attempt);
                         return Ok(None);
@@ -142,9 +145,14 @@ impl Connecting {
         let over = self.deadline.is_over();
         let Some(target) = self.targets.get(self.tried).filter(|_| !over) else { return Err(self.failure()) };
         let left = (self.targets.len() - self.tried) as u32;
-        let (to, started) = match target {
-            Target::Ip(ip) => (Address::Ip(ip.ip(), ip.port()), sys::connect_ip(ip)),
-            Target::Unix(path) => (self.address.clone(), sys::connect_unix(path)),
+        let to = match target {
+            Target::Ip(ip) => Address::Ip(ip.ip(), ip.port()),
+            Target::Unix(_) => self.address.clone(),
+        };
+        let prepare = |fd: &OwnedFd| Socket::prepare(fd, &self.settings, &to);
+        let started = match target {
+            Target::Ip(ip) => sys::connect_ip(ip, &prepare),
+            Target::Unix(path) => sys::connect_unix(path, &prepare),
         };
         match started {
             Ok(fd) => {
@@ -191,7 +199,7 @@ impl Attempt {
 
     fn finish(self, settings: &SocketSettings) -> Result<Socket> {
         let set_up = |error| Error::os(Status::Connection, format!("setting up {}", self.to), &error);
-        Socket::set_up(self.fd, settings, matches!(self.to, Address::Unix(_))).map_err(set_up)
+        Socket::set_up(self.fd, settings, &self.to).map_err(set_up)
     }
 }
 
@@ -206,11 +214,17 @@ fn refused(address: &Address, error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::ConnectHook;
     use std::net::{TcpListener, TcpStream};
 
     /// A name's addresses are these; connects or fails as it would for the name.
     fn connect(addresses: &[SocketAddr], time: Duration) -> Result<SocketAddr> {
-        let settings = SocketSettings { no_delay: true, receive_timeout: time };
+        let settings = SocketSettings {
+            no_delay: true,
+            keepalive: None,
+            on_connect: ConnectHook::default(),
+            receive_timeout: time,
+        };
         let nowhere = Address::Name("several".into(), 1);
         let deadline = Deadline::after(time);
         let targets = addresses.iter().copied().map(Target::Ip).collect();

@@ -4,6 +4,7 @@
 mod address;
 mod connecting;
 mod deadline;
+mod hook;
 pub mod poller;
 mod resolve;
 mod socket;
@@ -14,7 +15,8 @@ pub(crate) mod sys;
 pub use address::{Address, DEFAULT_PORT};
 pub use connecting::Connecting;
 pub use deadline::Deadline;
+pub use hook::{ConnectHook, ConnectStage};
 pub(crate) use socket::LOOK;
-pub use socket::{Ready, Socket, SocketSettings, Wait};
+pub use socket::{Keepalive, Ready, Socket, SocketSettings, Wait};
 pub use sys::signal;
 pub(crate) use sys::{clock, fork, futex, random, tally};

@@ -2,7 +2,7 @@
 
 use super::connecting::Connecting;
 use super::sys::socket as sys;
-use super::{Address, Deadline};
+use super::{Address, ConnectHook, ConnectStage, Deadline};
 use crate::error::{bits, Error, Result, Status};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,10 +19,21 @@ pub struct Socket {
     fd: OwnedFd,
 }
 
+/// How the kernel looks after a silent TCP connection: after `idle` seconds it asks, again after each `interval` seconds,
+/// and gives up after `count` questions without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    pub idle: u32,
+    pub interval: u32,
+    pub count: u32,
+}
+
 /// How a socket is to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SocketSettings {
     pub no_delay: bool,
+    pub keepalive: Option<Keepalive>,
+    pub on_connect: ConnectHook,
     /// How long a blocking receive waits at most.
     pub receive_timeout: Duration,
 }
@@ -47,9 +58,18 @@ impl Socket {
         }
     }
 
+    /// Before a socket connects.
+    pub(super) fn prepare(fd: &OwnedFd, settings: &SocketSettings, to: &Address) -> io::Result<()> {
+        if let (Some(Keepalive { idle, interval, count }), false) = (settings.keepalive, is_unix(to)) {
+            sys::set_keepalive(fd, idle, interval, count)?;
+        }
+        settings.on_connect.call(fd.as_fd(), ConnectStage::Opened, to)
+    }
+
     /// A socket that has just been connected.
-    pub(super) fn set_up(fd: OwnedFd, settings: &SocketSettings, is_unix: bool) -> io::Result<Socket> {
-        if settings.no_delay && !is_unix {
+    pub(super) fn set_up(fd: OwnedFd, settings: &SocketSettings, to: &Address) -> io::Result<Socket> {
+        settings.on_connect.call(fd.as_fd(), ConnectStage::Connected, to)?;
+        if settings.no_delay && !is_unix(to) {
             sys::set_no_delay(&fd)?;
         }
         sys::set_blocking(&fd)?;
@@ -99,6 +119,10 @@ impl Socket {
     pub fn shutdown(&self) {
         sys::shutdown(&self.fd);
     }
+}
+
+fn is_unix(address: &Address) -> bool {
+    matches!(address, Address::Unix(_))
 }
 
 impl AsFd for Socket {

@@ -179,6 +179,7 @@ impl Line {
         limit: Limit,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>> {
+        shared.check_early(clock::now())?;
         state.connecting = true;
         state.generations += 1;
         let (generation, sequence) = (state.generations, state.next_sequence());
@@ -204,6 +205,7 @@ impl Line {
             // Cut short by this call's own deadline, it says nothing to calls that have more time.
             Err(error) if error.status() == Status::Timeout && limit.deadline < whole => Err(error),
             Err(error) => {
+                shared.connect_failed();
                 state.failure = Some((state.attempts, error.clone()));
                 Err(error)
             }

@@ -231,7 +231,6 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
 /// Opens a connection and learns what is spoken on it.
 pub(super) fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
     let settings = shared.socket_settings();
-    shared.check_refusal(clock::now())?;
     loop {
         // Before the socket: it may be that nothing is to be said there.
         let mut handshake = shared.handshake()?;

@@ -27,7 +27,7 @@ pub(crate) use several::{run_several, Part};
 use crate::connection::{Handshake, Known, Login, Outcome, Rules};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
-use crate::net::{clock, random, Address, Deadline, Socket, SocketSettings};
+use crate::net::{clock, random, Address, ConnectHook, Deadline, Keepalive, Socket, SocketSettings};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::ProtocolChoice;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -52,6 +52,10 @@ pub(crate) struct Settings {
     pub max_waiting: u32,
     pub max_value_bytes: u64,
     pub no_delay: bool,
+    pub keepalive: Option<Keepalive>,
+    pub on_connect: ConnectHook,
+    /// After an attempt to connect that failed; 0: none.
+    pub reconnect_delay_ms: u32,
     /// Calls that take longer are told of; 0: none.
     pub slow_ms: u32,
     pub listener: Listener,
@@ -82,11 +86,22 @@ pub(crate) struct Shared {
     /// Which credentials the server has refused, counted from one, and until when they are not tried again.
     refused: AtomicU64,
     refused_until: AtomicU64,
+    /// No connection is tried before this, as the last one that was could not be opened.
+    retry_at: AtomicU64,
 }
 
 impl Shared {
-    /// Fails where it is too early to try again what the server has just refused.
-    pub fn check_refusal(&self, now: u64) -> Result<()> {
+    /// Fails where it is too early to connect again: `reconnect_delay_ms`, or the server has just refused the login.
+    pub fn check_early(&self, now: u64) -> Result<()> {
+        let retry_at = self.retry_at.load(Ordering::Acquire);
+        if now < retry_at {
+            let (left, delay) = ((retry_at - now) / 1_000_000 + 1, self.settings.reconnect_delay_ms);
+            let words = format!(
+                "{} could not be connected to; it is tried again in {left} ms (reconnect_delay_ms is {delay})",
+                self.address
+            );
+            return Err(Error::new(Status::Connection, words).with_bits(bits::NOT_SENT));
+        }
         let (refused, until) = (self.refused.load(Ordering::Acquire), self.refused_until.load(Ordering::Acquire));
         if refused == 0 || now >= until || refused != self.settings.account.get().1 + 1 {
             return Ok(());
@@ -116,8 +131,17 @@ impl Shared {
 
     /// Remembers what a handshake has found.
     pub fn learn(&self, outcome: &Outcome) {
+        self.retry_at.store(0, Ordering::Release);
         if self.settings.protocol == ProtocolChoice::Auto {
             self.known.store(outcome.known.to_number(), Ordering::Relaxed);
+        }
+    }
+
+    /// No connection could be opened: for a while none is tried.
+    pub fn connect_failed(&self) {
+        let delay = u64::from(self.settings.reconnect_delay_ms) * 1_000_000;
+        if delay > 0 {
+            self.retry_at.store(clock::now() + delay, Ordering::Release);
         }
     }
 
@@ -139,7 +163,9 @@ impl Shared {
     /// How a new connection's socket is to be.
     pub fn socket_settings(&self) -> SocketSettings {
         let receive_timeout = Duration::from_millis(self.settings.timeout_ms.into());
-        SocketSettings { no_delay: self.settings.no_delay, receive_timeout }
+        let Settings { no_delay, keepalive, .. } = self.settings;
+        let on_connect = self.settings.on_connect.clone();
+        SocketSettings { no_delay, keepalive, on_connect, receive_timeout }
     }
 
     /// Whether a connection without traffic that was last used `idle` nanoseconds ago must not be used again: it was
@@ -276,8 +302,8 @@ impl Pool {
     /// A pool for the server at `address`, of the index `server` in its client; no connection is opened yet.
     pub fn new(address: Address, server: u32, settings: Settings) -> Pool {
         let (closed, retired, known) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-        let (refused, refused_until) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Shared { address, server, settings, closed, retired, known, refused, refused_until };
+        let (refused, refused_until, retry_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Shared { address, server, settings, closed, retired, known, refused, refused_until, retry_at };
         Pool { shared, home: PerProcess::new(), watchers: PerProcess::new() }
     }
 

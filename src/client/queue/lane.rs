@@ -287,7 +287,7 @@ impl Lane {
 
     fn connect(&mut self, host: &Host<'_>) -> Result<()> {
         self.begun = host.now;
-        host.shared.check_refusal(host.now)?;
+        host.shared.check_early(host.now)?;
         let deadline = connect_deadline(host);
         let settings = host.shared.socket_settings();
         let connecting = Connecting::begin(&host.shared.address, &settings, deadline, Some(host.waker))?;
@@ -436,8 +436,10 @@ impl Lane {
 
     /// Notes for who is told of events that the connection, or the attempt at one, ends.
     pub fn note_end(&mut self, why: &Error, shared: &Shared) {
-        if matches!(self.stage, Stage::Open(_)) && why.status() != Status::Ok {
-            shared.doubt();
+        match self.stage {
+            Stage::Open(_) if why.status() != Status::Ok => shared.doubt(),
+            Stage::Connecting { .. } | Stage::Greeting { .. } => shared.connect_failed(),
+            _ => {}
         }
         if !shared.settings.listener.is_there() {
             return;

@@ -31,12 +31,18 @@ fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
     }
 }
 
+/// What is done to a new socket before it connects; if that fails, so does the connection.
+pub type Prepare<'a> = &'a dyn Fn(&OwnedFd) -> io::Result<()>;
+
 /// A new non-blocking stream socket.
-fn open(family: libc::c_int) -> io::Result<OwnedFd> {
+fn open(family: libc::c_int, prepare: Prepare<'_>) -> io::Result<OwnedFd> {
     tally::add(1);
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no pointers; a descriptor that is returned is ours alone.
-    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?)) }
+    let fd = unsafe { OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?) };
+    // A failure closes it.
+    prepare(&fd).inspect_err(|_| tally::add(1))?;
+    Ok(fd)
 }
 
 /// Starts a connect; `WouldBlock` is no error here: it goes on in the background.
@@ -57,7 +63,7 @@ fn start_connect<T>(fd: OwnedFd, address: &T, len: usize) -> io::Result<OwnedFd>
 }
 
 /// A non-blocking TCP socket that is connecting to `address`.
-pub fn connect_ip(address: &SocketAddr) -> io::Result<OwnedFd> {
+pub fn connect_ip(address: &SocketAddr, prepare: Prepare<'_>) -> io::Result<OwnedFd> {
     match address {
         SocketAddr::V4(v4) => {
             // SAFETY: all zeroes is a valid sockaddr_in.
@@ -65,7 +71,7 @@ pub fn connect_ip(address: &SocketAddr) -> io::Result<OwnedFd> {
             raw.sin_family = libc::AF_INET as libc::sa_family_t;
             raw.sin_port = v4.port().to_be();
             raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-            start_connect(open(libc::AF_INET)?, &raw, mem::size_of_val(&raw))
+            start_connect(open(libc::AF_INET, prepare)?, &raw, mem::size_of_val(&raw))
         }
         SocketAddr::V6(v6) => {
             // SAFETY: all zeroes is a valid sockaddr_in6.
@@ -74,13 +80,13 @@ pub fn connect_ip(address: &SocketAddr) -> io::Result<OwnedFd> {
             raw.sin6_port = v6.port().to_be();
             raw.sin6_addr.s6_addr = v6.ip().octets();
             raw.sin6_scope_id = v6.scope_id();
-            start_connect(open(libc::AF_INET6)?, &raw, mem::size_of_val(&raw))
+            start_connect(open(libc::AF_INET6, prepare)?, &raw, mem::size_of_val(&raw))
         }
     }
 }
 
 /// A non-blocking Unix socket that is connecting to `path`. `WouldBlock` says that the server's backlog is full.
-pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+pub fn connect_unix(path: &Path, prepare: Prepare<'_>) -> io::Result<OwnedFd> {
     // SAFETY: all zeroes is a valid sockaddr_un.
     let mut raw: libc::sockaddr_un = unsafe { mem::zeroed() };
     raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
@@ -91,7 +97,7 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
         *to = *from as libc::c_char;
     }
-    start_connect(open(libc::AF_UNIX)?, &raw, mem::size_of_val(&raw))
+    start_connect(open(libc::AF_UNIX, prepare)?, &raw, mem::size_of_val(&raw))
 }
 
 fn set_option<T>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
@@ -105,6 +111,16 @@ fn set_option<T>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T)
 /// TCP_NODELAY.
 pub fn set_no_delay(fd: &OwnedFd) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &(1 as libc::c_int))
+}
+
+/// SO_KEEPALIVE: after so many seconds of silence the kernel asks, again after each interval, and gives the connection up
+/// after so many questions without an answer.
+pub fn set_keepalive(fd: &OwnedFd, idle: u32, interval: u32, count: u32) -> io::Result<()> {
+    let number = |value: u32| libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &(1 as libc::c_int))?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &number(idle))?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, &number(interval))?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &number(count))
 }
 
 /// How long a blocking receive waits at most; it then fails with `WouldBlock`.
