@@ -4,7 +4,7 @@
 //   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
 //   10 queue    11 counters and events    12 embedded server
-//   13 values that other clients can read    14 rings
+//   13 values that other clients can read    14 rings    15 connections
 //
 // What holds everywhere:
 // - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -708,8 +708,9 @@ bmemc_status bmemc_meta(const bmemc_client *client,
 // connections.
 // ================================================================================================
 
-// Drops every connection; the next call opens new ones. Operations under way may fail with
-// BMEMC_E_CONNECTION. Connections of queues are kept.
+// Drops every connection, those of queues too; the next call opens new ones. Operations under way
+// may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
+// connection says it all.
 bmemc_status bmemc_disconnect_all(const bmemc_client *client, bmemc_error *error);
 
 // Adds a server to a client in use, with mode=hashed or mode=replicated; parameters as
@@ -1143,6 +1144,88 @@ bmemc_status bmemc_options_on_route(bmemc_options *options,
                                     bmemc_route_callback callback,
                                     void *context,
                                     bmemc_error *error);
+
+// ================================================================================================
+// Chapter 15
+// Connections: what a client has open, a callback that sees every new socket, and checks of
+// addresses and keys as the client itself makes them.
+// ================================================================================================
+
+// When a connect callback is called.
+typedef enum {
+    // The socket is there, and connects next.
+    BMEMC_CONNECT_OPENED = 1,
+    // It is connected, and nothing was said yet.
+    BMEMC_CONNECT_CONNECTED = 2,
+} bmemc_connect_stage;
+
+// Kinds of addresses.
+typedef enum {
+    // A name that has to be looked up.
+    BMEMC_ADDRESS_NAME = 0,
+    BMEMC_ADDRESS_IPV4 = 1,
+    BMEMC_ADDRESS_IPV6 = 2,
+    // The path of a Unix socket.
+    BMEMC_ADDRESS_UNIX = 3,
+} bmemc_address_kind;
+
+// What the connections of a client do just now, those of its queues too.
+typedef struct {
+    // Connections with a call, or with replies to come.
+    uint64_t used;
+    // Connections that are open and idle.
+    uint64_t free;
+    // All that are open: both.
+    uint64_t open;
+    // Calls that are under way, each on its caller's thread; option max_waiting bounds them.
+    uint64_t waiting;
+    // Zero.
+    uint64_t reserved[4];
+} bmemc_pool;
+
+// Called with each new socket, twice: `stage` is a bmemc_connect_stage, and `address` is where it
+// connects to, "1.2.3.4:11211", "[::1]:11211" or "/path", borrowed. Anything but 0 refuses the socket:
+// it is closed, and where no other address of the server's name is left, calls fail with
+// BMEMC_E_CONNECTION. It is called on a thread that is inside a call with the client, or submits to
+// or fetches from a queue. It must not block, keep or close the socket, or use the client or a queue.
+typedef int32_t (*bmemc_connect_callback)(int32_t fd,
+                                          int32_t stage,
+                                          bmemc_bytes address,
+                                          void *context);
+
+// A server string taken apart.
+typedef struct {
+    // A bmemc_address_kind.
+    int32_t kind;
+    // The port, 11211 where none is given; 0 for a Unix socket.
+    uint32_t port;
+    // The name in lower case, the address without brackets, or the path; ends with a zero byte.
+    char host[256];
+} bmemc_address;
+
+// Writes what the connections to server `server` (as in `bmemc_item.server`) do, or with -1 those
+// to all servers. Any thread. bmemc_disconnect_all() closes them.
+// BMEMC_E_ARGUMENT: the client has no such server.
+bmemc_status bmemc_client_pool(const bmemc_client *client,
+                               int32_t server,
+                               bmemc_pool *out,
+                               bmemc_error *error);
+
+// Has `callback` called with the new sockets of the clients that are made of these options; NULL:
+// none. The callback and its `context`, which may be NULL, must outlive these clients and be fit for
+// every thread that uses them.
+bmemc_status bmemc_options_on_connect(bmemc_options *options,
+                                      bmemc_connect_callback callback,
+                                      void *context,
+                                      bmemc_error *error);
+
+// Takes a server string apart, as bmemc_options_add_server() does; nothing is looked up.
+// BMEMC_E_ARGUMENT: it is none; the message quotes it and says what is accepted.
+bmemc_status bmemc_address_parse(bmemc_bytes text, bmemc_address *out, bmemc_error *error);
+
+// Whether a key can be used with a client: BMEMC_OK, or BMEMC_E_ARGUMENT with the words that a call
+// with it would fail with. Nothing is sent. With protocol=auto the rules are those of text.
+bmemc_status bmemc_check_key(const bmemc_client *client, bmemc_bytes key, bmemc_error *error);
 
 #ifdef __cplusplus
 }

@@ -24,7 +24,7 @@ use crate::connection::Credentials;
 use crate::error::{bits, Error, Result, Status};
 use crate::operation::{Command, Operation, Sink};
 use crate::pool::{Account, Ledger, Limit, Settings};
-pub use crate::pool::{Counters, Event, EventKind, Listener};
+pub use crate::pool::{Counters, Event, EventKind, Listener, PoolFigures};
 pub use crate::route::{Mode, Server};
 use crate::route::{Retry, Route, Sharing};
 use crate::secret::Secret;
@@ -279,16 +279,22 @@ impl Client {
     }
 
     /// Changes whom new connections log in as, those of queues too; both empty: they do not log in. Connections that are
-    /// open stay as they are: [`Client::disconnect_all`] ends those of the pool.
+    /// open stay as they are: [`Client::disconnect_all`] ends them.
     pub fn set_credentials(&self, username: &str, password: &Secret) -> Result<()> {
         let credentials = Credentials::new(username, password);
         self.core.account.set(credentials.map_err(|error| error.with_bits(bits::NOT_SENT))?);
         Ok(())
     }
 
-    /// Drops all connections; the next call opens new ones. Who waits for an answer gets `Connection`.
+    /// Drops all connections, those of queues too; the next call opens new ones. Who waits for an answer gets
+    /// `Connection`. Nothing is said to the servers: the end of a connection says it all.
     pub fn disconnect_all(&self) {
         self.core.route.disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
+    }
+
+    /// What the connections to the server of this index do, or to all: [`Client::counters`].
+    pub fn pool_figures(&self, server: Option<usize>) -> Result<PoolFigures> {
+        self.core.route.figures(server).map_err(|error| error.with_bits(bits::NOT_SENT))
     }
 
     /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.

@@ -96,6 +96,12 @@ impl Line {
         self.users.fetch_sub(1, Ordering::Release);
     }
 
+    /// Whether its connection is idle; `None`: it has none.
+    pub fn is_link_free(&self) -> Option<bool> {
+        let busy = !self.is_idle();
+        self.lock().link.as_ref().map(|link| !busy && link.is_free())
+    }
+
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,7 @@ mod call;
 mod counters;
 mod drive;
 mod events;
+mod figures;
 mod hands;
 mod line;
 mod link;
@@ -21,6 +22,8 @@ mod turn;
 pub(crate) use account::Account;
 pub use counters::Counters;
 pub use events::{Event, EventKind, Listener};
+pub use figures::PoolFigures;
+pub(crate) use figures::{Counted, Lanes};
 pub(crate) use quiet::QuietFailures;
 pub(crate) use several::{run_several, Part};
 
@@ -88,6 +91,9 @@ pub(crate) struct Shared {
     refused_until: AtomicU64,
     /// No connection is tried before this, as the last one that was could not be opened.
     retry_at: AtomicU64,
+    /// What queues have open, and how often all connections were dropped: a queue's older ones are to be.
+    lanes: Lanes,
+    drops: AtomicU64,
 }
 
 impl Shared {
@@ -239,6 +245,11 @@ impl Shared {
         self.settings.slow_ms != 0
     }
 
+    /// How often all connections were dropped.
+    pub fn drops(&self) -> u64 {
+        self.drops.load(Ordering::Acquire)
+    }
+
     /// Fails once the client is closed.
     pub fn check_open(&self) -> Result<()> {
         match self.closed.load(Ordering::Acquire) {
@@ -303,7 +314,20 @@ impl Pool {
     pub fn new(address: Address, server: u32, settings: Settings) -> Pool {
         let (closed, retired, known) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
         let (refused, refused_until, retry_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Shared { address, server, settings, closed, retired, known, refused, refused_until, retry_at };
+        let (lanes, drops) = (Lanes::new(), AtomicU64::new(0));
+        let shared = Shared {
+            address,
+            server,
+            settings,
+            closed,
+            retired,
+            known,
+            refused,
+            refused_until,
+            retry_at,
+            lanes,
+            drops,
+        };
         Pool { shared, home: PerProcess::new(), watchers: PerProcess::new() }
     }
 
@@ -401,7 +425,6 @@ impl Pool {
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.disconnect(&Error::new(Status::Closed, "the client is closed"));
-        self.tell_watchers();
     }
 
     /// The server was taken out of its client: connections end with what is under way, when the last call drops the pool.
@@ -429,7 +452,9 @@ impl Pool {
     /// Drops all connections, once what went without reply has arrived; the next call opens new ones.
     pub fn disconnect(&self, why: &Error) {
         self.await_fences();
+        self.shared.drops.fetch_add(1, Ordering::AcqRel);
         self.home().all_lines().for_each(|line| line.disconnect(&self.shared, why));
+        self.tell_watchers();
     }
 
     fn await_fences(&self) {

@@ -4,7 +4,7 @@
 use crate::error::{bits, Error, Result, Status};
 use crate::net::Address;
 use crate::operation::{Command, Operation};
-use crate::pool::{Counters, Ledger, Pool, Settings};
+use crate::pool::{Counters, Ledger, Pool, PoolFigures, Settings};
 use crate::ring::{Ring, RingKind, RingServer, RingSettings};
 use arc_swap::{ArcSwap, Guard};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -109,6 +109,12 @@ impl Topology {
     pub fn counters(&self, index: usize) -> Result<Counters> {
         let member = u32::try_from(index).ok().and_then(|index| self.member(index));
         member.map(|member| member.pool.counters()).ok_or_else(|| self.unknown(index))
+    }
+
+    /// What the connections to the server of this index do.
+    pub fn figures(&self, index: usize) -> Result<PoolFigures> {
+        let member = u32::try_from(index).ok().and_then(|index| self.member(index));
+        member.map(|member| member.pool.figures()).ok_or_else(|| self.unknown(index))
     }
 
     /// The server with this index.
@@ -360,7 +366,7 @@ impl Fleet {
         past.retired.drain(..).filter_map(|pool| pool.upgrade()).for_each(|pool| pool.close());
     }
 
-    /// Drops all connections of callers that block.
+    /// Drops all connections.
     pub fn disconnect(&self, why: &Error) {
         self.load().members().for_each(|(_, member)| member.pool.disconnect(why));
     }

@@ -14,7 +14,7 @@ pub(crate) use retry::Retry;
 
 use crate::error::{Error, Result, Status};
 use crate::operation::{Operation, Sink};
-use crate::pool::{Counters, Limit, Pool, Settings};
+use crate::pool::{Counters, Limit, Pool, PoolFigures, Settings};
 use fleet::Fleet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -163,7 +163,24 @@ impl Route {
         }
     }
 
-    /// Drops all connections of callers that block; the next call opens new ones.
+    /// What the connections to the server of this index do, or to all.
+    pub fn figures(&self, server: Option<usize>) -> Result<PoolFigures> {
+        match (self, server) {
+            (Route::Single(pool, _), None | Some(0)) => Ok(pool.figures()),
+            (Route::Single(..), Some(index)) => {
+                Err(Error::argument(format!("server {index}: the client has 1, counted from 0")))
+            }
+            (Route::Many(policy), None) => {
+                let mut sum = PoolFigures::default();
+                let fleets = policy.tiers.iter().map(|fleet| fleet.load());
+                fleets.for_each(|now| now.members().for_each(|(_, member)| sum.add(&member.pool.figures())));
+                Ok(sum)
+            }
+            (Route::Many(policy), Some(index)) => policy.tiers[0].load().figures(index),
+        }
+    }
+
+    /// Drops all connections; the next call opens new ones.
     pub fn disconnect(&self, why: &Error) {
         match self {
             Route::Single(pool, _) => pool.disconnect(why),

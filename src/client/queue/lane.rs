@@ -13,7 +13,7 @@ use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{tally, Connecting, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation};
-use crate::pool::{Counters, Event, Shared};
+use crate::pool::{Counted, Counters, Event, Shared};
 use crate::protocol::{carries_value, Dialect};
 use std::collections::VecDeque;
 use std::io;
@@ -130,6 +130,9 @@ struct Open {
     last_used: u64,
     sent_at: u64,
     received_at: u64,
+    /// How often all connections had been dropped when it was opened.
+    drops: u64,
+    presence: Counted,
 }
 
 impl Lane {
@@ -169,6 +172,16 @@ impl Lane {
             Stage::Greeting { deadline, .. } => deadline.nanoseconds(),
             Stage::Open(_) => self.leaving.unwrap_or(NEVER),
             Stage::Closed => NEVER,
+        }
+    }
+
+    /// Fails where all connections were dropped since this one was opened.
+    pub fn check_dropped(&self, shared: &Shared) -> Result<()> {
+        match &self.stage {
+            Stage::Open(open) if open.drops != shared.drops() => {
+                Err(Error::new(Status::Connection, "disconnect_all was called"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -368,6 +381,7 @@ impl Lane {
         if let Stage::Open(open) = &mut self.stage {
             open.in_flight = open.in_flight.saturating_sub(mem::take(&mut hands.ended));
             if open.in_flight == 0 {
+                open.presence.set_busy(false);
                 self.late = 0;
             }
         }
@@ -491,6 +505,8 @@ impl Open {
             last_used: host.now,
             sent_at: host.now,
             received_at: host.now,
+            drops: host.shared.drops(),
+            presence: host.shared.count_lane(),
         }
     }
 
@@ -505,6 +521,7 @@ impl Open {
         }
         self.last_used = now;
         self.in_flight += 1;
+        self.presence.set_busy(true);
         self.sending = Some(Sending::new(batch.out(), &batch.take_pieces(), records));
         self.reader.push(batch);
     }

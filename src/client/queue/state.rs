@@ -262,8 +262,8 @@ impl State {
 
     // ---- Ending operations ----
 
-    /// Ends what belongs to clients that were closed, and what is left of servers that were removed. A connection may have
-    /// to stay for what was sent without reply.
+    /// Ends what belongs to clients that were closed or have dropped their connections, and what is left of servers that
+    /// were removed. A connection may have to stay for what was sent without reply.
     pub fn drop_ended(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
         self.draining = false;
         for index in 0..self.sites.len() as u32 {
@@ -271,7 +271,10 @@ impl State {
             let busy = site.lanes.iter().any(|lane| lane.under_way() > 0);
             let error = match site.pool.shared().check_open() {
                 Err(closed) => Error::new(closed.status(), closed.message().to_string()),
-                Ok(()) if !site.pool.shared().is_retired() => continue,
+                Ok(()) if !site.pool.shared().is_retired() => {
+                    self.drop_disconnected(io, index, output);
+                    continue;
+                }
                 Ok(()) if busy => {
                     self.draining = true;
                     continue;
@@ -285,6 +288,19 @@ impl State {
                 true => self.draining = true,
                 false => self.sites[index as usize] = None,
             }
+        }
+    }
+
+    /// Ends the connections of a site that disconnect_all() has dropped.
+    fn drop_disconnected(&mut self, io: &Io<'_>, index: u32, output: &mut Output<'_>) {
+        let Some(site) = self.site(index) else { return };
+        let dropped = |lane: &Lane| lane.check_dropped(site.pool.shared()).err();
+        let dropped: Vec<(u32, Error)> =
+            (0..).zip(&site.lanes).filter_map(|(place, lane)| Some((place, dropped(lane)?))).collect();
+        for (lane, error) in dropped {
+            let place = Place { site: index, lane };
+            self.part(io, place, &error, output);
+            self.draining |= self.lane(place).is_some_and(|lane| lane.owes_fence());
         }
     }
 

@@ -321,7 +321,14 @@ impl State {
         // It may have been closed before it knew of this queue.
         pool.shared().check_open()?;
         let place = self.choose(site);
-        self.drive(io, place, output, &mut |lane, host, hands| lane.refresh(host, hands).map(|()| false));
+        self.drive(io, place, output, &mut |lane, host, hands| {
+            lane.refresh(host, hands)?;
+            // One that owes a fence goes on until that has come.
+            if lane.owes_fence() {
+                return Ok(false);
+            }
+            lane.check_dropped(host.shared).map(|()| false)
+        });
         Ok(place)
     }
 
