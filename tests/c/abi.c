@@ -44,6 +44,18 @@ AT(bmemc_item, last_access, 100);
 AT(bmemc_item, fetched, 104);
 AT(bmemc_item, reserved, 108);
 
+SIZE(bmemc_pool, 64);
+AT(bmemc_pool, used, 0);
+AT(bmemc_pool, free, 8);
+AT(bmemc_pool, open, 16);
+AT(bmemc_pool, waiting, 24);
+AT(bmemc_pool, reserved, 32);
+
+SIZE(bmemc_address, 264);
+AT(bmemc_address, kind, 0);
+AT(bmemc_address, port, 4);
+AT(bmemc_address, host, 8);
+
 SIZE(bmemc_op, 160);
 AT(bmemc_op, tag, 0);
 AT(bmemc_op, key, 8);
