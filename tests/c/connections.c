@@ -5,6 +5,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define ARGUMENT(word, call) REFUSED(BMEMC_E_ARGUMENT, word, call)
 
@@ -121,7 +122,10 @@ static void forked(void) {
     pid_t child = fork();
     if (child == 0) {
         int read = read_of(client, "k"), set = bmemc_server_set(server, text("auth"), text("none"), NULL);
-        _exit((read == BMEMC_NOT_FOUND ? 0 : 1) + (set == BMEMC_E_FORKED ? 0 : 2));
+        // valgrind would count what the server's thread held as lost: the child is left without it.
+        const char *program = read == BMEMC_NOT_FOUND && set == BMEMC_E_FORKED ? "true" : "false";
+        execlp(program, program, (char *)NULL);
+        _exit(98);
     }
     EXPECT(waitpid(child, &status, 0) == child);
     EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
