@@ -131,6 +131,14 @@ int32_t bridge_options_on_route(bmemc_options *options, uintptr_t handle, bmemc_
     return bmemc_options_on_route(options, route, (void *)handle, error);
 }
 
+static int32_t connecting(int32_t fd, int32_t stage, bmemc_bytes address, void *context) {
+    return bridgeConnect((uintptr_t)context, fd, stage, (uint8_t *)address.data, address.len);
+}
+
+int32_t bridge_options_on_connect(bmemc_options *options, uintptr_t handle, bmemc_error *error) {
+    return bmemc_options_on_connect(options, connecting, (void *)handle, error);
+}
+
 static int compress(bmemc_bytes value, int32_t level, bmemc_output *output, void *context) {
     return bridgeCompress((uintptr_t)context, (uint8_t *)value.data, value.len, level, output);
 }

@@ -55,6 +55,11 @@ func (h *hooks) set(options *C.bmemc_options, from *Options) error {
 			return err
 		}
 	}
+	if from.OnConnect != nil {
+		if err := asError(C.bridge_options_on_connect(options, h.handle(from.OnConnect), &words), &words); err != nil {
+			return err
+		}
+	}
 	if from.Route != nil {
 		if err := asError(C.bridge_options_on_route(options, h.handle(from.Route), &words), &words); err != nil {
 			return err

@@ -74,6 +74,15 @@ type Options struct {
 	MaxValueBytes int `bmemc:"max_value_bytes"`
 	// NoDelay is TCP_NODELAY; on by default.
 	NoDelay Switch `bmemc:"no_delay"`
+	// KeepaliveSeconds of silence on a TCP connection are the time after which the kernel asks whether the server is still
+	// there; never by default.
+	KeepaliveSeconds int `bmemc:"keepalive_s"`
+	// KeepaliveIntervalSeconds are those after which it asks again; 1 by default.
+	KeepaliveIntervalSeconds int `bmemc:"keepalive_interval_s"`
+	// KeepaliveCount is how many questions without an answer end the connection; 5 by default.
+	KeepaliveCount int `bmemc:"keepalive_count"`
+	// ReconnectDelay is how long after a failed attempt to connect calls fail at once instead of trying again; none by default.
+	ReconnectDelay time.Duration `bmemc:"reconnect_delay_ms"`
 	// Slow is from when on a call is told of by [EventSlow]; never by default, and not for calls of this binding.
 	Slow time.Duration `bmemc:"slow_ms"`
 
@@ -155,6 +164,9 @@ type Options struct {
 	// Observe is called when a call begins, and the function that it returns, unless that is nil, when it ends. The
 	// context that it returns is the call's. Nil: calls are not observed.
 	Observe func(ctx context.Context, call Call) (context.Context, func(error))
+	// OnConnect is called with the descriptor of each new socket before it connects and once it has, and with where it
+	// connects to; an error refuses it. It must not block, close the socket, or use the client.
+	OnConnect func(fd int, stage ConnectStage, address string) error
 	// Route chooses the server for a key, the index of one among count, instead of what Distribution says; any other
 	// number: none, and the call fails. For the same key it must always give the same index, and it must not block. Nil:
 	// Distribution decides.

@@ -220,6 +220,20 @@ class client {
         return counters;
     }
 
+    /// What the connections to server `server` do, or those to all of them.
+    result<bmemc_pool> pool(std::int32_t server = -1) const {
+        bmemc_error why;
+        bmemc_pool pool;
+        if (bmemc_client_pool(raw(), server, &pool, &why) < 0) return failure(error(why));
+        return pool;
+    }
+
+    /// Whether a key can be used, and if not, the words that a call with it would fail with.
+    result<void> check_key(bytes_view key) const {
+        bmemc_error why;
+        return detail::done(bmemc_check_key(raw(), key, &why), why);
+    }
+
     /// The servers: name as key, address as value, weight as number.
     result<results> servers() const {
         bmemc_error why;

@@ -38,6 +38,7 @@ template <class Callback> struct kept {
 class options {
   public:
     using event_callback = std::function<void(const bmemc_event &)>;
+    using connect_callback = std::function<int(int fd, bmemc_connect_stage stage, std::string_view address)>;
     using route_callback = std::function<std::size_t(std::string_view key, std::size_t count)>;
     using compressor = std::function<bool(std::string_view value, int level, output &to)>;
 
@@ -69,6 +70,18 @@ class options {
             return bmemc_options_on_event(raw_.get(), [](const bmemc_event *event, void *to) {
                 static_cast<detail::kept<event_callback> *>(to)->call(*event);
             }, context, why);
+        });
+    }
+
+    /// Has `callback(fd, stage, address)` called with every new socket; anything but 0 refuses it. See
+    /// bmemc_connect_callback for what it may do.
+    result<void> on_connect(connect_callback callback) {
+        return keep(std::move(callback), [&](void *context, bmemc_error *why) {
+            auto see = [](std::int32_t fd, std::int32_t stage, bmemc_bytes address, void *to) -> std::int32_t {
+                auto at = static_cast<bmemc_connect_stage>(stage);
+                return static_cast<detail::kept<connect_callback> *>(to)->call(fd, at, view(address));
+            };
+            return bmemc_options_on_connect(raw_.get(), see, context, why);
         });
     }
 

@@ -18,6 +18,14 @@ inline result<std::uint64_t> key_hash(bytes_view name, bytes_view key) {
     return hash;
 }
 
+/// A server string taken apart, as options::add_server() does.
+inline result<bmemc_address> parse_address(bytes_view text) {
+    bmemc_error why;
+    bmemc_address address;
+    if (bmemc_address_parse(text, &address, &why) < 0) return failure(error(why));
+    return address;
+}
+
 /// How the value of the statistic of this name is to be read.
 inline bmemc_stat_type stat_type(bytes_view name) noexcept {
     return bmemc_stat_type_of(name);

@@ -1,0 +1,62 @@
+package bmemc_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/libbmemc/bmemc"
+	"github.com/libbmemc/bmemc/bmemctest"
+)
+
+func TestConnections(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	var opened, connected atomic.Int32
+	var refuse atomic.Bool
+	c, err := bmemc.New(bmemc.Options{
+		Servers:  bmemc.Servers(server.Address()),
+		Protocol: "text",
+		OnConnect: func(fd int, stage bmemc.ConnectStage, address string) error {
+			if stage == bmemc.ConnectOpened {
+				opened.Add(1)
+			} else {
+				connected.Add(1)
+			}
+			if fd < 0 || address != server.Address() || refuse.Load() {
+				return errors.New("refused")
+			}
+			return nil
+		},
+	})
+	wantOK(t, err)
+	defer c.Close()
+	refuse.Store(true)
+	if _, err := c.Get(context.Background(), "k"); !errors.Is(err, bmemc.ErrConnection) {
+		t.Fatal(err)
+	}
+	refuse.Store(false)
+	if _, err := c.Get(context.Background(), "k"); !errors.Is(err, bmemc.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if opened.Load() != 2 || connected.Load() != 1 {
+		t.Fatal(opened.Load(), connected.Load())
+	}
+	pool, err := c.Pool()
+	wantOK(t, err)
+	if pool.Open != 1 || pool.Open != pool.Used+pool.Free {
+		t.Fatal(pool)
+	}
+	wantOK(t, c.CheckKey("good"))
+	if err := c.CheckKey("not good"); !errors.Is(err, bmemc.ErrArgument) {
+		t.Fatal(err)
+	}
+	address, err := bmemc.ParseAddress("[::1]:5000")
+	wantOK(t, err)
+	if address != (bmemc.Address{Kind: bmemc.AddressIPv6, Host: "::1", Port: 5000}) {
+		t.Fatal(address)
+	}
+	if _, err := bmemc.ParseAddress("host:blah"); !errors.Is(err, bmemc.ErrArgument) {
+		t.Fatal(err)
+	}
+}
