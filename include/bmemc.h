@@ -1224,7 +1224,8 @@ bmemc_status bmemc_options_on_connect(bmemc_options *options,
 bmemc_status bmemc_address_parse(bmemc_bytes text, bmemc_address *out, bmemc_error *error);
 
 // Whether a key can be used with a client: BMEMC_OK, or BMEMC_E_ARGUMENT with the words that a call
-// with it would fail with. Nothing is sent. With protocol=auto the rules are those of text.
+// with it would fail with, its key_prefix with it. Nothing is sent. With protocol=auto: to a server
+// that knows meta.
 bmemc_status bmemc_check_key(const bmemc_client *client, bmemc_bytes key, bmemc_error *error);
 
 #ifdef __cplusplus
