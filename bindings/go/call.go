@@ -71,13 +71,16 @@ func indexOf(tag uint64) int   { return int(tag & (1<<indexBits - 1)) }
 func (c *call) take(index int, from *C.bmemc_answer, in *inbox) {
 	answer := &c.answers[index]
 	answer.read(&from.item)
-	switch {
-	case from.owner != nil:
+	if from.offset != C.SIZE_MAX {
+		if c.isInto {
+			c.put(answer, in.placed(from))
+		} else {
+			answer.Value = c.keep(in.placed(from))
+		}
+	}
+	// Keys and words always come with an owner, whose value may be in the slab all the same.
+	if from.owner != nil {
 		c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
-	case c.isInto:
-		c.put(answer, in.placed(from))
-	case from.offset != C.SIZE_MAX && (from.item.value.len > 0 || answer.Status == 0):
-		answer.Value = c.keep(in.placed(from))
 	}
 	c.left--
 }
@@ -113,9 +116,9 @@ func (c *call) unpack() {
 	for i := range c.parcels {
 		p := &c.parcels[i]
 		answer := &c.answers[p.index]
-		if c.isInto && answer.Status == 0 {
+		if p.item.value.data != nil && c.isInto {
 			c.put(answer, unsafe.Slice((*byte)(p.item.value.data), int(p.item.value.len)))
-		} else if p.item.value.len > 0 {
+		} else if p.item.value.data != nil {
 			answer.Value = bytesOf(p.item.value)
 		}
 		answer.Key, answer.Detail = stringOf(p.item.key), stringOf(p.item.detail)
