@@ -112,6 +112,9 @@ typedef enum {
     BMEMC_BIT_WIN = 16,
     // Meta protocol: another caller has won the right to refill the item.
     BMEMC_BIT_WON_BY_OTHER = 32,
+    // Several servers were asked, as with mode=replicated, and their answers were not the same; this
+    // is the one that counts.
+    BMEMC_BIT_PARTLY = 64,
 } bmemc_bit;
 
 // What went wrong, in words. It lives with the caller, needs no initialisation, and is written in

@@ -77,6 +77,9 @@ pub enum bmemc_bit {
     BMEMC_BIT_WIN = 16,
     /// Meta protocol: another caller has won the right to refill the item.
     BMEMC_BIT_WON_BY_OTHER = 32,
+    /// Several servers were asked, as with mode=replicated, and their answers were not the same; this
+    /// is the one that counts.
+    BMEMC_BIT_PARTLY = 64,
 }
 
 /// What went wrong, in words. It lives with the caller, needs no initialisation, and is written in
@@ -232,8 +235,17 @@ mod tests {
             BMEMC_BIT_STALE,
             BMEMC_BIT_WIN,
             BMEMC_BIT_WON_BY_OTHER,
+            BMEMC_BIT_PARTLY,
         ];
-        let core = [bits::SENT, bits::NOT_SENT, bits::UNKNOWN_OUTCOME, bits::STALE, bits::WIN, bits::WON_BY_OTHER];
+        let core = [
+            bits::SENT,
+            bits::NOT_SENT,
+            bits::UNKNOWN_OUTCOME,
+            bits::STALE,
+            bits::WIN,
+            bits::WON_BY_OTHER,
+            bits::PARTLY,
+        ];
         assert_eq!(here.map(|bit| bit as u32), core);
     }
 

@@ -4,6 +4,8 @@
 //! A failure prints the seed, the number of the execution and what was drawn; the same seed goes the same way again.
 //! `BMEMC_MODEL_SEED` and `BMEMC_MODEL_ITERATIONS` change them.
 
+mod two;
+
 use super::*;
 use crate::connection::{Rules, Style};
 use crate::model::kernel::{self, World};
