@@ -70,7 +70,8 @@ impl Sink for Tagged<'_> {
 struct Step {
     index: usize,
     tier: u8,
-    targets: Option<Targets>,
+    /// The server; `None`: as the client of this tier says.
+    to: Option<u32>,
     not_before: u64,
 }
 
@@ -109,19 +110,10 @@ impl<'a> Call<'a> {
         Call { policy, operations, limit, progress: RefCell::new(progress) }
     }
 
-    /// Finds out where each operation goes first.
+    /// Every operation is to be sent.
     fn begin(&mut self) {
-        let topology = self.policy.tiers[0].load();
-        let progress = self.progress.get_mut();
-        for (index, operation) in self.operations.iter().enumerate() {
-            match topology.aim(operation) {
-                Ok(targets) => {
-                    progress.states[index] = Some(State::new(operation, targets, &topology));
-                    progress.steps.push(Step { index, tier: 0, targets: Some(targets), not_before: 0 });
-                }
-                Err(error) => progress.sink.answer(index, Answer::failed(&error)),
-            }
-        }
+        let first = |index| Step { index, tier: 0, to: None, not_before: 0 };
+        self.progress.get_mut().steps.extend((0..self.operations.len()).map(first));
     }
 
     /// The next operations to be sent, once it is time for them; `None`: there are none left.
@@ -171,21 +163,37 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What goes to which server.
+    /// What goes to which server, as the servers are now: all of a round sees the same ones.
     fn group(&self, steps: Vec<Step>) -> Vec<Group<'a>> {
         let mut groups: Vec<Group<'a>> = Vec::new();
+        let seen: Vec<_> = self.policy.tiers.iter().map(|fleet| fleet.load()).collect();
         for step in steps {
-            let topology = self.policy.tiers[usize::from(step.tier)].load();
-            let targets = step.targets.map_or_else(|| topology.aim(&self.operations[step.index]), Ok);
-            match targets {
-                Ok(Targets::One(server)) => self.put(&mut groups, &topology, step, server),
-                Ok(Targets::All) => {
-                    topology.members().for_each(|(server, _)| self.put(&mut groups, &topology, step, server))
+            let (topology, operation) = (&seen[usize::from(step.tier)], &self.operations[step.index]);
+            match step.to.map_or_else(|| topology.aim(operation), |server| Ok(Targets::One(server))) {
+                Ok(targets) => {
+                    self.note_targets(step.index, operation, targets, topology);
+                    match targets {
+                        Targets::One(server) => self.put(&mut groups, topology, step, server),
+                        Targets::All => {
+                            topology.members().for_each(|(server, _)| self.put(&mut groups, topology, step, server))
+                        }
+                    }
                 }
-                Err(error) => self.answered(step.index, 0, Answer::failed(&error)),
+                Err(error) => {
+                    self.note_targets(step.index, operation, Targets::One(0), topology);
+                    self.answered(step.index, 0, Answer::failed(&error));
+                }
             }
         }
         groups
+    }
+
+    /// An operation sets out: how many answers are awaited for it.
+    fn note_targets(&self, index: usize, operation: &Operation<'_>, targets: Targets, topology: &Topology) {
+        let mut progress = self.progress.borrow_mut();
+        if let Some(state) = progress.states.get_mut(index) {
+            state.get_or_insert_with(|| State::new(operation, targets, topology));
+        }
     }
 
     fn put(&self, groups: &mut Vec<Group<'a>>, topology: &Topology, step: Step, server: u32) {
@@ -238,7 +246,7 @@ impl<'a> Call<'a> {
             }
             Next::Again { tier, to, not_before, keep } => {
                 keep_it(keep);
-                steps.push(Step { index, tier, targets: to.map(Targets::One), not_before });
+                steps.push(Step { index, tier, to, not_before });
             }
         }
     }
