@@ -107,7 +107,7 @@ run_example() {
     check "too many arguments, $in" fails 2 "at most FILE and SERVER" a b c
 }
 
-for language in "" --go; do run_example; done
+for language in "" --go --node; do run_example; done
 language=
 check "cache_file.c is strict C99" compiles_strictly cache_file
 check "hello.c is strict C99" compiles_strictly hello
