@@ -858,10 +858,10 @@ typedef enum {
     BMEMC_EVENT_SLOW = 3,
     // Operations with BMEMC_FLAG_NO_REPLY failed; `status` and `message` say of what.
     BMEMC_EVENT_QUIET_FAILURE = 4,
-    // A server failed so often that calls to it fail at once, but for a probe now and then. Not in
-    // this version.
+    // A server is out (option failover): calls to it fail at once, until it answers a probe. `status`
+    // and `message` say why.
     BMEMC_EVENT_BREAKER_OPENED = 5,
-    // A server answers again. Not in this version.
+    // A server that was out answers again.
     BMEMC_EVENT_BREAKER_CLOSED = 6,
     // A connection could not be opened; `status` and `message` say why.
     BMEMC_EVENT_CONNECT_FAILED = 7,
@@ -895,8 +895,12 @@ typedef struct {
     // System calls that were made for all this: on connections, from socket() to close(), and of
     // callers that wait for each other. Not in it: name lookups, and a queue's waiting.
     uint64_t system_calls;
+    // How often a server was found to be out (option failover).
+    uint64_t breaker_opened;
+    // Calls that failed at once because it was.
+    uint64_t failed_fast;
     // Zero.
-    uint64_t reserved[20];
+    uint64_t reserved[18];
 } bmemc_counters;
 
 // One event, borrowed: it is gone when the callback returns.

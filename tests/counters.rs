@@ -42,6 +42,8 @@ fn difference(client: &Client, deed: impl FnOnce()) -> Counters {
         connects: after.connects - before.connects,
         disconnects: after.disconnects - before.disconnects,
         system_calls: after.system_calls - before.system_calls,
+        breaker_opened: after.breaker_opened - before.breaker_opened,
+        failed_fast: after.failed_fast - before.failed_fast,
     }
 }
 

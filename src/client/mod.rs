@@ -11,7 +11,7 @@ mod sinks;
 pub(crate) mod stats;
 
 pub use front::KeyBytes;
-pub use options::{Kind, Options, Spec, TABLE};
+pub use options::{FailoverKind, Kind, Options, Spec, TABLE};
 pub use profile::Profile;
 pub(crate) use queue::{place, place_bytes, Take};
 pub use queue::{Fetched, Queue};
@@ -316,7 +316,7 @@ impl Client {
 fn sharing(options: &Options) -> Sharing {
     let several = options.servers.len() > 1;
     let mode = options.mode.unwrap_or(if several { Mode::Hashed } else { Mode::Single });
-    Sharing { mode, distribution: options.distribution, ring: options.ring_settings() }
+    Sharing { mode, distribution: options.distribution, ring: options.ring_settings(), ejects: options.ejects() }
 }
 
 fn settings(options: &Options, account: &Arc<Account>) -> Settings {
@@ -327,6 +327,7 @@ fn settings(options: &Options, account: &Arc<Account>) -> Settings {
         connections: options.connections,
         connections_idle_ms: options.connections_idle_ms,
         max_waiting: options.max_waiting,
+        failover: options.failover_rules(),
         max_value_bytes: options.max_value_bytes,
         no_delay: options.no_delay,
         keepalive: options.keepalive(),

@@ -6,11 +6,11 @@ use super::profile::Profile;
 use crate::connection::{Credentials, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::error::{Error, Result};
 use crate::net::{Address, ConnectHook, ConnectStage, Keepalive};
-use crate::pool::{Event, Listener};
+use crate::pool::{Event, Failover, Listener};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::{ProtocolChoice, MAX_KEY};
 use crate::ring::{Chooser, HashTag, KeyForm, KeyHash, RingKind, RingSettings, WEIGHT_MAX};
-use crate::route::{Mode, Server};
+use crate::route::{Ejects, Mode, Server};
 use crate::secret::Secret;
 use crate::value::{Codec, Compressor, CustomCompressor};
 use std::collections::BTreeSet;
@@ -48,6 +48,14 @@ pub struct Options {
     pub retries: u32,
     pub retry_delay_ms: u32,
     pub fallback_copy_ttl: u32,
+    pub failover: FailoverKind,
+    pub eject: bool,
+    pub breaker_timeouts: u32,
+    pub probe_min_ms: u32,
+    pub probe_max_ms: u32,
+    pub retry_attempts: u32,
+    pub retry_timeout_ms: u32,
+    pub dead_timeout_ms: u32,
     pub distribution: RingKind,
     /// What the ring is told: `key_hash` and the rows after it.
     pub ring: RingSettings,
@@ -68,6 +76,14 @@ pub struct Options {
     pub listener: Listener,
     /// Who sees new sockets: [`Options::on_connect`].
     pub on_connect: ConnectHook,
+}
+
+/// What is done about servers that fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailoverKind {
+    Breaker,
+    Pymemcache,
+    None,
 }
 
 /// What an option accepts.
@@ -388,6 +404,52 @@ pub const TABLE: &[Spec] = &[
         },
     },
     Spec {
+        name: "failover",
+        kind: Kind::Choice(&["breaker", "pymemcache", "none"]),
+        default: "breaker",
+        about: "What is done about a server that fails (docs/failover.md): calls to it fail at once, until a probe is answered; the same in pymemcache's steps; or nothing",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.failover = [FailoverKind::Breaker, FailoverKind::Pymemcache, FailoverKind::None][index];
+            }
+        },
+    },
+    switch!(
+        eject,
+        "false",
+        "With failover=breaker and mode=hashed: the keys of a server that is out go to the next one on the ring, unless more than half are out"
+    ),
+    number!(
+        breaker_timeouts,
+        1,
+        1000,
+        "3",
+        "With failover=breaker: connections given up by a time-out, in a row, after which a server is out; one that cannot be made is enough"
+    ),
+    number!(
+        probe_min_ms,
+        1,
+        DAY_MS,
+        "250",
+        "With failover=breaker: milliseconds until the first probe, less up to half of them by chance; each further one comes twice as late"
+    ),
+    number!(probe_max_ms, 1, DAY_MS, "10000", "With failover=breaker: milliseconds between two probes at most"),
+    number!(
+        retry_attempts,
+        0,
+        1000,
+        "2",
+        "With failover=pymemcache: probes that must fail before a server is dead and its keys go to others; 0: it is at once"
+    ),
+    number!(retry_timeout_ms, 0, DAY_MS, "1000", "With failover=pymemcache: milliseconds before each of these probes"),
+    number!(
+        dead_timeout_ms,
+        0,
+        DAY_MS,
+        "60000",
+        "With failover=pymemcache: milliseconds before each probe of a server that is dead"
+    ),
+    Spec {
         name: "distribution",
         kind: Kind::Choice(&RingKind::NAMES),
         default: "rendezvous",
@@ -539,6 +601,14 @@ impl Default for Options {
             retries: 0,
             retry_delay_ms: 0,
             fallback_copy_ttl: 0,
+            failover: FailoverKind::Breaker,
+            eject: false,
+            breaker_timeouts: 0,
+            probe_min_ms: 0,
+            probe_max_ms: 0,
+            retry_attempts: 0,
+            retry_timeout_ms: 0,
+            dead_timeout_ms: 0,
             distribution: RingKind::Rendezvous,
             ring: RingSettings::default(),
             codec: Codec::None,
@@ -627,6 +697,32 @@ impl Options {
     /// connected to; it must not block, keep or close the socket, nor use the same client or a queue.
     pub fn on_connect(&mut self, see: impl Fn(BorrowedFd<'_>, ConnectStage, &Address) -> i32 + Send + Sync + 'static) {
         self.on_connect = ConnectHook::new(see);
+    }
+
+    pub(crate) fn failover_rules(&self) -> Failover {
+        let ns = |ms: u32| u64::from(ms) * 1_000_000;
+        match self.failover {
+            FailoverKind::None => Failover::None,
+            FailoverKind::Breaker => Failover::Breaker {
+                timeouts: self.breaker_timeouts,
+                probe_min: ns(self.probe_min_ms),
+                probe_max: ns(self.probe_max_ms.max(self.probe_min_ms)),
+            },
+            FailoverKind::Pymemcache => Failover::Pymemcache {
+                attempts: self.retry_attempts,
+                retry: ns(self.retry_timeout_ms),
+                dead: ns(self.dead_timeout_ms),
+            },
+        }
+    }
+
+    /// Whether keys of a server that is out go to others.
+    pub(crate) fn ejects(&self) -> Ejects {
+        match self.failover {
+            FailoverKind::Pymemcache => Ejects::Always,
+            FailoverKind::Breaker if self.eject => Ejects::UnlessMost,
+            FailoverKind::Breaker | FailoverKind::None => Ejects::Never,
+        }
     }
 
     /// The rules of a login.

@@ -40,8 +40,12 @@ pub struct bmemc_counters {
     /// System calls that were made for all this: on connections, from socket() to close(), and of
     /// callers that wait for each other. Not in it: name lookups, and a queue's waiting.
     pub system_calls: u64,
+    /// How often a server was found to be out (option failover).
+    pub breaker_opened: u64,
+    /// Calls that failed at once because it was.
+    pub failed_fast: u64,
     /// Zero.
-    pub reserved: [u64; 20],
+    pub reserved: [u64; 18],
 }
 
 impl From<Counters> for bmemc_counters {
@@ -59,7 +63,9 @@ impl From<Counters> for bmemc_counters {
             connects: from.connects,
             disconnects: from.disconnects,
             system_calls: from.system_calls,
-            reserved: [0; 20],
+            breaker_opened: from.breaker_opened,
+            failed_fast: from.failed_fast,
+            reserved: [0; 18],
         }
     }
 }
@@ -77,10 +83,10 @@ pub enum bmemc_event_kind {
     BMEMC_EVENT_SLOW = 3,
     /// Operations with BMEMC_FLAG_NO_REPLY failed; `status` and `message` say of what.
     BMEMC_EVENT_QUIET_FAILURE = 4,
-    /// A server failed so often that calls to it fail at once, but for a probe now and then. Not in
-    /// this version.
+    /// A server is out (option failover): calls to it fail at once, until it answers a probe. `status`
+    /// and `message` say why.
     BMEMC_EVENT_BREAKER_OPENED = 5,
-    /// A server answers again. Not in this version.
+    /// A server that was out answers again.
     BMEMC_EVENT_BREAKER_CLOSED = 6,
     /// A connection could not be opened; `status` and `message` say why.
     BMEMC_EVENT_CONNECT_FAILED = 7,

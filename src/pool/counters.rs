@@ -31,6 +31,10 @@ pub struct Counters {
     pub disconnects: u64,
     /// System calls on connections, and of callers that waited for each other.
     pub system_calls: u64,
+    /// How often the server was found to be out (`failover`).
+    pub breaker_opened: u64,
+    /// Calls that failed at once because it was.
+    pub failed_fast: u64,
 }
 
 impl Counters {
@@ -50,6 +54,8 @@ impl Counters {
         add(&mut self.connects, other.connects);
         add(&mut self.disconnects, other.disconnects);
         add(&mut self.system_calls, other.system_calls);
+        add(&mut self.breaker_opened, other.breaker_opened);
+        add(&mut self.failed_fast, other.failed_fast);
     }
 
     /// Adds a call of hits alone that has done nothing else than to send and receive; cheaper than to add everything.

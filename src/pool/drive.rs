@@ -3,6 +3,7 @@
 
 use super::link::{Owner, Role};
 use super::turn::{Guard, Stop, Turn};
+use super::Loss;
 use crate::connection::{Batch, Broken, Piece};
 use crate::error::{bits, Error, Status};
 use crate::net::{clock, Ready, Socket, Wait};
@@ -358,6 +359,10 @@ impl<'a> Turn<'a> {
             return;
         };
         let broken = link.doomed.take().unwrap_or(broken);
+        let loss = match broken.status {
+            Status::Timeout => Loss::Timeout { heard_at: role.received_at },
+            _ => Loss::Closed,
+        };
         let Some(mut link) = self.line.take_link(&mut state) else { return };
         state.counters.system_calls += 1;
         drop(state);
@@ -367,7 +372,9 @@ impl<'a> Turn<'a> {
         self.line.wake_finished(&mut self.hands);
         self.line.wake_writer();
         drop((link, role));
-        self.shared.tell_closed(&Error::new(broken.status, broken.message));
+        let why = Error::new(broken.status, broken.message);
+        self.shared.tell_closed(&why);
+        self.shared.lost(loss, &why, &mut self.shared.teller());
         self.tell_quiet();
     }
 }

@@ -18,9 +18,9 @@ pub enum EventKind {
     Slow = 3,
     /// Operations without reply failed; status and message say of what.
     QuietFailure = 4,
-    /// A server failed so often that calls to it fail at once. Not in this version.
+    /// A server is out: calls to it fail at once. Status and message say why.
     BreakerOpened = 5,
-    /// A server answers again. Not in this version.
+    /// A server that was out answers again.
     BreakerClosed = 6,
     /// A connection could not be opened; status and message say why.
     ConnectFailed = 7,

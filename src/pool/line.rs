@@ -6,7 +6,7 @@ use super::hands::Hands;
 use super::link::{self, Link, WORDS};
 use super::lone::{is_lone, Lone};
 use super::turn::Turn;
-use super::{Limit, Shared, PEEK_AFTER};
+use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
@@ -195,6 +195,15 @@ impl Line {
         let begun = clock::now();
         let opened = link::open(shared, generation, sequence, limit.deadline.earlier(whole));
         shared.tell_connected(begun, opened.as_ref().err());
+        if let Err(error) = &opened {
+            // Cut short by this call's own deadline, it says no more than any call that was not answered.
+            let cut_short = error.status() == Status::Timeout && limit.deadline < whole;
+            shared.lost(
+                if cut_short { Loss::Timeout { heard_at: 0 } } else { Loss::Connect },
+                error,
+                &mut shared.teller(),
+            );
+        }
         let mut state = self.lock();
         state.connecting = false;
         state.attempts += 1;

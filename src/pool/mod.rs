@@ -9,12 +9,15 @@ mod counters;
 mod drive;
 mod events;
 mod figures;
+mod gate;
 mod hands;
+mod health;
 mod line;
 mod link;
 mod lone;
 #[cfg(all(test, bmemc_model))]
 mod model;
+mod probe;
 mod quiet;
 mod several;
 mod turn;
@@ -24,6 +27,8 @@ pub use counters::Counters;
 pub use events::{Event, EventKind, Listener};
 pub use figures::PoolFigures;
 pub(crate) use figures::{Counted, Lanes};
+pub(crate) use health::{Failover, Loss};
+pub(crate) use probe::exchange;
 pub(crate) use quiet::QuietFailures;
 pub(crate) use several::{run_several, Part};
 
@@ -37,6 +42,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{thread_number, Mutex, MutexGuard};
 use base64::prelude::{Engine, BASE64_STANDARD};
 use crossbeam::utils::CachePadded;
+use gate::Gate;
 use line::Line;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -66,6 +72,7 @@ pub(crate) struct Settings {
     pub ledger: Ledger,
     pub account: Arc<Account>,
     pub login: Rules,
+    pub failover: Failover,
 }
 
 /// So long after a server has refused a login the same credentials are not tried there again, in nanoseconds: servers
@@ -94,6 +101,7 @@ pub(crate) struct Shared {
     /// What queues have open, and how often all connections were dropped: a queue's older ones are to be.
     lanes: Lanes,
     drops: AtomicU64,
+    gate: Gate,
 }
 
 impl Shared {
@@ -315,7 +323,9 @@ impl Pool {
         let (closed, retired, known) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
         let (refused, refused_until, retry_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let (lanes, drops) = (Lanes::new(), AtomicU64::new(0));
+        let gate = Gate::new(settings.max_waiting as usize);
         let shared = Shared {
+            gate,
             address,
             server,
             settings,
@@ -340,6 +350,15 @@ impl Pool {
             inherited.for_each(Line::close_copy);
             Home::new(self.shared.settings.connections)
         })
+    }
+
+    /// Whether its keys may go to others; on the way, it is probed if that is due.
+    pub fn is_out(&self) -> bool {
+        if self.shared.bound() > 0 {
+            return false;
+        }
+        self.shared.look_after(&mut self.shared.teller());
+        self.shared.is_out()
     }
 
     /// What its connections share; those of queues do too.
@@ -373,21 +392,26 @@ impl Pool {
     #[inline(always)]
     fn admit(&self, home: &Home, operations: &[Operation<'_>], sink: &mut dyn Sink) -> bool {
         let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
-        if waiting < self.shared.settings.max_waiting as usize {
-            return true;
-        }
-        self.refuse(home, waiting, operations, sink);
-        false
+        waiting < self.shared.bound() || self.admit_late(home, waiting, operations, sink)
     }
 
+    /// There are too many, or the server is out; or it no longer is.
     #[cold]
-    fn refuse(&self, home: &Home, waiting: usize, operations: &[Operation<'_>], sink: &mut dyn Sink) {
-        home.waiting.fetch_sub(1, Ordering::Relaxed);
+    fn admit_late(&self, home: &Home, waiting: usize, operations: &[Operation<'_>], sink: &mut dyn Sink) -> bool {
         let max_waiting = self.shared.settings.max_waiting;
-        let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
-        fail_all(operations, sink, &Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+        let error = match self.shared.check_open().err().or_else(|| self.shared.bar(&mut self.shared.teller())) {
+            Some(error) => error,
+            None if waiting < max_waiting as usize => return true,
+            None => {
+                let words = format!("{waiting} calls wait for {}; max_waiting is {max_waiting}", self.shared.address);
+                Error::new(Status::Busy, words).with_bits(bits::NOT_SENT)
+            }
+        };
+        home.waiting.fetch_sub(1, Ordering::Relaxed);
+        fail_all(operations, sink, &error);
         let count = operations.len() as u64;
         self.count(&Counters { operations: count, failures: count, ..Counters::default() });
+        false
     }
 
     /// Counts a call out.
@@ -418,6 +442,7 @@ impl Pool {
         let home = self.home();
         let mut sum = *home.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         home.all_lines().for_each(|line| sum.add(&line.counters()));
+        (sum.breaker_opened, sum.failed_fast) = self.shared.gate_counts();
         sum
     }
 

@@ -272,6 +272,7 @@ fn settings(plan: &Plan) -> Settings {
         connections: plan.connections,
         connections_idle_ms: 0,
         max_waiting: 1000,
+        failover: super::Failover::None,
         max_value_bytes: 1 << 20,
         no_delay: true,
         slow_ms: 0,

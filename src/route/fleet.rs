@@ -45,12 +45,23 @@ pub enum Mode {
     Replicated,
 }
 
+/// Whether the keys of a server that is out go to the next one on the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ejects {
+    Never,
+    /// Unless more than half of the servers are out: then something else is wrong.
+    UnlessMost,
+    Always,
+}
+
 /// How the servers of a client share its keys, with what the ring is to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Sharing {
     pub mode: Mode,
     pub distribution: RingKind,
     pub ring: RingSettings,
+    /// Keys of a server that is out go to others.
+    pub ejects: Ejects,
 }
 
 /// Which servers an operation goes to.
@@ -71,6 +82,7 @@ pub(crate) struct Member {
 /// added later may get it.
 pub(crate) struct Topology {
     mode: Mode,
+    ejects: Ejects,
     members: Vec<Option<Member>>,
     /// Where keys are shared by one.
     ring: Option<Ring>,
@@ -87,7 +99,7 @@ impl Topology {
             Mode::Hashed => Some(Ring::new(sharing.distribution, &servers, &sharing.ring)?),
             Mode::Single | Mode::Replicated => None,
         };
-        Ok(Topology { mode: sharing.mode, members, ring, places })
+        Ok(Topology { mode: sharing.mode, ejects: sharing.ejects, members, ring, places })
     }
 
     /// How keys are shared.
@@ -132,10 +144,32 @@ impl Topology {
         self.members().count()
     }
 
-    /// The server that the ring gives this key to.
+    /// The server that has this key now: the ring's, or, where the keys of a server that is out go to others, the next.
     pub fn owner(&self, key: &[u8]) -> Result<u32> {
         let place = self.ring.as_ref().and_then(|ring| ring.get(key)).and_then(|place| self.places.get(place));
-        place.copied().ok_or_else(no_server)
+        let owner = place.copied().ok_or_else(no_server)?;
+        match self.ejects != Ejects::Never && self.is_out(owner) {
+            true => self.next_owner(key, owner),
+            false => Ok(owner),
+        }
+    }
+
+    fn is_out(&self, server: u32) -> bool {
+        self.member(server).is_some_and(|member| member.pool.is_out())
+    }
+
+    #[cold]
+    fn next_owner(&self, key: &[u8], owner: u32) -> Result<u32> {
+        let out = self.members().filter(|(_, member)| member.pool.is_out()).count();
+        if self.ejects == Ejects::UnlessMost && out * 2 > self.count() {
+            return Ok(owner);
+        }
+        let order = self.ring.iter().flat_map(|ring| ring.successors(key));
+        let mut servers = order.filter_map(|place| self.places.get(place).copied());
+        servers.find(|server| !self.is_out(*server)).ok_or_else(|| {
+            let words = format!("all {out} servers of the client are out");
+            Error::new(Status::Connection, words).with_bits(bits::NOT_SENT)
+        })
     }
 
     /// Where an operation goes first.
@@ -257,9 +291,20 @@ impl Fleet {
 
     /// A fleet of the one server that a client has.
     pub fn of(pool: &Arc<Pool>, server: &Server) -> Fleet {
-        let sharing = Sharing { mode: Mode::Single, distribution: RingKind::Rendezvous, ring: RingSettings::default() };
+        let sharing = Sharing {
+            mode: Mode::Single,
+            distribution: RingKind::Rendezvous,
+            ring: RingSettings::default(),
+            ejects: Ejects::Never,
+        };
         let member = Member { server: server.clone(), pool: pool.clone() };
-        let topology = Topology { mode: Mode::Single, members: vec![Some(member)], ring: None, places: vec![0] };
+        let topology = Topology {
+            mode: Mode::Single,
+            ejects: Ejects::Never,
+            members: vec![Some(member)],
+            ring: None,
+            places: vec![0],
+        };
         let settings = pool.shared().settings.clone();
         Fleet { topology: ArcSwap::from_pointee(topology), changing: Mutex::default(), sharing, settings }
     }

@@ -7,8 +7,8 @@ mod fleet;
 mod journey;
 mod retry;
 
+pub(crate) use fleet::{Ejects, Sharing, Targets, Topology};
 pub use fleet::{Mode, Server};
-pub(crate) use fleet::{Sharing, Targets, Topology};
 pub(crate) use journey::{Next, Policy, State, When};
 pub(crate) use retry::Retry;
 

@@ -11,9 +11,9 @@ use super::sending::Sending;
 use crate::connection::{window, Batch, Broken, Handshake, Outcome, Reader};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
-use crate::net::{tally, Connecting, Deadline, Socket, Wait};
+use crate::net::{Connecting, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation};
-use crate::pool::{Counted, Counters, Event, Shared};
+use crate::pool::{exchange, Counted, Counters, Event, Loss, Shared};
 use crate::protocol::{carries_value, Dialect};
 use std::collections::VecDeque;
 use std::io;
@@ -448,8 +448,11 @@ impl Lane {
         silence / 1_000_000 + 10 >= u64::from(host.shared.settings.timeout_ms) || self.late > MAX_LATE
     }
 
-    /// Notes for who is told of events that the connection, or the attempt at one, ends.
+    /// Notes for who is told of events, and for the server's health, that the connection, or the attempt at one, ends.
     pub fn note_end(&mut self, why: &Error, shared: &Shared) {
+        if why.status() != Status::Ok {
+            self.note_loss(why, shared);
+        }
         match self.stage {
             Stage::Open(_) if why.status() != Status::Ok => shared.doubt(),
             Stage::Connecting { .. } | Stage::Greeting { .. } => shared.connect_failed(),
@@ -465,6 +468,17 @@ impl Lane {
             }
             Stage::Open(_) => self.events.push(shared.closed(why)),
         }
+    }
+
+    #[cold]
+    fn note_loss(&mut self, why: &Error, shared: &Shared) {
+        let loss = match &self.stage {
+            Stage::Open(open) if why.status() == Status::Timeout => Loss::Timeout { heard_at: open.received_at },
+            Stage::Open(open) if open.in_flight == 0 => return,
+            Stage::Open(_) => Loss::Closed,
+            Stage::Closed | Stage::Connecting { .. } | Stage::Greeting { .. } => Loss::Connect,
+        };
+        shared.lost(loss, why, &mut |event| self.events.push(event));
     }
 
     fn count_disconnect(&mut self) {
@@ -504,7 +518,7 @@ impl Open {
             hung_up: false,
             last_used: host.now,
             sent_at: host.now,
-            received_at: host.now,
+            received_at: 0,
             drops: host.shared.drops(),
             presence: host.shared.count_lane(),
         }
@@ -614,31 +628,6 @@ fn converse(
             Ok(None) => handshake.fail(Error::new(Status::Timeout, "no answer in time"))?,
             Err(error) => handshake.fail(error)?,
         }
-    }
-}
-
-/// Sends a request of a handshake and receives what is there; `None`: nothing yet.
-fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
-    tally::add(1 + u64::from(!request.is_empty()));
-    let lost = |error: io::Error| Error::os(Status::Connection, "the connection was lost", &error);
-    let said = match request.is_empty() {
-        true => Ok(0),
-        false => socket.send(request).map_err(lost),
-    };
-    if said.as_ref().is_ok_and(|sent| *sent != request.len()) {
-        return Err(Error::new(Status::Connection, "the handshake could not be sent"));
-    }
-    let mut chunk = [0; 512];
-    let came = socket.receive(&mut chunk, &mut [], Wait::No);
-    if !matches!(came, Ok(1..)) {
-        // A server that has hung up may have said why; if not, this is what is known.
-        said?;
-    }
-    match came {
-        Ok(0) => Err(Error::new(Status::Connection, "the server closed the connection")),
-        Ok(came) => Ok(Some(chunk[..came].to_vec())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(lost(error)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::{clock, Address};
 use crate::operation::{Answer, Operation};
-use crate::pool::Pool;
+use crate::pool::{Counters, Event, Listener, Pool, Shared};
 use crate::route::{gone, Policy, Route, State as Way, Targets, Topology};
 use crate::value::Coder;
 use std::sync::Arc;
@@ -76,9 +76,16 @@ impl State {
         };
         let shared = pool.shared();
         let (usual, most) = (shared.settings.timeout_ms, shared.settings.max_waiting as usize);
+        let barred = bar(shared, &mut self.events);
         let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
         let mut accepted = 0;
         for next in operations {
+            if let (Ok((tag, _)), Some(error)) = (&next, &barred) {
+                pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
+                output.give(*tag, Answer::failed(error));
+                accepted += 1;
+                continue;
+            }
             let (tag, operation) = match next {
                 Ok(_) if under_way >= most => return (accepted, Err(busy(under_way, most, &shared.address))),
                 Ok(next) => next,
@@ -232,8 +239,9 @@ impl State {
         };
         let Some(lane) = lanes.get_mut(place.lane as usize) else { return Err(gone(shared.server)) };
         lane.counted.operations += 1;
-        let pushed = match under_way < most {
-            true => {
+        let pushed = match (under_way < most, bar(shared, &mut self.events)) {
+            (_, Some(error)) => Err(error),
+            (true, None) => {
                 let slot = self.records.add(asker, task.deadline, task.timeout_ms, place);
                 if coder.is_some() {
                     self.records.set_decoded(slot, is_decoded(operation));
@@ -244,7 +252,7 @@ impl State {
                 }
                 pushed
             }
-            false => Err(busy(under_way, most, &shared.address)),
+            (false, None) => Err(busy(under_way, most, &shared.address)),
         };
         self.earliest = self.earliest.min(task.deadline);
         pushed.inspect_err(|error| lane.counted.answered(error.status()))
@@ -379,4 +387,12 @@ fn aside(lanes: &mut Vec<Lane>, beside: Place, address: &Address) -> Result<Plac
         lane.marks.aside = true;
     }
     Ok(Place { lane: at as u32, ..beside })
+}
+
+/// Why operations for a server are to fail at once, if they are.
+fn bar(shared: &Shared, events: &mut Vec<(Listener, Event)>) -> Option<Error> {
+    if shared.bound() > 0 {
+        return None;
+    }
+    shared.bar(&mut |event| events.push((shared.settings.listener.clone(), event)))
 }

@@ -1,0 +1,245 @@
+//! Health: whether a server is worth a call. A state machine over failures, successes and the time, which the caller
+//! brings; it does no I/O, knows no connection, and is only asked where something has failed. docs/failover.md says what
+//! it promises, step by step.
+
+/// What is done about servers that fail; the client's option `failover`, with times in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failover {
+    /// Nothing: each call finds out for itself.
+    None,
+    /// After a failure to connect, or so many time-outs in a row, calls fail at once until a probe is answered. Probes come
+    /// after `probe_min`, then each time twice as late, up to `probe_max`.
+    Breaker { timeouts: u32, probe_min: u64, probe_max: u64 },
+    /// pymemcache's: after a failure, calls fail at once, with a probe each `retry`; when `attempts` probes have failed the
+    /// server is dead: others have its keys, and there is a probe each `dead`.
+    Pymemcache { attempts: u32, retry: u64, dead: u64 },
+}
+
+/// A failure that may say something of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Loss {
+    /// No connection could be made.
+    Connect,
+    /// A connection with operations was lost.
+    Closed,
+    /// Nothing came in time; the last answer had come then (0: none on this connection).
+    Timeout { heard_at: u64 },
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    rules: Failover,
+    state: State,
+    /// Time-outs in a row, and when the last one was.
+    timeouts: u32,
+    timed_out_at: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Well,
+    /// Calls fail at once; the next probe is due then.
+    Out {
+        since: u64,
+        due: u64,
+        how: How,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum How {
+    /// The breaker is open; so long was waited for the last probe.
+    Open { delay: u64 },
+    /// pymemcache: so many probes have failed.
+    Failed { attempts: u32 },
+    /// pymemcache: others have its keys.
+    Dead,
+}
+
+impl Machine {
+    /// A server that nothing bad is known of.
+    pub fn new(rules: Failover) -> Machine {
+        Machine { rules, state: State::Well, timeouts: 0, timed_out_at: 0 }
+    }
+
+    /// A failure, of which `chance` is any number; whether calls fail at once from now on, and did not before.
+    pub fn lost(&mut self, loss: Loss, now: u64, chance: u64) -> bool {
+        if self.state != State::Well {
+            return false;
+        }
+        let rules = self.rules;
+        let (delay, how) = match rules {
+            Failover::None => return false,
+            Failover::Breaker { timeouts, .. } if !self.is_enough(loss, timeouts, now) => return false,
+            Failover::Breaker { probe_min, .. } => (jittered(probe_min, chance), How::Open { delay: probe_min }),
+            Failover::Pymemcache { attempts: 0, dead, .. } => (dead, How::Dead),
+            Failover::Pymemcache { retry, .. } => (retry, How::Failed { attempts: 0 }),
+        };
+        self.state = State::Out { since: now, due: now + delay, how };
+        self.timeouts = 0;
+        true
+    }
+
+    /// Whether a breaker opens. A connection that was closed says nothing: the next one will.
+    fn is_enough(&mut self, loss: Loss, most: u32, now: u64) -> bool {
+        match loss {
+            Loss::Connect => true,
+            Loss::Closed => false,
+            Loss::Timeout { heard_at } => {
+                let in_a_row = heard_at <= self.timed_out_at;
+                self.timeouts = if in_a_row { self.timeouts + 1 } else { 1 };
+                self.timed_out_at = now;
+                self.timeouts >= most
+            }
+        }
+    }
+
+    /// Since when calls fail at once, and when the next probe is due; `None`: they do not.
+    pub fn is_barred(&self) -> Option<(u64, u64)> {
+        match self.state {
+            State::Well => None,
+            State::Out { since, due, .. } => Some((since, due)),
+        }
+    }
+
+    /// Whether it is time for a probe.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.is_barred().is_some_and(|(_, due)| now >= due)
+    }
+
+    /// A probe was answered; whether that is news.
+    pub fn is_well_again(&mut self) -> bool {
+        std::mem::replace(&mut self.state, State::Well) != State::Well
+    }
+
+    /// A probe has failed.
+    pub fn is_still_out(&mut self, now: u64, chance: u64) {
+        let State::Out { since, how, .. } = self.state else { return };
+        let (delay, how) = match (how, self.rules) {
+            (How::Open { delay }, Failover::Breaker { probe_max, .. }) => {
+                let delay = delay.saturating_mul(2).min(probe_max);
+                (jittered(delay, chance), How::Open { delay })
+            }
+            (How::Failed { attempts }, Failover::Pymemcache { attempts: most, retry, .. }) if attempts + 1 < most => {
+                (retry, How::Failed { attempts: attempts + 1 })
+            }
+            (_, Failover::Pymemcache { dead, .. }) => (dead, How::Dead),
+            _ => return,
+        };
+        self.state = State::Out { since, due: now + delay, how };
+    }
+
+    /// Whether its keys may go to others.
+    pub fn is_out(&self) -> bool {
+        matches!(self.state, State::Out { how: How::Open { .. } | How::Dead, .. })
+    }
+}
+
+/// From half of it to all of it, so that clients do not come all at once.
+fn jittered(delay: u64, chance: u64) -> u64 {
+    let mut mixed = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    delay / 2 + (mixed ^ (mixed >> 31)) % (delay / 2).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+    const BREAKER: Failover = Failover::Breaker { timeouts: 3, probe_min: 250 * MS, probe_max: 10_000 * MS };
+
+    fn pymemcache(attempts: u32) -> Failover {
+        Failover::Pymemcache { attempts, retry: 1000 * MS, dead: 60_000 * MS }
+    }
+
+    fn due(machine: &Machine) -> u64 {
+        machine.is_barred().expect("calls fail at once").1
+    }
+
+    #[test]
+    fn a_refused_connection_opens_the_breaker_and_an_answered_probe_closes_it() {
+        let mut machine = Machine::new(BREAKER);
+        assert_eq!(machine.is_barred(), None);
+        assert!(machine.lost(Loss::Connect, 5 * MS, 1) && !machine.lost(Loss::Connect, 6 * MS, 1));
+        let (since, due) = machine.is_barred().unwrap();
+        assert_eq!(since, 5 * MS);
+        assert!((130 * MS..=255 * MS).contains(&due) && machine.is_out());
+        assert!(!machine.is_due(due - 1) && machine.is_due(due));
+        assert!(machine.is_well_again() && !machine.is_well_again());
+        assert_eq!((machine.is_barred(), machine.is_out()), (None, false));
+    }
+
+    #[test]
+    fn three_time_outs_in_a_row_open_it_and_an_answer_between_them_does_not() {
+        let mut machine = Machine::new(BREAKER);
+        let silent = Loss::Timeout { heard_at: 0 };
+        assert!(!machine.lost(silent, 1000 * MS, 1) && !machine.lost(silent, 2000 * MS, 1));
+        // Something was heard after the second one: it begins anew.
+        assert!(!machine.lost(Loss::Timeout { heard_at: 2500 * MS }, 3000 * MS, 1));
+        assert!(!machine.lost(silent, 4000 * MS, 1) && machine.lost(silent, 5000 * MS, 1));
+        assert!(machine.is_barred().is_some());
+    }
+
+    #[test]
+    fn a_closed_connection_does_not_open_it() {
+        let mut machine = Machine::new(BREAKER);
+        assert!((0..100).all(|at| !machine.lost(Loss::Closed, at * MS, at)));
+    }
+
+    #[test]
+    fn probes_come_ever_later_and_never_later_than_the_most() {
+        let mut machine = Machine::new(BREAKER);
+        machine.lost(Loss::Connect, 0, 1);
+        let mut now = 0;
+        for round in 0..12u32 {
+            let delay = (250 * MS << round).min(10_000 * MS);
+            let waited = due(&machine) - now;
+            assert!((delay / 2..=delay).contains(&waited), "round {round}: {} ms", waited / MS);
+            now = due(&machine);
+            machine.is_still_out(now, u64::from(round));
+        }
+    }
+
+    #[test]
+    fn jitter_spreads_probes() {
+        let delays: std::collections::BTreeSet<u64> = (0..100).map(|chance| jittered(250 * MS, chance)).collect();
+        assert!(delays.len() > 95 && delays.iter().all(|delay| (125 * MS..=250 * MS).contains(delay)));
+    }
+
+    /// retry_attempts=2, retry_timeout=1, dead_timeout=60, as pymemcache's trace has it.
+    #[test]
+    fn pymemcaches_steps() {
+        let mut machine = Machine::new(pymemcache(2));
+        assert!(machine.lost(Loss::Connect, 0, 1));
+        assert_eq!((due(&machine), machine.is_out()), (1000 * MS, false));
+        machine.is_still_out(1100 * MS, 1);
+        assert_eq!((due(&machine), machine.is_out()), (2100 * MS, false));
+        machine.is_still_out(2200 * MS, 1);
+        assert_eq!((due(&machine), machine.is_out()), (62_200 * MS, true));
+        // A server that was found dead stays out until it has answered.
+        machine.is_still_out(62_300 * MS, 1);
+        assert_eq!((due(&machine), machine.is_out()), (122_300 * MS, true));
+        assert!(machine.is_well_again() && machine.is_barred().is_none() && !machine.is_out());
+        // What it is allowed begins anew.
+        assert!(machine.lost(Loss::Closed, 130_000 * MS, 1) && !machine.is_out());
+    }
+
+    #[test]
+    fn pymemcache_counts_time_outs_and_closed_connections_and_no_attempts_are_death_at_once() {
+        for loss in [Loss::Connect, Loss::Closed, Loss::Timeout { heard_at: 9 }] {
+            assert!(Machine::new(pymemcache(2)).lost(loss, MS, 1), "{loss:?}");
+            let mut machine = Machine::new(pymemcache(0));
+            assert!(machine.lost(loss, MS, 1) && machine.is_out(), "{loss:?}");
+            assert_eq!(due(&machine), 60_001 * MS);
+        }
+    }
+
+    #[test]
+    fn none_never_stops_a_call() {
+        let mut machine = Machine::new(Failover::None);
+        assert!((0..100).all(|at| !machine.lost(Loss::Connect, at, at) && machine.is_barred().is_none()));
+    }
+}
