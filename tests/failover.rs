@@ -36,7 +36,7 @@ fn a_killed_server_costs_one_failure_then_nothing_until_a_probe_is_answered() {
         let events = Arc::new(Mutex::new(Vec::new()));
         let mut options = Options::new();
         servers.iter().for_each(|server| options.add_server(server.address(), "", 1).unwrap());
-        for (name, value) in [("timeout_ms", "20000"), ("connect_timeout_ms", "20000"), ("probe_max_ms", "400")] {
+        for (name, value) in [("timeout_ms", "20000"), ("failover", "breaker"), ("probe_max_ms", "400")] {
             options.set(name, value).unwrap();
         }
         let told = events.clone();
@@ -77,8 +77,13 @@ fn a_killed_server_costs_one_failure_then_nothing_until_a_probe_is_answered() {
 fn a_server_that_hangs_costs_few_time_outs() {
     for way in WAYS {
         let servers = servers(2);
-        let settings =
-            [("timeout_ms", "200"), ("connect_timeout_ms", "200"), ("connections", "1"), ("probe_max_ms", "300")];
+        let settings = [
+            ("failover", "breaker"),
+            ("timeout_ms", "200"),
+            ("connect_timeout_ms", "200"),
+            ("connections", "1"),
+            ("probe_max_ms", "300"),
+        ];
         let (client, queue) = (client(&servers, &settings), Queue::new().unwrap());
         let keys = keys(&client, 2);
         until(Duration::from_secs(10), || get(way, &queue, &client, &keys[1]).status == Status::NotFound);
@@ -112,7 +117,10 @@ fn set_and_get(way: Way, client: &Client, key: &str) -> (Status, u32) {
 fn with_eject_the_keys_of_a_server_that_is_out_go_to_the_next_and_come_back() {
     for way in WAYS {
         let mut servers = servers(3);
-        let client = client(&servers, &[("eject", "true"), ("probe_max_ms", "300"), ("distribution", "ketama")]);
+        let client = client(
+            &servers,
+            &[("failover", "breaker"), ("eject", "true"), ("probe_max_ms", "300"), ("distribution", "ketama")],
+        );
         let keys = keys(&client, 3);
         servers[1].stop();
         until(Duration::from_secs(10), || set_and_get(way, &client, &keys[1]).0 == Status::Ok);
@@ -182,7 +190,10 @@ fn with_none_each_call_finds_out_for_itself() {
 fn one_server_and_every_protocol() {
     for protocol in ["auto", "text", "meta", "binary"] {
         let mut server = Memcached::tcp(&[]);
-        let client = common::client(server.address(), &[("protocol", protocol), ("probe_max_ms", "300")]);
+        let client = common::client(
+            server.address(),
+            &[("failover", "breaker"), ("protocol", protocol), ("probe_max_ms", "300")],
+        );
         assert!(client.get(b"k").unwrap().is_none());
         server.stop();
         until(Duration::from_secs(10), || {
@@ -200,7 +211,7 @@ fn one_server_and_every_protocol() {
 #[test]
 fn a_server_that_flaps_harms_its_own_keys_alone_and_for_no_longer_than_a_probe() {
     let mut servers = servers(3);
-    let settings = [("probe_max_ms", "300"), ("connect_timeout_ms", "5000")];
+    let settings = [("failover", "breaker"), ("probe_max_ms", "300"), ("connect_timeout_ms", "5000")];
     let client = client(&servers, &settings);
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

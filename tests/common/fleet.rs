@@ -1,6 +1,6 @@
 //! Several servers, a client of them, and the two ways of running operations: by a call that waits, and by a queue.
 
-use super::Memcached;
+use super::{Memcached, USUAL};
 use bmemc::{Answer, Answers, Client, Fetched, Operation, Options, Queue, Status, Value};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -101,7 +101,7 @@ pub fn client_of<'a>(addresses: impl IntoIterator<Item = &'a str>, settings: &[(
     for address in addresses {
         options.add_server(address, "", 1).unwrap();
     }
-    for (name, value) in [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")].iter().chain(settings) {
+    for (name, value) in USUAL.iter().chain(settings) {
         options.set(name, value).unwrap();
     }
     Client::new(options).unwrap()

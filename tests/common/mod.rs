@@ -137,13 +137,17 @@ impl Drop for Memcached {
     }
 }
 
+/// Plenty of time, and nothing is remembered of a server that fails: each call shows what it does by itself. tests/failover.rs
+/// shows the rest.
+pub const USUAL: [(&str, &str); 3] = [("timeout_ms", "20000"), ("connect_timeout_ms", "20000"), ("failover", "none")];
+
 /// A client of one server with plenty of time, since how busy the machine is is not what is tested; then as `settings`
 /// say.
 #[allow(dead_code)]
 pub fn client(server: &str, settings: &[(&str, &str)]) -> bmemc::Client {
     let mut options = bmemc::Options::new();
     options.add_server(server, "", 1).unwrap();
-    for (name, value) in [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")].iter().chain(settings) {
+    for (name, value) in USUAL.iter().chain(settings) {
         options.set(name, value).unwrap();
     }
     bmemc::Client::new(options).unwrap()
