@@ -195,7 +195,7 @@ mod tests {
         machine.lost(Loss::Connect, 0, 1);
         let mut now = 0;
         for round in 0..12u32 {
-            let delay = (250 * MS << round).min(10_000 * MS);
+            let delay = ((250 * MS) << round).min(10_000 * MS);
             let waited = due(&machine) - now;
             assert!((delay / 2..=delay).contains(&waited), "round {round}: {} ms", waited / MS);
             now = due(&machine);
