@@ -8,7 +8,7 @@ const {
 const { CancelledError, PartialError, errorOf } = require('./errors.js');
 const { decodeError } = require('./values.js');
 
-const { OK, NOT_FOUND, E_CANCELLED, BIT_STALE, BIT_WIN, BIT_WON_BY_OTHER } = constants;
+const { OK, NOT_FOUND, E_CANCELLED, BIT_STALE, BIT_WIN, BIT_WON_BY_OTHER, BIT_PARTLY } = constants;
 const STATUS_NAMES = new Map();
 for (const name of ['OK', 'NOT_FOUND', 'NOT_STORED', 'EXISTS']) STATUS_NAMES.set(constants[name], `BMEMC_${name}`);
 
@@ -193,6 +193,7 @@ function answerOf(call, at, status, beside) {
     stale: (bits & BIT_STALE) !== 0,
     win: (bits & BIT_WIN) !== 0,
     wonByOther: (bits & BIT_WON_BY_OTHER) !== 0,
+    partly: (bits & BIT_PARTLY) !== 0,
   };
 }
 

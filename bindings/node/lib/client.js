@@ -66,7 +66,7 @@ for (const [name, number] of Object.entries(constants)) {
 }
 
 /** Options that are not the library's. */
-const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route'];
+const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route', 'onConnect'];
 
 /** Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to. */
 const DEFAULT_CODEC = 'pylibmc';
@@ -334,6 +334,18 @@ class Client extends EventEmitter {
 
   removeServer(name) {
     return checked(native.removeServer, this.#session.number, String(name));
+  }
+
+  pool(server = -1) {
+    return checked(native.pool, this.#session.number, whole('server', server, -1, 0x7fffffff));
+  }
+
+  disconnectAll() {
+    checked(native.disconnectAll, this.#session.number);
+  }
+
+  checkKey(key) {
+    checked(native.checkKey, this.#session.number, nameOf(key, 'key'));
   }
 
   serverFor(key) {

@@ -57,6 +57,8 @@ export interface ClientOptions extends LibraryOptions {
   };
   /** Chooses the server for a key, an index below `count`, instead of `distribution`. Always the same for a key. */
   route?: (key: Buffer, count: number) => number;
+  /** Sees each new socket; false refuses it. It must not use the client, nor keep or close the descriptor. */
+  onConnect?: (fd: number, stage: 'opened' | 'connected', address: string) => boolean | void;
 }
 
 /** A client that reads each key from the first of its clients that has it, and writes to the first alone. */
@@ -196,6 +198,8 @@ export interface Answer<V = any> {
   stale: boolean;
   win: boolean;
   wonByOther: boolean;
+  /** Several servers were asked, and their answers were not the same. */
+  partly: boolean;
 }
 
 /** An item of a dump. */
@@ -383,6 +387,12 @@ export class Client extends EventEmitter<ClientEvents> {
   removeServer(name: string): boolean;
   /** Makes these the client's servers, in one step; those that are there already keep their connections. @throws BmemcError */
   replaceServers(servers: ServerSpec | readonly ServerSpec[]): void;
+  /** What the connections do just now, to one server (by its index) or to all: how many are used, free, open. */
+  pool(server?: number): { used: number; free: number; open: number; waiting: number };
+  /** Drops every connection; the next call opens new ones. @throws ClosedError */
+  disconnectAll(): void;
+  /** Whether a key can be used. @throws ArgumentError: with the words that a call with it would fail with */
+  checkKey(key: Key): void;
   /** The server that has a key; of replicas the first. @throws BmemcError */
   serverFor(key: Key): ServerInfo;
   /** Changes whom new connections log in as; both empty: they do not log in. @throws ArgumentError */
@@ -424,6 +434,9 @@ export class HashRing {
 
 /** The hash of a key, by a name that option `keyHash` accepts, but `auto`. @throws ArgumentError */
 export function keyHash(name: string, key: Key): bigint;
+
+/** A server string taken apart; nothing is looked up. @throws ArgumentError */
+export function parseAddress(address: string): { kind: 'name' | 'ipv4' | 'ipv6' | 'unix'; host: string; port: number };
 
 // ---- errors ----
 

@@ -3,7 +3,7 @@
 
 const native = require('./native.js');
 const { Client } = require('./client.js');
-const { HashRing, keyHash } = require('./ring.js');
+const { HashRing, keyHash, parseAddress } = require('./ring.js');
 const { camel } = require('./options.js');
 const { errorOf, checked, ...errors } = require('./errors.js');
 
@@ -13,4 +13,4 @@ const options = native.options().map((option) => ({
   name: camel(option.name),
 }));
 
-module.exports = { Client, HashRing, keyHash, options, version: native.version, ...errors };
+module.exports = { Client, HashRing, keyHash, parseAddress, options, version: native.version, ...errors };

@@ -1,6 +1,6 @@
 import bmemc from './index.js';
 
-export const { Client, HashRing, keyHash, options, version } = bmemc;
+export const { Client, HashRing, keyHash, parseAddress, options, version } = bmemc;
 export const {
   BmemcError, PartialError, ArgumentError, TimeoutError, DnsError, ConnectionError, TlsError, AuthError, ProtocolError,
   ClientError, ServerError, UnknownCommandError, TooLargeError, BufferError, BusyError, DecodeError, CancelledError,

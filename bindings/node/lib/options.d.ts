@@ -20,6 +20,14 @@ export interface LibraryOptions {
   maxValueBytes?: number;
   /** TCP_NODELAY: small requests are sent at once. Default: true; true or false. */
   noDelay?: boolean;
+  /** Seconds of silence on a TCP connection after which the kernel asks whether the server is still there; 0: never. Default: 0; a whole number from 0 to 32767. */
+  keepaliveS?: number;
+  /** Seconds after which `keepalive_s` asks again. Default: 1; a whole number from 1 to 32767. */
+  keepaliveIntervalS?: number;
+  /** Questions of `keepalive_s` without an answer that end the connection. Default: 5; a whole number from 1 to 127. */
+  keepaliveCount?: number;
+  /** Milliseconds after a failed attempt to connect in which calls fail at once instead of trying again; 0: none. Default: 0; a whole number from 0 to 86400000. */
+  reconnectDelayMs?: number;
   /** Milliseconds from which on a call is told of by the event `slow`; 0: none is. Default: 0; a whole number from 0 to 86400000. */
   slowMs?: number;
   /** Put before every key, and taken off keys that come back; the ring hashes the key without it, but for distribution dalli. Default: none; text of up to 249 bytes, without spaces and control characters. */

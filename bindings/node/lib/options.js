@@ -42,8 +42,8 @@ function pairsOf(options, own = []) {
     });
 }
 
-/** {compress, decompress, route}: functions of the user's that the library calls. */
-function functionsOf({ compressor, route }) {
+/** {compress, decompress, route, onConnect}: functions of the user's that the library calls. */
+function functionsOf({ compressor, route, onConnect }) {
   const functions = {};
   if (compressor !== undefined) {
     for (const name of ['compress', 'decompress']) {
@@ -56,6 +56,10 @@ function functionsOf({ compressor, route }) {
   if (route !== undefined) {
     if (typeof route !== 'function') throw new ArgumentError(`route is ${kindOf(route)}; a function (key, count) is accepted`);
     functions.route = guarded(route);
+  }
+  if (onConnect !== undefined) {
+    if (typeof onConnect !== 'function') throw new ArgumentError(`onConnect is ${kindOf(onConnect)}; a function is accepted`);
+    functions.onConnect = guarded(onConnect);
   }
   return functions;
 }

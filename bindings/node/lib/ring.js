@@ -2,7 +2,7 @@
 'use strict';
 
 const { native, kindOf, nameOf } = require('./engine.js');
-const { keyHash: hash } = require('./native.js');
+const { keyHash: hash, address: parse } = require('./native.js');
 const { ArgumentError, checked } = require('./errors.js');
 const { serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
 
@@ -50,4 +50,9 @@ function keyHash(name, key) {
   return checked(hash, text(name, 'name'), nameOf(key, 'key'));
 }
 
-module.exports = { HashRing, keyHash };
+/** A server string taken apart: its kind, host and port. */
+function parseAddress(address) {
+  return checked(parse, text(address, 'address'));
+}
+
+module.exports = { HashRing, keyHash, parseAddress };

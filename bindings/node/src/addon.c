@@ -55,6 +55,9 @@ static const exported of_addon[] = {
     {"close", handle_close},
     {"client", client_new},
     {"fallback", client_fallback},
+    {"pool", client_pool},
+    {"disconnectAll", client_disconnect_all},
+    {"checkKey", client_check_key},
     {"servers", client_servers},
     {"serverFor", client_server_for},
     {"replaceServers", client_replace_servers},
@@ -80,6 +83,7 @@ static const exported of_module[] = {
     {"statsItems", stats_items},
     {"dumpItems", dump_items},
     {"keyHash", key_hash},
+    {"address", address_parse},
     {"statusText", status_text},
 };
 

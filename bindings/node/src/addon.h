@@ -56,7 +56,7 @@ typedef struct {
 
 typedef enum { NOTHING, CLIENT, SERVER, RING } handle_kind;
 // Functions of the user's that the library calls.
-typedef enum { COMPRESS, DECOMPRESS, ROUTE, USER_FUNCTIONS } user_function;
+typedef enum { COMPRESS, DECOMPRESS, ROUTE, CONNECT, USER_FUNCTIONS } user_function;
 
 typedef struct addon addon;
 
@@ -164,6 +164,13 @@ napi_value stats_items(napi_env env, napi_callback_info info);
 napi_value dump_items(napi_env env, napi_callback_info info);
 napi_value value_encode(napi_env env, napi_callback_info info);
 napi_value value_decode(napi_env env, napi_callback_info info);
+
+// --- connections.c -----------------------------------------------------------
+
+napi_value client_pool(napi_env env, napi_callback_info info);
+napi_value client_disconnect_all(napi_env env, napi_callback_info info);
+napi_value client_check_key(napi_env env, napi_callback_info info);
+napi_value address_parse(napi_env env, napi_callback_info info);
 
 // --- events.c: what clients tell ---------------------------------------------
 

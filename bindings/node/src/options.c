@@ -63,9 +63,26 @@ static size_t route(bmemc_bytes key, size_t count, void *context) {
     return index < 0 ? SIZE_MAX : (size_t)index;
 }
 
-// Takes {compress, decompress, route}, each of which may be undefined.
+// Shows a new socket; false, or an exception, refuses it.
+static int32_t connected(int32_t fd, int32_t stage, bmemc_bytes address, void *context) {
+    handle *of = context;
+    napi_env env = of->owner->env;
+    napi_handle_scope scope;
+    bool allowed = true;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return 0;
+    const char *word = stage == BMEMC_CONNECT_OPENED ? "opened" : "connected";
+    napi_value args[] = {make_number(env, fd), make_text(env, word), make_string(env, address)};
+    napi_value result = call_user(of, CONNECT, 3, args);
+    if (!result) allowed = false;
+    else napi_get_value_bool(env, result, &allowed);
+    forget_exception(env);
+    napi_close_handle_scope(env, scope);
+    return allowed ? 0 : 1;
+}
+
+// Takes {compress, decompress, route, onConnect}, each of which may be undefined.
 static void take_functions(handle *of, bmemc_options *options, napi_value functions) {
-    static const char *const names[USER_FUNCTIONS] = {"compress", "decompress", "route"};
+    static const char *const names[USER_FUNCTIONS] = {"compress", "decompress", "route", "onConnect"};
     napi_env env = of->owner->env;
     for (int i = 0; i < USER_FUNCTIONS; i++) {
         napi_value function;
@@ -76,6 +93,7 @@ static void take_functions(handle *of, bmemc_options *options, napi_value functi
     }
     if (of->functions[COMPRESS] && of->functions[DECOMPRESS])
         bmemc_options_set_compressor(options, compress, decompress, of, NULL);
+    if (of->functions[CONNECT]) bmemc_options_on_connect(options, connected, of, NULL);
     if (of->functions[ROUTE]) bmemc_options_on_route(options, route, of, NULL);
 }
 

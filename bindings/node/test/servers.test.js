@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const { Client, HashRing, PartialError, ConnectionError, ArgumentError } = require('bmemc');
+const { Client, HashRing, parseAddress, PartialError, ConnectionError, ArgumentError } = require('bmemc');
 const { TestServer } = require('bmemc/testing');
 const { clientOf, startMemcached } = require('./helpers.js');
 
@@ -136,6 +136,33 @@ describe('servers that come and go', () => {
     assert.throws(() => client.serverFor(5), ArgumentError);
     assert.equal(client.servers.length, 1);
     assert.throws(() => clientOf(t, servers[0]).addServer(servers[1].address), { code: 'BMEMC_E_UNSUPPORTED' });
+  });
+});
+
+describe('connections', () => {
+  it('pool, disconnectAll, checkKey, parseAddress, onConnect', async (t) => {
+    const [server] = await start(t, 1);
+    const seen = [];
+    const client = clientOf(t, server, { onConnect: (fd, stage, address) => void seen.push([fd > 2, stage, address]) });
+    assert.equal(client.pool().open, 0);
+    await client.get('a');
+    assert.equal(client.pool().open, 1);
+    assert.deepEqual(seen, [[true, 'opened', server.address], [true, 'connected', server.address]]);
+    client.disconnectAll();
+    await client.get('a');
+    assert.equal(client.counters().connects, 2);
+    client.checkKey('fine');
+    assert.throws(() => client.checkKey('x'.repeat(251)), ArgumentError);
+    assert.throws(() => client.checkKey(5), ArgumentError);
+    assert.throws(() => client.pool(7), ArgumentError);
+    for (const onConnect of [() => false, () => { throw new Error('no'); }]) {
+      await assert.rejects(clientOf(t, server, { onConnect }).get('a'), ConnectionError);
+    }
+    assert.throws(() => clientOf(t, server, { onConnect: 5 }), ArgumentError);
+    assert.deepEqual(parseAddress('[::1]:5000'), { kind: 'ipv6', host: '::1', port: 5000 });
+    assert.deepEqual(parseAddress('/run/x'), { kind: 'unix', host: '/run/x', port: 0 });
+    assert.deepEqual(parseAddress('Cache.Example'), { kind: 'name', host: 'cache.example', port: 11211 });
+    for (const wrong of ['a b', '', undefined, 5]) assert.throws(() => parseAddress(wrong), ArgumentError);
   });
 });
 
