@@ -1,6 +1,7 @@
 package bmemc_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -116,5 +117,15 @@ func TestEveryOptionHasAField(t *testing.T) {
 	}
 	for name := range fields {
 		t.Errorf("there is no option %s", name)
+	}
+}
+
+// A library of another version than the header's is refused.
+func TestVersionIsChecked(t *testing.T) {
+	wantOK(t, bmemc.CheckVersionOf(bmemc.Version()))
+	for _, other := range []string{"", "9.9.9", "0.10.0", "0.2.0", "1.0.0"} {
+		if err := bmemc.CheckVersionOf(other); !errors.Is(err, bmemc.ErrUnsupported) || !strings.Contains(err.Error(), other) {
+			t.Errorf("%q: %v", other, err)
+		}
 	}
 }

@@ -356,9 +356,11 @@ func (o *Options) codec() codec {
 func Version() string { return C.GoString(C.bmemc_version()) }
 
 // checkVersion refuses a library that is not of the header that this was compiled with.
-func checkVersion() error {
+func checkVersion() error { return checkVersionOf(Version()) }
+
+func checkVersionOf(found string) error {
 	wanted := fmt.Sprintf("%d.%d.", C.BMEMC_VERSION_MAJOR, C.BMEMC_VERSION_MINOR)
-	if found := Version(); len(found) < len(wanted) || found[:len(wanted)] != wanted {
+	if !strings.HasPrefix(found, wanted) {
 		return &Error{Status: ErrUnsupported, Message: fmt.Sprintf("libbmemc is version %s; this was built for %sx", found, wanted)}
 	}
 	return nil
