@@ -46,7 +46,9 @@ def _build_go():
     (OUT / "bmemc.pc").write_text(
         f"Name: bmemc\nDescription: cargo's release library\nVersion: 0\nCflags: -I{ROOT / 'include'}\n"
         f"Libs: -L{CARGO_TARGET / 'release'} -lbmemc -Wl,-rpath,{CARGO_TARGET / 'release'}\n", encoding="utf-8")
-    return _call(["go", "-C", str(HERE / "go"), "build", "-o", str(OUT / "go_clients"), "."], PKG_CONFIG_PATH=str(OUT))
+    # Go's cache does not know what pkg-config says, but it knows this: else another library might be linked.
+    return _call(["go", "-C", str(HERE / "go"), "build", "-o", str(OUT / "go_clients"), "."], PKG_CONFIG_PATH=str(OUT),
+                 CGO_LDFLAGS=f"-L{CARGO_TARGET / 'release'} -Wl,-rpath,{CARGO_TARGET / 'release'}")
 
 
 def build(with_cargo):
