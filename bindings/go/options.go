@@ -142,6 +142,24 @@ type Options struct {
 	// AllowPlaintextAuth allows logins that show the password on the way to other hosts than this one; off by default.
 	AllowPlaintextAuth Switch `bmemc:"allow_plaintext_auth"`
 
+	// Failover is what is done about a server that fails (docs/failover.md): "breaker", calls to it fail at once until a
+	// probe is answered; "pymemcache", the same in that client's steps; "none".
+	Failover string `bmemc:"failover"`
+	// Eject: with Failover "breaker" and hashed servers, the keys of one that is out go to the next one. Off by default.
+	Eject Switch `bmemc:"eject"`
+	// BreakerTimeouts is how many connections in a row a time-out ends before a server is out.
+	BreakerTimeouts int `bmemc:"breaker_timeouts"`
+	// ProbeMin is how long it takes to the first probe; each further one comes twice as late.
+	ProbeMin time.Duration `bmemc:"probe_min_ms"`
+	// ProbeMax is the longest time between two probes.
+	ProbeMax time.Duration `bmemc:"probe_max_ms"`
+	// RetryAttempts is, with Failover "pymemcache", how many probes must fail before a server is dead.
+	RetryAttempts int `bmemc:"retry_attempts"`
+	// RetryTimeout is how long it takes to each of these probes.
+	RetryTimeout time.Duration `bmemc:"retry_timeout_ms"`
+	// DeadTimeout is how long it takes to each probe of a server that is dead.
+	DeadTimeout time.Duration `bmemc:"dead_timeout_ms"`
+
 	// Codec says whose values and flags are written and read (docs/values.md), such as "bmemcached" or "pymemcache"; by
 	// default "none": bytes, and the caller's flags.
 	Codec string `bmemc:"codec"`

@@ -92,6 +92,8 @@ const (
 	BitNotSent Bits = C.BMEMC_BIT_NOT_SENT
 	// BitUnknownOutcome: the request may or may not have been executed.
 	BitUnknownOutcome Bits = C.BMEMC_BIT_UNKNOWN_OUTCOME
+	// BitPartly: a command to several servers was done by some of them and not by others.
+	BitPartly Bits = C.BMEMC_BIT_PARTLY
 	// BitStale: meta protocol: the item is stale.
 	BitStale Bits = C.BMEMC_BIT_STALE
 	// BitWin: meta protocol: this caller won the right to refill the item.
