@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #if __has_include(<span>)
 #include <span>
 #endif
@@ -196,7 +197,7 @@ static void rings_and_routes() {
 
 static void results_without_a_value() {
     auto options = bmemc::options();
-    EXPECT(std::string_view(bmemc::options::at(0)->name) == "protocol" && !bmemc::options::at(10000));
+    EXPECT(!std::string_view(bmemc::options::at(0)->name).empty() && !bmemc::options::at(10000));
     EXPECT(std::string_view(bmemc::library_version()).size() >= 5);
     EXPECT(refused(options.set("timeout_ms", "soon"), status::argument, "soon"));
     EXPECT(refused(options.set("no_such", 1), status::argument, "no_such"));
@@ -242,6 +243,32 @@ static void faults_and_credentials() {
     EXPECT(refused(server.set("faults", "close"), status::argument, "faults"));
     must(own.set_credentials("", ""));
     EXPECT(refused(own.set_credentials("user", ""), status::argument, ""));
+}
+
+static void several_servers() {
+    auto one = must(bmemc::server::start()), two = must(bmemc::server::start());
+    auto own = must(bmemc::client::connect({one.address(), two.address()}, {{"protocol", protocol}}));
+    std::set<std::string> used;
+    for (int i = 0; i < 50; i++) {
+        const auto name = std::to_string(i);
+        must(own.set(name, name));
+        used.insert(std::string(must(own.server_for(name)).value()));
+        EXPECT(must(own.get(name))->value() == name);
+    }
+    EXPECT(used.size() == 2 && must(own.servers()).size() == 2);
+    auto versions = must(own.execute_each(op::version()));
+    EXPECT(versions.size() == 2 && versions[0].ok() && versions[1].ok() && versions[1].server() == 1);
+    bmemc::options less;
+    must(less.add_server(one.address()));
+    must(own.replace_servers(less));
+    EXPECT(must(own.servers()).size() == 1 && must(own.server_for("7")).value() == one.address());
+    auto former = must(bmemc::client::connect({two.address()})), current = must(bmemc::client::connect({one.address()}));
+    must(former.set("only-there", "x"));
+    auto both = must(bmemc::client::fallback({current, former}));
+    EXPECT(must(both.get("only-there"))->value() == "x" && !must(both.get("nowhere")));
+    EXPECT(refused(bmemc::client::fallback({}), status::argument, "count"));
+    auto dump = must(bmemc::metadump_items("key=a%20b exp=-1 la=1 cas=2 fetch=no cls=1 size=63\n"));
+    EXPECT(dump.size() == 1 && dump[0].key() == "a b" && dump[0].cas() == 2);
 }
 
 static void handles_move() {
@@ -300,6 +327,7 @@ int main(int argc, char **argv) {
     RUN(results_without_a_value);
     RUN(dead_and_closed);
     RUN(faults_and_credentials);
+    RUN(several_servers);
     RUN(handles_move);
     RUN(events_and_threads);
     return finish();

@@ -5,6 +5,7 @@
 #include "op.hpp"
 #include "options.hpp"
 
+#include <functional>
 #include <initializer_list>
 #include <vector>
 
@@ -39,6 +40,22 @@ class client {
         for (bytes_view server : servers)
             if (auto added = how.add_server(server); !added) return failure(added.error());
         return create(how);
+    }
+
+    /// A client that reads each key from the first of `clients` that has it, and writes to the first alone. It holds
+    /// references of its own to them.
+    static result<client> fallback(std::initializer_list<std::reference_wrapper<const client>> clients) {
+        std::vector<const bmemc_client *> all;
+        detail::keeper callbacks;
+        for (const client &one : clients) {
+            all.push_back(one.raw());
+            using both = std::pair<detail::keeper, detail::keeper>;
+            callbacks = std::make_shared<both>(one.callbacks_, callbacks);
+        }
+        bmemc_error why;
+        bmemc_client *raw = nullptr;
+        if (bmemc_client_new_fallback(all.data(), all.size(), &raw, &why) < 0) return failure(error(why));
+        return client(raw, std::move(callbacks));
     }
 
     // ---- Reading ----
@@ -212,6 +229,14 @@ class client {
         return results(answers);
     }
 
+    /// Runs one operation on each server at once, whatever its key: an answer for each, in the order of servers().
+    result<results> execute_each(const op &what) const {
+        bmemc_error why;
+        bmemc_results *answers = nullptr;
+        if (bmemc_execute_each(raw(), &what.raw(), &answers, &why) < 0) return failure(error(why));
+        return results(answers);
+    }
+
     /// What it has done with server `server`, or with all of them.
     result<bmemc_counters> counters(std::int32_t server = -1) const {
         bmemc_error why;
@@ -246,6 +271,20 @@ class client {
     result<void> add_server(bytes_view address, bytes_view name = {}, std::uint32_t weight = 1) const {
         bmemc_error why;
         return detail::done(bmemc_client_add_server(raw(), address, name, weight, &why), why);
+    }
+
+    /// Makes the servers of `options` those of this client, in one step; nothing else of the options counts.
+    result<void> replace_servers(const options &now) const {
+        bmemc_error why;
+        return detail::done(bmemc_client_replace_servers(raw(), now.raw(), &why), why);
+    }
+
+    /// The server that has a key: name as key, address as value.
+    result<item> server_for(bytes_view key) const {
+        bmemc_error why;
+        bmemc_value *found = nullptr;
+        if (bmemc_client_server_for(raw(), key, &found, &why) < 0) return failure(error(why));
+        return item(found);
     }
 
     /// Removes the server of this name; false: there is none.

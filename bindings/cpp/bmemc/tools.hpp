@@ -39,6 +39,14 @@ inline result<results> stats_items(bytes_view text) {
     return results(list);
 }
 
+/// The items in the value of an op::metadump() answer, as client::metadump() has them.
+inline result<results> metadump_items(bytes_view text) {
+    bmemc_error why;
+    bmemc_results *list = nullptr;
+    if (bmemc_metadump_items(text, &list, &why) < 0) return failure(error(why));
+    return results(list);
+}
+
 /// Which of several servers a key belongs to. Any number of threads may look keys up while none of them changes it.
 class ring {
   public:
