@@ -243,6 +243,8 @@ export interface Counters {
   connects: number;
   disconnects: number;
   systemCalls: number;
+  breakerOpened: number;
+  failedFast: number;
 }
 
 /** What an event tells. */

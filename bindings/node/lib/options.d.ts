@@ -60,6 +60,22 @@ export interface LibraryOptions {
   allowPlaintextAuth?: boolean;
   /** What several servers are for: hashed, each key is on one of them; replicated, all have all keys; auto: single for one, hashed for several. Default: auto; one of auto, single, hashed, replicated. */
   mode?: 'auto' | 'single' | 'hashed' | 'replicated';
+  /** What is done about a server that fails (docs/failover.md): calls to it fail at once, until a probe is answered; the same in pymemcache's steps; or nothing. Default: none; one of breaker, pymemcache, none. */
+  failover?: 'breaker' | 'pymemcache' | 'none';
+  /** With failover=breaker and mode=hashed: the keys of a server that is out go to the next one on the ring, unless more than half are out. Default: false; true or false. */
+  eject?: boolean;
+  /** With failover=breaker: connections given up by a time-out, in a row, after which a server is out; one that cannot be made is enough. Default: 3; a whole number from 1 to 1000. */
+  breakerTimeouts?: number;
+  /** With failover=breaker: milliseconds until the first probe, less up to half of them by chance; each further one comes twice as late. Default: 250; a whole number from 1 to 86400000. */
+  probeMinMs?: number;
+  /** With failover=breaker: milliseconds between two probes at most. Default: 10000; a whole number from 1 to 86400000. */
+  probeMaxMs?: number;
+  /** With failover=pymemcache: probes that must fail before a server is dead and its keys go to others; 0: it is at once. Default: 2; a whole number from 0 to 1000. */
+  retryAttempts?: number;
+  /** With failover=pymemcache: milliseconds before each of these probes. Default: 1000; a whole number from 0 to 86400000. */
+  retryTimeoutMs?: number;
+  /** With failover=pymemcache: milliseconds before each probe of a server that is dead. Default: 60000; a whole number from 0 to 86400000. */
+  deadTimeoutMs?: number;
   /** Which of several servers has a key: as the client of this name decides it (docs/rings.md). Default: rendezvous; one of rendezvous, ketama, ketama_unweighted, ketama_spy, spymemcached, twemproxy, modulo, gomemcache, memcachier, memjs, dalli, bmemcached, jump, ch3, weighted_ch3, mcrouter_crc32, mcrouter_rendezvous, mcrouter_weighted_rendezvous. */
   distribution?: 'rendezvous' | 'ketama' | 'ketama_unweighted' | 'ketama_spy' | 'spymemcached' | 'twemproxy' | 'modulo' | 'gomemcache' | 'memcachier' | 'memjs' | 'dalli' | 'bmemcached' | 'jump' | 'ch3' | 'weighted_ch3' | 'mcrouter_crc32' | 'mcrouter_rendezvous' | 'mcrouter_weighted_rendezvous';
   /** How the ring hashes keys, where its kind has a choice; auto: as it usually does. Default: auto; one of auto, one_at_a_time, md5, crc, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, murmur3, jenkins, one_at_a_time_unsigned, fnv1_64_unsigned, fnv1a_64_unsigned, fnv1_32_unsigned, fnv1a_32_unsigned, hsieh_unsigned, crc32, murmur3_32, java, xxh3, default. */

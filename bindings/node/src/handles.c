@@ -273,6 +273,8 @@ napi_value client_counters(napi_env env, napi_callback_info info) {
         {"connects", found.connects},
         {"disconnects", found.disconnects},
         {"systemCalls", found.system_calls},
+        {"breakerOpened", found.breaker_opened},
+        {"failedFast", found.failed_fast},
     };
     napi_create_object(env, &object);
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)

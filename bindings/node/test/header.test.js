@@ -50,6 +50,15 @@ describe('bmemc.h', () => {
     }
   });
 
+  it('has no counter that is left out', async () => {
+    const [, body] = /typedef struct \{((?:(?!typedef)[\s\S])*?)\} bmemc_counters;/.exec(header);
+    const names = [...body.matchAll(/uint64_t (\w+);/g)].map(([, name]) => camel(name));
+    const client = new bmemc.Client({ servers: '127.0.0.1:1' });
+    assert.deepEqual(Object.keys(client.counters()), names);
+    await client.close();
+    for (const name of names) assert.ok(declarations.includes(`  ${name}: number;`), name);
+  });
+
   it('has no function that is neither used nor left out for a reason', () => {
     // What Node has no use for, and why. What blocks for one command is a method that does it by the queue.
     const without = {
