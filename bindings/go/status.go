@@ -92,7 +92,7 @@ const (
 	BitNotSent Bits = C.BMEMC_BIT_NOT_SENT
 	// BitUnknownOutcome: the request may or may not have been executed.
 	BitUnknownOutcome Bits = C.BMEMC_BIT_UNKNOWN_OUTCOME
-	// BitPartly: a command to several servers was done by some of them and not by others.
+	// BitPartly: several servers were asked, as with replicas, and their answers differ; this is the one that counts.
 	BitPartly Bits = C.BMEMC_BIT_PARTLY
 	// BitStale: meta protocol: the item is stale.
 	BitStale Bits = C.BMEMC_BIT_STALE
