@@ -8,11 +8,12 @@ use super::{Event, EventKind, Shared};
 use crate::error::{bits, Error, Status};
 use crate::net::clock;
 use crate::net::fork::PerProcess;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard};
 
-/// See the module.
+/// See the module. Its locks are the standard library's where the pool is model-checked too: a model has no server that
+/// is out.
 pub(super) struct Gate {
     /// How many calls may be under way; zero: the server is out.
     bound: AtomicUsize,

@@ -95,7 +95,9 @@ AT(bmemc_counters, batches, 64);
 AT(bmemc_counters, connects, 72);
 AT(bmemc_counters, disconnects, 80);
 AT(bmemc_counters, system_calls, 88);
-AT(bmemc_counters, reserved, 96);
+AT(bmemc_counters, breaker_opened, 96);
+AT(bmemc_counters, failed_fast, 104);
+AT(bmemc_counters, reserved, 112);
 
 SIZE(bmemc_event, 64);
 AT(bmemc_event, kind, 0);
