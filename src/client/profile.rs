@@ -9,14 +9,16 @@ pub enum Profile {
 }
 
 /// Option, and its value in python-binary-memcached and in pymemcache.
-const VALUES: [(&str, &str, &str); 13] = [
+const VALUES: [(&str, &str, &str); 15] = [
     ("protocol", "binary", "text"),
     ("timeout_ms", "3000", "86400000"),
     ("connect_timeout_ms", "3000", "86400000"),
     ("connections_idle_ms", "0", "0"),
+    ("reconnect_delay_ms", "5000", "0"),
     ("no_delay", "false", "false"),
     ("mode", "replicated", "auto"),
     ("distribution", "bmemcached", "rendezvous"),
+    ("failover", "none", "pymemcache"),
     ("codec", "bmemcached", "pymemcache"),
     ("compression", "true", "false"),
     ("no_reply", "false", "true"),
