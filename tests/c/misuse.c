@@ -213,10 +213,15 @@ static void every_option_takes_its_default(void) {
     bmemc_options *options = bmemc_options_new();
     const bmemc_option *option;
     size_t index = 0;
+    char accepts[120], endless[5000];
+    memset(endless, 'x', sizeof endless);
     for (; (option = bmemc_option_at(index)) != NULL; index++) {
         EXPECT(*option->name && *option->accepts && *option->about);
         STATUS(BMEMC_OK, bmemc_options_set(options, text(option->name), text(option->default_value), e));
-        ARGUMENT(option->accepts, bmemc_options_set(options, text(option->name), text("\x1f"), e));
+        // What accepts any text does not accept endless text; and a message has room for the beginning of a long list.
+        snprintf(accepts, sizeof accepts, "%s", option->accepts);
+        if (strstr(accepts, "text")) STATUS(BMEMC_E_ARGUMENT, bmemc_options_set(options, text(option->name), bytes(endless, sizeof endless), e));
+        else ARGUMENT(accepts, bmemc_options_set(options, text(option->name), text("\x1f"), e));
     }
     EXPECT(index > 5);
     bmemc_options_free(options);
@@ -252,7 +257,7 @@ static void operations_that_are_wrong(void) {
         snprintf(word, sizeof word, "opcode is %d; it is 1 (BMEMC_OP_GET) to 21", opcodes[i]);
         refused(op, word);
     }
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < sizeof((bmemc_op *)0)->reserved / sizeof(uint32_t); i++) {
         bmemc_op op = get_k();
         op.reserved[i] = 5;
         refused(op, "reserved is [");
