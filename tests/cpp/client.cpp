@@ -266,7 +266,7 @@ static void several_servers() {
     must(former.set("only-there", "x"));
     auto both = must(bmemc::client::fallback({current, former}));
     EXPECT(must(both.get("only-there"))->value() == "x" && !must(both.get("nowhere")));
-    EXPECT(refused(bmemc::client::fallback({}), status::argument, "count"));
+    EXPECT(refused(bmemc::client::fallback({}), status::argument, "needs a client"));
     auto dump = must(bmemc::metadump_items("key=a%20b exp=-1 la=1 cas=2 fetch=no cls=1 size=63\n"));
     EXPECT(dump.size() == 1 && dump[0].key() == "a b" && dump[0].cas() == 2);
 }
