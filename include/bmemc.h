@@ -22,7 +22,7 @@
 // - bmemc_op must be zeroed before it is filled in: a field that an operation does not use must be
 //   zero, so that it can get a meaning later; a reserved one that is not is BMEMC_E_ARGUMENT.
 // - Enums may grow, and reserved fields get names; nothing that is here changes its meaning.
-// - What this version does not do yet answers BMEMC_E_UNSUPPORTED, "not supported yet: ...".
+// - What a protocol or a kind of client does not have answers BMEMC_E_UNSUPPORTED, with what has it.
 //
 // Made from src/ffi (tests/header.rs); do not edit.
 
@@ -229,8 +229,8 @@ bmemc_status bmemc_client_new(const bmemc_options *options, bmemc_client **out, 
 // into the first (as BMEMC_OP_ADD does, for so many seconds). Its other options and its codec are
 // the first one's; an answer's `server` is the index that the server has in its own client.
 // On BMEMC_OK `*out` is the caller's, to be freed; it holds references of its own to the others,
-// which may be freed before or after. Closing one of them ends it for this one too; closing this one
-// leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
+// which may be freed before or after. Closing one of them ends it for calls of this one too, though
+// not for a queue's connections; closing this one leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
 bmemc_status bmemc_client_new_fallback(const bmemc_client *const *clients,
                                        size_t count,
                                        bmemc_client **out,

@@ -41,8 +41,8 @@ pub extern "C" fn bmemc_client_new(
 /// into the first (as BMEMC_OP_ADD does, for so many seconds). Its other options and its codec are
 /// the first one's; an answer's `server` is the index that the server has in its own client.
 /// On BMEMC_OK `*out` is the caller's, to be freed; it holds references of its own to the others,
-/// which may be freed before or after. Closing one of them ends it for this one too; closing this one
-/// leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
+/// which may be freed before or after. Closing one of them ends it for calls of this one too, though
+/// not for a queue's connections; closing this one leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
 #[no_mangle]
 pub extern "C" fn bmemc_client_new_fallback(
     clients: *const *const bmemc_client,

@@ -22,7 +22,7 @@
 //! - bmemc_op must be zeroed before it is filled in: a field that an operation does not use must be
 //!   zero, so that it can get a meaning later; a reserved one that is not is BMEMC_E_ARGUMENT.
 //! - Enums may grow, and reserved fields get names; nothing that is here changes its meaning.
-//! - What this version does not do yet answers BMEMC_E_UNSUPPORTED, "not supported yet: ...".
+//! - What a protocol or a kind of client does not have answers BMEMC_E_UNSUPPORTED, with what has it.
 
 // The text above opens include/bmemc.h, and the text at the head of each file below opens its chapter there; the order
 // of the `mod` lines is the order of the chapters (tests/header.rs). This layer turns C's arguments into the Rust API's
