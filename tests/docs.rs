@@ -31,7 +31,7 @@ fn made() -> String {
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     text.push_str(
-        "\nMade from the table in `src/client/options.rs` (`BLESS=1 cargo test --test docs`); do not edit.\n",
+        "\nMade from the table in `src/client/options/table.rs` (`BLESS=1 cargo test --test docs`); do not edit.\n",
     );
     text
 }
