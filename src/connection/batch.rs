@@ -84,8 +84,10 @@ pub struct Piece {
 /// Operations that are sent together.
 #[derive(Debug)]
 pub struct Batch<O> {
-    /// The requests. Shared while they are sent: the reader looks the keys up in them.
-    out: Arc<Vec<u8>>,
+    /// The requests, in which the reader looks the keys up …
+    bytes: Vec<u8>,
+    /// … which are here instead once they are shared with whoever sends them.
+    shared: Arc<Vec<u8>>,
     requests: Requests,
     pub(super) groups: Vec<Group<O>>,
     /// The number of the batch on its connection.
@@ -108,7 +110,8 @@ struct Requests {
 
 impl<O> Default for Batch<O> {
     fn default() -> Batch<O> {
-        Batch { out: Arc::default(), requests: Requests::default(), groups: Vec::new(), sequence: 0 }
+        let (bytes, shared, requests) = (Vec::new(), Arc::default(), Requests::default());
+        Batch { bytes, shared, requests, groups: Vec::new(), sequence: 0 }
     }
 }
 
@@ -125,7 +128,7 @@ impl<O> Batch<O> {
 
     /// How many bytes it has by now.
     pub fn size(&self) -> usize {
-        self.out.len()
+        self.bytes().len()
     }
 
     /// How many values were left out of the bytes by now.
@@ -133,9 +136,24 @@ impl<O> Batch<O> {
         self.requests.pieces.len()
     }
 
-    /// The bytes of the requests, to be sent while the batch itself is with the reader.
-    pub fn out(&self) -> Arc<Vec<u8>> {
-        self.out.clone()
+    /// The bytes of the requests.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self.bytes.is_empty() {
+            true => &self.shared,
+            false => &self.bytes,
+        }
+    }
+
+    /// The same, to be sent while the batch itself is with the reader. Nothing can be added after that.
+    pub fn out(&mut self) -> Arc<Vec<u8>> {
+        if !self.bytes.is_empty() {
+            match Arc::get_mut(&mut self.shared) {
+                Some(shared) => std::mem::swap(shared, &mut self.bytes),
+                None => self.shared = Arc::new(std::mem::take(&mut self.bytes)),
+            }
+        }
+        self.shared.clone()
     }
 
     /// Where values belong between the bytes; empty where they are all in them.
@@ -163,10 +181,13 @@ impl<O> Batch<O> {
 
     /// Makes it as good as new, keeping its memory.
     pub fn clear(&mut self) {
-        match Arc::get_mut(&mut self.out) {
-            Some(out) => clear_and_keep(out),
-            None => self.out = Arc::default(),
+        if !self.shared.is_empty() {
+            match Arc::get_mut(&mut self.shared) {
+                Some(shared) => self.bytes = std::mem::take(shared),
+                None => self.shared = Arc::default(),
+            }
         }
+        clear_and_keep(&mut self.bytes);
         clear_and_keep(&mut self.requests.expected);
         self.requests.pieces.clear();
         self.groups.clear();
@@ -177,9 +198,9 @@ impl<O> Batch<O> {
     }
 
     /// Adds operations by what is returned.
+    #[inline]
     pub fn writer(&mut self, dialect: Dialect) -> Writer<'_> {
-        // Nobody shares the bytes of a batch that is not sent yet.
-        Writer { dialect, out: Arc::make_mut(&mut self.out), requests: &mut self.requests }
+        Writer { dialect, out: &mut self.bytes, requests: &mut self.requests }
     }
 
     /// Ends the batch: its last reply tells that all before it have come.
@@ -199,7 +220,7 @@ impl<O> Batch<O> {
     #[inline]
     pub(super) fn key(&self, expected: &Expected) -> &[u8] {
         let start = expected.key_start as usize;
-        self.out.get(start..start + usize::from(expected.key_len)).unwrap_or_default()
+        self.bytes().get(start..start + usize::from(expected.key_len)).unwrap_or_default()
     }
 }
 
@@ -502,7 +523,7 @@ mod tests {
     }
 
     fn text(dialect: Dialect, operations: &[Operation<'_>]) -> String {
-        String::from_utf8(batch(dialect, operations).out().to_vec()).unwrap()
+        String::from_utf8(batch(dialect, operations).bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -522,11 +543,11 @@ mod tests {
     #[test]
     fn a_binary_batch_is_quiet_but_for_its_end() {
         let gets = batch(Dialect::Binary, &[Operation::get(b"a"), Operation::get(b"b")]);
-        assert_eq!((gets.out[1], gets.out[25 + 1]), (binary::opcode::GETQ, binary::opcode::GET));
+        assert_eq!((gets.bytes[1], gets.bytes[25 + 1]), (binary::opcode::GETQ, binary::opcode::GET));
         assert_eq!(gets.expected().iter().map(|e| e.quiet).collect::<Vec<_>>(), [true, false]);
         let want = Operation { op_flags: op_flags::WANT_CAS, ..Operation::set(b"k", b"v", 0) };
         let sets = batch(Dialect::Binary, &[Operation::set(b"k", b"v", 0), want]);
-        assert_eq!(sets.out[1], binary::opcode::SETQ);
+        assert_eq!(sets.bytes[1], binary::opcode::SETQ);
         assert_eq!(sets.expected()[1].opcode, binary::opcode::SET);
     }
 
@@ -559,7 +580,7 @@ mod tests {
         assert!(batch.writer(Dialect::Text).push(&Operation::get(b"a b"), 2, 2, usize::MAX).is_err());
         batch.writer(Dialect::Text).push(&Operation::get(b"c"), 3, 3, usize::MAX).unwrap();
         batch.seal(Dialect::Text);
-        assert_eq!(batch.out().as_slice(), b"get a c\r\n");
+        assert_eq!(batch.bytes(), b"get a c\r\n");
         assert_eq!(batch.len(), 2);
     }
 
@@ -577,7 +598,7 @@ mod tests {
         let mut batch: Batch<()> = Batch::default();
         batch.writer(Dialect::Text).push(&Operation::set(b"k", b"0123456789", 0), 7, 0, 10).unwrap();
         batch.seal(Dialect::Text);
-        assert_eq!(batch.out().as_slice(), b"set k 0 0 10\r\n\r\n");
+        assert_eq!(batch.bytes(), b"set k 0 0 10\r\n\r\n");
         let pieces: Vec<_> = batch.take_pieces().iter().map(|piece| (piece.until, piece.value_of)).collect();
         assert_eq!(pieces, [(14, Some(7)), (16, None)]);
     }

@@ -1,7 +1,7 @@
 //! Bytes: how keys, values and words cross.
 
 use super::guard::refused;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Bytes that are only looked at. As an argument: `len` readable bytes, which stay as they are
 /// during the call and are not kept after it; `data` may be NULL only where `len` is zero. As a
@@ -26,18 +26,24 @@ impl bmemc_bytes {
     }
 
     /// The bytes; `name` is the parameter's.
+    #[inline]
     pub fn slice(&self, name: &str) -> Result<&[u8]> {
         if self.len == 0 {
             return Ok(&[]);
         }
-        if self.data.is_null() {
-            return Err(refused(format!("{name}: data is NULL and len is {}", self.len)));
-        }
-        if self.len > isize::MAX as usize {
-            return Err(refused(format!("{name}: len is {}, more than memory holds", self.len)));
+        if self.data.is_null() || self.len > isize::MAX as usize {
+            return Err(self.wrong(name));
         }
         // SAFETY: the type's own contract: so many readable bytes, unchanged during the call; and `self` lives no longer.
         Ok(unsafe { std::slice::from_raw_parts(self.data, self.len) })
+    }
+
+    #[cold]
+    fn wrong(&self, name: &str) -> Error {
+        refused(match self.data.is_null() {
+            true => format!("{name}: data is NULL and len is {}", self.len),
+            false => format!("{name}: len is {}, more than memory holds", self.len),
+        })
     }
 
     /// The bytes as text that no message may show.

@@ -218,6 +218,7 @@ const MOST_VALUE_TYPE: u32 = bmemc_value_type::BMEMC_TYPE_OBJECT as u32;
 
 impl bmemc_op {
     /// The same in the core's words.
+    #[inline(always)]
     pub(super) fn operation(&self) -> Result<Operation<'_>> {
         self.check()?;
         let command = Command::from_code(self.opcode).ok_or_else(|| self.unknown_opcode())?;
@@ -240,23 +241,30 @@ impl bmemc_op {
         })
     }
 
+    #[inline]
     fn check(&self) -> Result<()> {
-        if self.reserved != [0; 7] {
-            return Err(refused(format!("reserved is {:?}; zero the bmemc_op first", self.reserved)));
+        let unknown = self.reserved.iter().fold(self.op_flags & !op_flags::ALL, |found, word| found | word);
+        let levels = -1..=9;
+        match unknown == 0 && self.value_type <= MOST_VALUE_TYPE && levels.contains(&self.compress_level) {
+            true => Ok(()),
+            false => Err(self.wrong()),
         }
-        if self.op_flags & !op_flags::ALL != 0 {
-            let (given, unknown) = (self.op_flags, self.op_flags & !op_flags::ALL);
-            let words =
-                format!("op_flags is {given:#x}, of which {unknown:#x} is unknown; there are {:#x}", op_flags::ALL);
-            return Err(refused(words));
-        }
-        if self.value_type > MOST_VALUE_TYPE {
-            return Err(refused(format!("value_type is {}; it is 0 to {MOST_VALUE_TYPE}", self.value_type)));
-        }
-        if !(-1..=9).contains(&self.compress_level) {
-            return Err(refused(format!("compress_level is {}; it is -1 to 9", self.compress_level)));
-        }
-        Ok(())
+    }
+
+    /// Which field is wrong, of one that has one.
+    #[cold]
+    fn wrong(&self) -> Error {
+        let unknown = self.op_flags & !op_flags::ALL;
+        refused(if self.reserved != [0; 7] {
+            format!("reserved is {:?}; zero the bmemc_op first", self.reserved)
+        } else if unknown != 0 {
+            let given = self.op_flags;
+            format!("op_flags is {given:#x}, of which {unknown:#x} is unknown; there are {:#x}", op_flags::ALL)
+        } else if self.value_type > MOST_VALUE_TYPE {
+            format!("value_type is {}; it is 0 to {MOST_VALUE_TYPE}", self.value_type)
+        } else {
+            format!("compress_level is {}; it is -1 to 9", self.compress_level)
+        })
     }
 
     #[cold]

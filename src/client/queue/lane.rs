@@ -2,19 +2,21 @@
 //! operations wait, sends batches as far as the window and the kernel allow, and hands out replies as they come. What it
 //! holds is lost with it: every operation is then answered by a failure.
 
+mod ending;
+mod open;
 mod quiet;
 
 use super::held::Held;
 use super::output::Hands;
 use super::records::{Records, NEVER};
-use super::sending::Sending;
-use crate::connection::{window, Batch, Broken, Handshake, Outcome, Reader};
+use crate::connection::{Batch, Handshake, Outcome};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
-use crate::net::{Connecting, Deadline, Socket, Wait};
+use crate::net::{Connecting, Deadline, Socket};
 use crate::operation::{Answer, Operation};
-use crate::pool::{exchange, Counted, Counters, Event, Loss, Shared};
+use crate::pool::{exchange, Counters, Event, Shared, PEEK_AFTER};
 use crate::protocol::{carries_value, Dialect};
+use open::Open;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -25,20 +27,13 @@ const SPLICE: usize = 8 * 1024;
 /// A batch that has grown to this is closed. (A send takes at most 1024 pieces, and a value of its own is two.)
 const MAX_BATCH_BYTES: usize = 64 * 1024;
 const MAX_BATCH_PIECES: usize = 500;
-/// So many bytes are received from a lane before another one has its turn.
-const FAIR_SHARE: usize = 1024 * 1024;
 /// Replies to operations that timed out may come so many before the connection is given up.
 const MAX_LATE: u32 = 64;
 /// How many emptied batches are kept.
 const SPARES: usize = 3;
-/// Of so many batches, one has the round trip asked for.
-const MEASURE_EACH: u64 = 4096;
 
 const READ: Interest = Interest::READ.and(Interest::EDGE);
 const CONNECT: Interest = Interest::WRITE.and(Interest::EDGE);
-/// Writability is asked for only while a send waits for it: a socket that can be written to would else be ready always,
-/// and whoever polls the queue's descriptor would be woken for nothing after each fetch that did not ask epoll.
-const READ_AND_WRITE: Interest = READ.and(Interest::WRITE);
 
 /// What a lane needs of the queue that it belongs to.
 pub(super) struct Host<'a> {
@@ -114,27 +109,6 @@ enum Stage {
     Open(Box<Open>),
 }
 
-/// A connection that is ready for operations.
-struct Open {
-    socket: Socket,
-    reader: Reader<()>,
-    dialect: Dialect,
-    round_trip: u64,
-    in_flight: u32,
-    sending: Option<Sending>,
-    /// The kernel took not all of it, and has not said that it takes more.
-    blocked: bool,
-    /// Writability is asked for.
-    watching: bool,
-    hung_up: bool,
-    last_used: u64,
-    sent_at: u64,
-    received_at: u64,
-    /// How often all connections had been dropped when it was opened.
-    drops: u64,
-    presence: Counted,
-}
-
 impl Lane {
     /// How many operations it has.
     pub fn under_way(&self) -> usize {
@@ -182,6 +156,15 @@ impl Lane {
                 Err(Error::new(Status::Connection, "disconnect_all was called"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether its connection was used a moment ago, and so needs no look before it is used again.
+    #[inline]
+    pub fn is_fresh(&self, host: &Shared, now: u64) -> bool {
+        match &self.stage {
+            Stage::Open(open) => open.drops == host.drops() && now.saturating_sub(open.last_used) < PEEK_AFTER,
+            _ => false,
         }
     }
 
@@ -398,201 +381,23 @@ impl Lane {
 
     fn send(&mut self, host: &Host<'_>, records: &mut Records) -> Result<()> {
         let Stage::Open(open) = &mut self.stage else { return Ok(()) };
+        let failed = |error| failure(host.shared, Status::Connection, &format!("sending failed: {error}"));
         while !open.blocked {
-            if let Some(sending) = &mut open.sending {
-                let sent = sending.go_on(&open.socket, &mut self.counted);
-                let words = |error| failure(host.shared, Status::Connection, &format!("sending failed: {error}"));
-                if !sent.map_err(words)? {
-                    return open.watch_writing(host, true);
-                }
-                open.sending = None;
+            if !open.send_rest(&mut self.counted).map_err(failed)? {
+                return open.watch_writing(host, true);
             }
-            if open.in_flight >= window(open.round_trip) {
+            if self.open.is_empty() && self.full.is_empty() || !open.has_window() {
                 break;
             }
             let batch = match self.full.pop_front() {
                 Some(batch) => batch,
-                None if self.open.is_empty() => break,
                 None => mem::replace(&mut self.open, self.spare.pop().unwrap_or_default()),
             };
             self.launched = batch.sequence;
             self.counted.batches += 1;
-            open.launch(batch, host.now, records);
+            open.launch(batch, host.now, records, &mut self.counted).map_err(failed)?;
         }
         open.watch_writing(host, open.blocked)
-    }
-
-    // ---- Giving up ----
-
-    /// An operation that has timed out or was cancelled: what is known of its outcome.
-    pub fn fate(&self, batch: u64) -> u32 {
-        match &self.stage {
-            Stage::Open(open) if batch > 0 => {
-                let being_sent = batch == self.launched && open.sending.is_some();
-                let sent = batch <= self.launched && !being_sent;
-                bits::UNKNOWN_OUTCOME | if sent { bits::SENT } else { 0 }
-            }
-            _ => bits::NOT_SENT,
-        }
-    }
-
-    /// Counts an operation that has timed out. Answers whether the connection is to be given up: nothing has come for as
-    /// long as an operation may take, or too many replies are late.
-    pub fn is_hopeless(&mut self, host: &Host<'_>) -> bool {
-        let Stage::Open(open) = &self.stage else { return false };
-        if open.in_flight == 0 {
-            return false;
-        }
-        self.late += 1;
-        let silence = host.now.saturating_sub(open.received_at.max(open.sent_at));
-        silence / 1_000_000 + 10 >= u64::from(host.shared.settings.timeout_ms) || self.late > MAX_LATE
-    }
-
-    /// Notes for who is told of events, and for the server's health, that the connection, or the attempt at one, ends.
-    pub fn note_end(&mut self, why: &Error, shared: &Shared) {
-        if why.status() != Status::Ok {
-            self.note_loss(why, shared);
-        }
-        match self.stage {
-            Stage::Open(_) if why.status() != Status::Ok => shared.doubt(),
-            Stage::Connecting { .. } | Stage::Greeting { .. } => shared.connect_failed(),
-            _ => {}
-        }
-        if !shared.settings.listener.is_there() {
-            return;
-        }
-        match self.stage {
-            Stage::Closed => {}
-            Stage::Connecting { .. } | Stage::Greeting { .. } => {
-                self.events.push(shared.connected(self.begun, Some(why)))
-            }
-            Stage::Open(_) => self.events.push(shared.closed(why)),
-        }
-    }
-
-    #[cold]
-    fn note_loss(&mut self, why: &Error, shared: &Shared) {
-        let loss = match &self.stage {
-            Stage::Open(open) if why.status() == Status::Timeout => Loss::Timeout { heard_at: open.received_at },
-            Stage::Open(open) if open.in_flight == 0 => return,
-            Stage::Open(_) => Loss::Closed,
-            Stage::Closed | Stage::Connecting { .. } | Stage::Greeting { .. } => Loss::Connect,
-        };
-        shared.lost(loss, why, &mut |event| self.events.push(event));
-    }
-
-    fn count_disconnect(&mut self) {
-        self.counted.disconnects += 1;
-        self.counted.system_calls += 1;
-    }
-
-    /// Closes the connection: all operations are answered by this failure.
-    pub fn fail(&mut self, error: &Error, hands: &mut Hands<'_, '_>) {
-        let unsent = error.clone().with_bits(bits::NOT_SENT);
-        if let Stage::Open(mut open) = mem::take(&mut self.stage) {
-            self.count_disconnect();
-            open.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
-        }
-        self.fail_unsent(error, hands);
-        for (slot, _) in mem::take(&mut self.waiting) {
-            answer(hands, slot, &unsent);
-        }
-        hands.ended = 0;
-        (self.late, self.leaving) = (0, None);
-        self.account(hands);
-    }
-}
-
-impl Open {
-    fn new(socket: Socket, dialect: Dialect, host: &Host<'_>) -> Open {
-        let max_value = usize::try_from(host.shared.settings.max_value_bytes).unwrap_or(usize::MAX);
-        Open {
-            round_trip: socket.round_trip(),
-            socket,
-            reader: Reader::new(max_value),
-            dialect,
-            in_flight: 0,
-            sending: None,
-            blocked: false,
-            watching: false,
-            hung_up: false,
-            last_used: host.now,
-            sent_at: host.now,
-            received_at: 0,
-            drops: host.shared.drops(),
-            presence: host.shared.count_lane(),
-        }
-    }
-
-    fn launch(&mut self, mut batch: Box<Batch<()>>, now: u64, records: &mut Records) {
-        batch.assign(());
-        batch.seal(self.dialect);
-        if batch.sequence % MEASURE_EACH == 0 {
-            self.round_trip = self.socket.round_trip();
-        }
-        if self.in_flight == 0 {
-            self.sent_at = now;
-        }
-        self.last_used = now;
-        self.in_flight += 1;
-        self.presence.set_busy(true);
-        self.sending = Some(Sending::new(batch.out(), &batch.take_pieces(), records));
-        self.reader.push(batch);
-    }
-
-    /// Asks for an edge when the kernel takes more, or no longer does.
-    fn watch_writing(&mut self, host: &Host<'_>, blocked: bool) -> Result<()> {
-        self.blocked = blocked;
-        if self.watching == blocked {
-            return Ok(());
-        }
-        self.watching = blocked;
-        let watched = host.poller.modify(&self.socket, host.token, if blocked { READ_AND_WRITE } else { READ });
-        watched.map_err(|error| watching_failed(host.shared, &error))
-    }
-
-    /// Receives until nothing is left, nothing is awaited, or it is another one's turn. Answers whether there may be more.
-    fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>) -> std::result::Result<bool, Broken> {
-        let (mut share, mut received) = (FAIR_SHARE, false);
-        while share > 0 && hands.output.room() > 0 {
-            if received && self.reader.is_idle() && !self.hung_up {
-                return self.check_quiet().map(|()| false);
-            }
-            let Open { reader, socket, .. } = self;
-            let mut asked = 0;
-            hands.counted.system_calls += 1;
-            let came = reader.receive(hands, &mut |first, second, _| {
-                asked = first.len() + second.len();
-                socket.receive(first, second, Wait::No)
-            });
-            match came {
-                Ok(0) => return Err(broken("the server closed the connection".into())),
-                Ok(came) => {
-                    hands.counted.bytes_received += came as u64;
-                    (self.received_at, self.last_used, received) = (now, now, true);
-                    share = share.saturating_sub(came);
-                    self.reader.advance(hands)?;
-                    // Less than there was room for: nothing is left, and what comes now makes a new edge.
-                    if came < asked && !self.hung_up {
-                        return self.check_quiet().map(|()| false);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(broken(format!("receiving failed: {error}"))),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Bytes that answer nothing poison the connection.
-    fn check_quiet(&self) -> std::result::Result<(), Broken> {
-        match self.reader.is_idle() && self.reader.has_bytes() {
-            true => {
-                let message = "the server sent bytes that nobody asked for".to_string();
-                Err(Broken { status: Status::Protocol, message })
-            }
-            false => Ok(()),
-        }
     }
 }
 
@@ -642,10 +447,6 @@ fn answer(hands: &mut Hands<'_, '_>, slot: u32, error: &Error) {
     if let Some(asker) = hands.records.release(slot) {
         hands.give(asker, Answer::failed(error));
     }
-}
-
-fn broken(message: String) -> Broken {
-    Broken { status: Status::Connection, message }
 }
 
 fn failure(shared: &Shared, status: Status, message: &str) -> Error {

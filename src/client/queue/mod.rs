@@ -255,7 +255,7 @@ impl Queue {
         }
         // Those that are left although there is room are decoded once the lock is free.
         let count = guard.backlog.len().min(room);
-        let coded: Vec<Waiting> = guard.backlog.drain(..count).collect();
+        let coded = if count > 0 { guard.backlog.drain(..count).collect() } else { Vec::new() };
         // One fetch for a wake-up is enough: what is left announces itself anew.
         if more || guard.state.has_ready() || !guard.backlog.is_empty() {
             self.kick.waker.wake();
@@ -270,9 +270,10 @@ impl Queue {
     fn begin(&self, guard: &mut Guard<'_>, room: usize, patience: Patience, take: &mut dyn Take) -> (usize, bool) {
         let Inner { state, backlog } = &mut **guard;
         let mut output = Output::new(take, room, backlog);
-        // Who is going to wait asks epoll anyway.
-        let alone = patience.is_none() && output.room() == room;
-        let enough = alone && !self.kick.ended.load(Ordering::Acquire) && state.read_alone(&self.io(), &mut output);
+        let none = output.room() == room;
+        let enough = none
+            && !self.kick.ended.load(Ordering::Acquire)
+            && state.read_few(&self.io(), !patience.is_none(), &mut output);
         (output.room(), enough)
     }
 
@@ -346,6 +347,9 @@ impl Drop for Queue {
 
 /// Lets the lock go, and then tells of what happened under it.
 fn tell(mut guard: Guard<'_>) {
+    if guard.state.events.is_empty() {
+        return;
+    }
     let events = std::mem::take(&mut guard.state.events);
     drop(guard);
     events.into_iter().for_each(|(listener, event)| listener.tell(|| event));

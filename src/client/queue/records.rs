@@ -19,7 +19,7 @@ pub(super) struct Asker {
     pub journey: u32,
 }
 
-/// No journey.
+/// No journey, and no place.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// See the module.
@@ -35,15 +35,17 @@ pub(super) struct Record {
     pub timeout_ms: u32,
     /// The value of its answer is to be decoded. Set, and asked for, where the client has a codec, and nowhere else.
     pub decoded: bool,
+    state: State,
+    /// The next free place, where this one is free.
+    next: u32,
     /// The value to be sent, where it is not copied into the batch.
     value: Vec<u8>,
-    state: State,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Its place is free, and so is that of the next one.
-    Free { next: Option<u32> },
+    /// Its place is free.
+    Free,
     /// It has no answer yet.
     Live,
     /// It was answered before its reply came, which is to be dropped.
@@ -51,11 +53,18 @@ enum State {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Records {
     list: Vec<Record>,
-    free: Option<u32>,
+    /// The first free place; `NONE`: all are taken.
+    free: u32,
     live: usize,
+}
+
+impl Default for Records {
+    fn default() -> Records {
+        Records { list: Vec::new(), free: NONE, live: 0 }
+    }
 }
 
 impl Records {
@@ -65,19 +74,22 @@ impl Records {
     }
 
     /// Remembers an operation; answers with its number.
+    #[inline]
     pub fn add(&mut self, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
         self.live += 1;
-        if let Some(record) = self.free.and_then(|slot| self.list.get_mut(slot as usize)) {
-            let slot = self.free.unwrap_or_default();
-            if let State::Free { next } = record.state {
-                self.free = next;
-            }
-            (record.asker, record.deadline, record.place) = (asker, deadline, place);
-            (record.batch, record.timeout_ms, record.state) = (0, timeout_ms, State::Live);
-            return slot;
-        }
-        let (batch, value, state) = (0, Vec::new(), State::Live);
-        self.list.push(Record { asker, deadline, place, batch, timeout_ms, decoded: false, value, state });
+        let Some(record) = self.list.get_mut(self.free as usize) else {
+            return self.add_place(asker, deadline, timeout_ms, place);
+        };
+        let slot = std::mem::replace(&mut self.free, record.next);
+        (record.asker, record.deadline, record.place) = (asker, deadline, place);
+        (record.batch, record.timeout_ms, record.state) = (0, timeout_ms, State::Live);
+        slot
+    }
+
+    #[cold]
+    fn add_place(&mut self, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
+        let (batch, state, next, value) = (0, State::Live, NONE, Vec::new());
+        self.list.push(Record { asker, deadline, place, batch, timeout_ms, decoded: false, state, next, value });
         (self.list.len() - 1) as u32
     }
 
@@ -119,14 +131,15 @@ impl Records {
     }
 
     /// Forgets an operation, whose reply has come; answers with who waits for that, if somebody does.
+    #[inline]
     pub fn release(&mut self, slot: u32) -> Option<Asker> {
         let record = self.list.get_mut(slot as usize)?;
-        let was = std::mem::replace(&mut record.state, State::Free { next: self.free });
-        record.deadline = NEVER;
+        let was = std::mem::replace(&mut record.state, State::Free);
+        (record.deadline, record.next) = (NEVER, self.free);
         if !record.value.is_empty() {
             record.value = Vec::new();
         }
-        self.free = Some(slot);
+        self.free = slot;
         (was == State::Live).then(|| {
             self.live -= 1;
             record.asker

@@ -18,31 +18,25 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// The bytes of a batch, and its large values, which the records have had until now.
-    pub fn new(out: Arc<Vec<u8>>, pieces: &[Piece], records: &mut Records) -> Sending {
+    /// The bytes of a batch, of which so many are sent, and its large values, which the records have had until now.
+    pub fn new(out: Arc<Vec<u8>>, sent: usize, pieces: &[Piece], records: &mut Records) -> Sending {
         let mut value_of = |piece: &Piece| piece.value_of.map(|slot| records.take_value(slot)).unwrap_or_default();
         let parts: Vec<_> = pieces.iter().map(|piece| (piece.until, value_of(piece))).collect();
         let total = out.len() + parts.iter().map(|(_, value)| value.len()).sum::<usize>();
-        Sending { out, parts, sent: 0, total }
+        Sending { out, parts, sent, total }
     }
 
     /// Sends until all is sent (true) or the kernel takes no more (false).
     pub fn go_on(&mut self, socket: &Socket, counted: &mut Counters) -> io::Result<bool> {
         while self.sent < self.total {
-            counted.system_calls += 1;
             let taken = match self.parts.is_empty() {
-                true => socket.send(self.out.get(self.sent..).unwrap_or_default()),
-                false => socket.send_vectored(&self.left()),
+                true => send_some(socket, self.out.get(self.sent..).unwrap_or_default(), counted)?,
+                false => taken(socket.send_vectored(&self.left()), counted)?,
             };
-            match taken {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => {
-                    self.sent += taken;
-                    counted.bytes_sent += taken as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
+            if taken == 0 {
+                return Ok(false);
             }
+            self.sent += taken;
         }
         Ok(true)
     }
@@ -61,5 +55,24 @@ impl Sending {
             from = *until;
         }
         slices
+    }
+}
+
+/// Sends what the kernel takes of some bytes without waiting; answers with how many that were.
+pub(super) fn send_some(socket: &Socket, bytes: &[u8], counted: &mut Counters) -> io::Result<usize> {
+    taken(socket.send(bytes), counted)
+}
+
+/// How many bytes a send took. (It never takes none of some without an error.)
+fn taken(sent: io::Result<usize>, counted: &mut Counters) -> io::Result<usize> {
+    counted.system_calls += 1;
+    match sent {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(taken) => {
+            counted.bytes_sent += taken as u64;
+            Ok(taken)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(error) => Err(error),
     }
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// So many fetches in a row may do without asking epoll, which alone tells of connections that end while idle.
 const MAX_SKIPPED: u32 = 64;
+/// Behind a look in vain, the next one comes after so many fetches.
+const LOOK_EACH: u32 = 32;
 /// Deadlines are looked through at most so often, in nanoseconds.
 const EXPIRE_EACH: u64 = 1_000_000;
 
@@ -41,6 +43,8 @@ pub(super) struct State {
     /// When the timer fires.
     armed: u64,
     skipped: u32,
+    /// So many fetches that wait do not look first whether something has come.
+    in_vain: u32,
     /// What happened, and who is to be told once the lock is free.
     pub events: Vec<(Listener, Event)>,
 }
@@ -77,6 +81,7 @@ impl State {
             earliest: NEVER,
             armed: NEVER,
             skipped: 0,
+            in_vain: 0,
             events: Vec::new(),
         }
     }
@@ -155,15 +160,20 @@ impl State {
                 lane.fail(&error, &mut hands);
             }
         }
-        lane.counted.add(&hands.counted);
+        if hands.counted.has_any() {
+            lane.counted.add(&hands.counted);
+        }
         lane.counted.system_calls += tally::made() - calls;
         if lane.counted.has_any() {
             pool.count(&std::mem::take(&mut lane.counted));
         }
-        let failures = if hands.quiet.is_empty() { Vec::new() } else { hands.quiet.events(shared) };
-        let listener = &shared.settings.listener;
-        self.events.extend(failures.into_iter().map(|event| (listener.clone(), event)));
-        self.events.extend(lane.events.drain(..).map(|event| (listener.clone(), event)));
+        if !hands.quiet.is_empty() {
+            lane.events.extend(hands.quiet.events(shared));
+        }
+        if !lane.events.is_empty() {
+            let listener = &shared.settings.listener;
+            self.events.extend(lane.events.drain(..).map(|event| (listener.clone(), event)));
+        }
         self.earliest = self.earliest.min(lane.due());
         let (busy, unsettled) = (lane.is_busy(), lane.is_unsettled());
         if std::mem::replace(&mut lane.marks.unsettled, unsettled) != unsettled {
@@ -177,20 +187,36 @@ impl State {
         }
     }
 
-    /// If replies are awaited on one connection alone, reads that without asking epoll. Answers whether that was enough.
-    pub fn read_alone(&mut self, io: &Io<'_>, output: &mut Output<'_>) -> bool {
-        let [place] = self.busy[..] else { return false };
+    /// If replies are awaited on one or two connections alone, reads those without asking epoll. One who `waits` if nothing
+    /// has come pays for that look in vain, and so looks only now and then unless the last look was worth it. Answers
+    /// whether that was enough.
+    pub fn read_few(&mut self, io: &Io<'_>, waits: bool, output: &mut Output<'_>) -> bool {
         if self.unsettled > 0 || self.has_ready() || self.skipped >= MAX_SKIPPED {
             return false;
         }
-        let room = output.room();
-        self.drive(io, place, output, &mut |lane, host, hands| lane.read(host, hands));
-        if output.room() == room && !output.has_backlog() {
+        if waits && self.in_vain > 0 {
+            self.in_vain -= 1;
             return false;
         }
-        self.skipped += 1;
-        self.finish_step(io, output);
-        true
+        let (first, second) = match self.busy[..] {
+            [first] => (first, None),
+            [first, second] => (first, Some(second)),
+            _ => return false,
+        };
+        let room = output.room();
+        self.drive(io, first, output, &mut |lane, host, hands| lane.read(host, hands));
+        if let Some(second) = second {
+            self.drive(io, second, output, &mut |lane, host, hands| lane.read(host, hands));
+        }
+        let came = output.room() < room || output.has_backlog();
+        if waits && !came {
+            self.in_vain = LOOK_EACH;
+        }
+        if came {
+            self.skipped += 1;
+            self.finish_step(io, output);
+        }
+        came
     }
 
     /// Takes events in and does all that is to be done.
@@ -248,7 +274,7 @@ impl State {
         }
     }
 
-    fn lane(&mut self, place: Place) -> Option<&mut Lane> {
+    pub(super) fn lane(&mut self, place: Place) -> Option<&mut Lane> {
         self.sites.get_mut(place.site as usize)?.as_mut()?.lanes.get_mut(place.lane as usize)
     }
 
