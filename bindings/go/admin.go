@@ -274,14 +274,14 @@ func aboutOp(err error, op Opcode) error {
 // Encode makes of an operation what the client would store, without a server. Of op the value, Type, Flags, OpFlags and
 // CompressLevel count.
 func (c *Client) Encode(op Op) (value []byte, flags uint32, err error) {
-	r := request{op: C.bridge_op{
+	storing := C.bridge_op{
 		value_len: C.size_t(len(op.Value)), flags: C.uint32_t(op.Flags), value_type: C.uint32_t(op.Type),
 		op_flags: C.uint32_t(op.OpFlags), compress_level: C.int32_t(op.CompressLevel), opcode: C.BMEMC_OP_SET,
-	}}
+	}
 	err = c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
 		return withBytes(string(op.Value), "", func(bytes, _ C.bmemc_bytes) error {
 			var out *C.bmemc_value
-			status := C.bridge_encode(handle, &r.op, bytes.data, &out, words)
+			status := C.bridge_encode(handle, &storing, bytes.data, &out, words)
 			defer C.bmemc_value_free(out)
 			if status == C.BMEMC_OK {
 				item := C.bmemc_value_item(out)

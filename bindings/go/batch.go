@@ -22,26 +22,35 @@ type batch struct {
 // Memory that a batch may keep when it is used again.
 const keptBytes = 1 << 18
 
-// request is one operation that is not in a batch yet.
-type request struct {
-	op            C.bridge_op
-	key           string
-	value         []byte
-	routing, meta string
-}
-
 func newBatch() *batch {
 	return &batch{ops: make([]C.bridge_op, 0, 64), bytes: make([]byte, 0, 4096)}
 }
 
-func (b *batch) add(r *request) {
-	r.op.at, r.op.value_len = C.size_t(len(b.bytes)), C.size_t(len(r.value))
-	r.op.key_len, r.op.routing_len, r.op.meta_len = C.uint32_t(len(r.key)), C.uint32_t(len(r.routing)), C.uint32_t(len(r.meta))
-	b.bytes = append(b.bytes, r.key...)
-	b.bytes = append(b.bytes, r.value...)
-	b.bytes = append(b.bytes, r.routing...)
-	b.bytes = append(b.bytes, r.meta...)
-	b.ops = append(b.ops, r.op)
+// add puts an operation, which must be fine in itself, into the batch.
+func (b *batch) add(op *Op, tag uint64, timeout C.uint32_t) {
+	to := b.put(op, tag, timeout)
+	to.at = C.size_t(len(b.bytes))
+	b.bytes = append(b.bytes, op.Key...)
+	b.bytes = append(b.bytes, op.Value...)
+	b.bytes = append(b.bytes, op.RoutingKey...)
+	b.bytes = append(b.bytes, op.MetaFlags...)
+}
+
+// put does the same without the operation's bytes.
+func (b *batch) put(op *Op, tag uint64, timeout C.uint32_t) *C.bridge_op {
+	last := len(b.ops)
+	if last == cap(b.ops) {
+		b.ops = slices.Grow(b.ops, 1)
+	}
+	b.ops = b.ops[:last+1]
+	to := &b.ops[last]
+	// All of it is written: it may have been another's.
+	to.tag, to.cas, to.delta, to.initial = C.uint64_t(tag), C.uint64_t(op.CAS), C.uint64_t(op.Delta), C.uint64_t(op.Initial)
+	to.ttl, to.at, to.value_len = C.int64_t(seconds(op.TTL)), 0, C.size_t(len(op.Value))
+	to.key_len, to.routing_len, to.meta_len = C.uint32_t(len(op.Key)), C.uint32_t(len(op.RoutingKey)), C.uint32_t(len(op.MetaFlags))
+	to.opcode, to.flags, to.value_type = C.int32_t(op.Opcode), C.uint32_t(op.Flags), C.uint32_t(op.Type)
+	to.op_flags, to.timeout_ms, to.compress_level = C.uint32_t(op.OpFlags), timeout, C.int32_t(op.CompressLevel)
+	return to
 }
 
 // drop takes operations with these tags out again.
@@ -99,12 +108,11 @@ func (b *batch) cross(ops []C.bridge_op, queue *C.bmemc_queue, client *C.bmemc_c
 		in.box, in.slabStart(), C.size_t(len(in.slab)), blockMilliseconds)
 }
 
-// submitDirect does the same for one operation with a key and a value alone, which are not copied before.
-func (b *batch) submitDirect(r *request, queue *C.bmemc_queue, client *C.bmemc_client) *Error {
-	r.op.key_len, r.op.value_len = C.uint32_t(len(r.key)), C.size_t(len(r.value))
-	b.ops = append(b.ops[:0], r.op)
-	key, value := (*C.uint8_t)(unsafe.StringData(r.key)), (*C.uint8_t)(unsafe.SliceData(r.value))
-	status := C.bridge_submit_one(queue, client, &b.ops[0], key, value, &b.accepted, &b.words)
+// submitDirect submits one operation with a key and a value alone, which are not copied before.
+func (b *batch) submitDirect(op *Op, tag uint64, timeout C.uint32_t, queue *C.bmemc_queue, client *C.bmemc_client) *Error {
+	to := b.put(op, tag, timeout)
+	key, value := (*C.uint8_t)(unsafe.StringData(op.Key)), (*C.uint8_t)(unsafe.SliceData(op.Value))
+	status := C.bridge_submit_one(queue, client, to, key, value, &b.accepted, &b.words)
 	if status != C.BMEMC_OK {
 		return failure(status, &b.words)
 	}

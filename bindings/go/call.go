@@ -13,6 +13,8 @@ import (
 type call struct {
 	answers []Answer
 	one     [1]Answer
+	// Memory for the value of a single get, where it is small.
+	scratch []byte
 	// Where the value of a single get goes, if not into memory of its own.
 	into []byte
 	// GetInto was called: `into` counts even where it is empty.
@@ -35,21 +37,17 @@ type call struct {
 
 var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
-// newCall is a call that is about to be made, with room for so many answers.
-func newCall(count int) *call {
+// newCall is a call that is about to be made, of one operation.
+func newCall() *call {
 	c := calls.Get().(*call)
-	if count == 1 {
-		c.answers = c.one[:]
-	} else {
-		c.answers = make([]Answer, count)
-	}
-	c.left = count
+	c.answers, c.left = c.one[:], 1
 	return c
 }
 
 // recycle ends the call: nothing of it may be used any more.
 func (c *call) recycle() {
-	*c = call{done: c.done}
+	c.one[0].forget()
+	c.answers, c.into, c.isInto, c.failure, c.batch, c.block = nil, nil, false, nil, 0, nil
 	calls.Put(c)
 }
 
@@ -58,6 +56,9 @@ func (c *call) recycle() {
 func (c *call) tag(index int) uint64 {
 	return uint64(c.generation)<<(slotBits+indexBits) | uint64(c.slot)<<indexBits | uint64(index)
 }
+
+// Values that a call keeps memory for.
+const keptValue = 440
 
 const (
 	indexBits = 12
@@ -85,8 +86,13 @@ func (c *call) take(index int, from *C.bmemc_answer, in *inbox) {
 	c.left--
 }
 
-// keep copies a value out of the slab. Values of one call share memory as long as they are small.
+// keep copies a value out of the slab. Values of many answers share memory as long as they are small; a small one of a
+// single answer goes into the call's own, for the caller to copy.
 func (c *call) keep(value []byte) []byte {
+	if len(c.answers) == 1 && len(value) <= keptValue {
+		c.scratch = append(c.scratch[:0], value...)
+		return c.scratch
+	}
 	if len(c.answers) == 1 || len(value) > 1024 {
 		return append(make([]byte, 0, len(value)), value...)
 	}

@@ -143,67 +143,57 @@ func (c *Client) milliseconds(ctx context.Context) C.uint32_t {
 	return C.uint32_t(max((left+time.Millisecond-1)/time.Millisecond, 1))
 }
 
-// fill writes an operation as the library takes it.
-func (c *Client) fill(ctx context.Context, op *Op, r *request) *Error {
-	ttl, err := seconds(op.TTL)
-	if err != nil {
-		return err
-	}
-	if max(len(op.Key), len(op.RoutingKey), len(op.MetaFlags)) > 1<<20 {
-		return refused("a key, routing key or meta flags of more than 1 MiB; a key has 1 to 250 bytes")
-	}
-	if op.CompressLevel < -1 || op.CompressLevel > 9 {
-		return refused("compress_level is %d; it is -1 to 9", op.CompressLevel)
-	}
-	r.key, r.value, r.routing, r.meta = op.Key, op.Value, op.RoutingKey, op.MetaFlags
-	r.op = C.bridge_op{
-		cas: C.uint64_t(op.CAS), delta: C.uint64_t(op.Delta), initial: C.uint64_t(op.Initial), ttl: C.int64_t(ttl),
-		opcode: C.int32_t(op.Opcode), flags: C.uint32_t(op.Flags), value_type: C.uint32_t(op.Type),
-		op_flags: C.uint32_t(op.OpFlags), timeout_ms: c.milliseconds(ctx), compress_level: C.int32_t(op.CompressLevel),
-	}
-	return nil
-}
-
-// one runs an operation; on success `use` gets its answer, which is gone afterwards.
-func (c *Client) one(ctx context.Context, op *Op, into []byte, isInto bool, use func(*Answer)) (err error) {
+// one runs an operation in a call, whose answer is there where the error is nil or a refusal.
+func (c *Client) one(ctx context.Context, op *Op, call *call) error {
 	if failed := c.check(ctx); failed != nil {
 		return failed.about(op.Opcode, op.Key)
 	}
 	if c.observe != nil {
-		observed, end := c.observe(ctx, Call{op.Opcode, op.Key, 1})
-		if observed != nil {
-			ctx = observed
-		}
-		if end != nil {
-			defer func() { end(err) }()
-		}
+		return c.observed(ctx, op, call)
 	}
-	var r request
-	if failed := c.fill(ctx, op, &r); failed != nil {
+	return c.unobserved(ctx, op, call)
+}
+
+// observed does the same, observed.
+func (c *Client) observed(ctx context.Context, op *Op, call *call) (err error) {
+	observed, end := c.observe(ctx, Call{op.Opcode, op.Key, 1})
+	if observed != nil {
+		ctx = observed
+	}
+	if end != nil {
+		defer func() { end(err) }()
+	}
+	return c.unobserved(ctx, op, call)
+}
+
+func (c *Client) unobserved(ctx context.Context, op *Op, call *call) error {
+	if failed := op.check(); failed != nil {
 		return failed.about(op.Opcode, op.Key)
 	}
-	call := newCall(1)
-	call.into, call.isInto = into, isInto
-	failed := c.engine.do(ctx, call, &r)
+	failed := c.engine.do(ctx, call, op, c.milliseconds(ctx))
 	runtime.KeepAlive(c)
 	if failed != nil {
-		call.recycle()
 		return failed.about(op.Opcode, op.Key)
 	}
-	call.unpack()
-	answer := &call.answers[0]
-	if answer.Status != 0 {
-		err = answer.err(ctx, op.Opcode, op.Key)
+	if call.parcels != nil {
+		call.unpack()
 	}
-	use(answer)
-	call.recycle()
-	return err
+	if answer := &call.answers[0]; answer.Status != 0 {
+		return answer.err(ctx, op.Opcode, op.Key)
+	}
+	return nil
 }
 
 // Do runs one operation, with everything that it can be told. The answer is there where the error is nil or a refusal.
 func (c *Client) Do(ctx context.Context, op Op) (Answer, error) {
-	var answer Answer
-	err := c.one(ctx, &op, nil, false, func(a *Answer) { answer = *a })
+	call := newCall()
+	call.one[0] = Answer{}
+	err := c.one(ctx, &op, call)
+	answer := call.one[0]
+	if len(answer.Value) <= keptValue {
+		answer.Value = slices.Clone(answer.Value)
+	}
+	call.recycle()
 	return answer, err
 }
 
@@ -213,13 +203,18 @@ func (c *Client) Execute(ctx context.Context, ops []Op) ([]Answer, error) {
 	if failed := c.check(ctx); failed != nil {
 		return nil, failed
 	}
-	return c.execute(ctx, len(ops), func(i int) *Op { return &ops[i] })
+	answers := make([]Answer, len(ops))
+	if err := c.execute(ctx, answers, func(i int) *Op { return &ops[i] }); err != nil {
+		return nil, err
+	}
+	return answers, nil
 }
 
-// execute runs operations 0 to count-1; `at` may give the same memory each time.
-func (c *Client) execute(ctx context.Context, count int, at func(int) *Op) (answers []Answer, err error) {
+// execute runs as many operations as there is room for answers; `at` may give the same memory each time.
+func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op) (err error) {
+	count := len(answers)
 	if count == 0 {
-		return []Answer{}, nil
+		return nil
 	}
 	if c.observe != nil {
 		first := at(0)
@@ -231,14 +226,13 @@ func (c *Client) execute(ctx context.Context, count int, at func(int) *Op) (answ
 			defer func() { end(err) }()
 		}
 	}
-	answers = make([]Answer, count)
 	for from := 0; from < count; from += mostOps {
 		to := min(from+mostOps, count)
 		if failed := c.executeSome(ctx, answers[from:to], func(i int) *Op { return at(from + i) }); failed != nil {
-			return nil, failed
+			return failed
 		}
 	}
-	return answers, nil
+	return nil
 }
 
 // executeSome runs at most as many operations as cross at once, in rounds: what the queue could not take behind an
@@ -259,22 +253,22 @@ func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int
 	b := batches.Get().(*batch)
 	defer b.recycle()
 	b.ordered = true
+	timeout := c.milliseconds(ctx)
 	for i := range answers {
 		if answers[i].Status != deferred.Status {
 			continue
 		}
-		var r request
-		if failed := c.fill(ctx, at(i), &r); failed != nil {
+		op := at(i)
+		if failed := op.check(); failed != nil {
 			answers[i] = failed.answer()
 			continue
 		}
-		r.op.tag = C.uint64_t(i)
-		b.add(&r)
+		b.add(op, uint64(i), timeout)
 	}
 	if len(b.ops) == 0 {
 		return false, nil
 	}
-	call := newCall(0)
+	call := newCall()
 	call.answers, call.left = answers, len(b.ops)
 	failed := c.engine.doBatch(ctx, call, b)
 	runtime.KeepAlive(c)

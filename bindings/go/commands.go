@@ -2,6 +2,8 @@ package bmemc
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,19 +25,24 @@ func (c *Client) GetAndTouch(ctx context.Context, key string, ttl time.Duration)
 }
 
 func (c *Client) read(ctx context.Context, op *Op) (*Item, error) {
+	call := newCall()
+	err := c.one(ctx, op, call)
 	var item *Item
-	err := c.one(ctx, op, nil, false, func(a *Answer) { item = a.item(op.Key) })
-	if err != nil {
-		return nil, err
+	if err == nil {
+		item = call.one[0].item(op.Key)
 	}
-	return item, nil
+	call.recycle()
+	return item, err
 }
 
 // GetInto reads a value into a buffer and returns its length; nothing is allocated. [ErrBuffer]: the buffer is shorter
 // than the value, whose length is returned.
 func (c *Client) GetInto(ctx context.Context, key string, buffer []byte) (int, error) {
-	length := 0
-	err := c.one(ctx, &Op{Opcode: OpGet, Key: key}, buffer, true, func(a *Answer) { length = int(a.Number) })
+	call := newCall()
+	call.into, call.isInto, call.one[0].Number = buffer, true, 0
+	err := c.one(ctx, &Op{Opcode: OpGet, Key: key}, call)
+	length := int(call.one[0].Number)
+	call.recycle()
 	return length, err
 }
 
@@ -53,13 +60,19 @@ func (c *Client) GetsMulti(ctx context.Context, keys []string) (map[string]*Item
 func (c *Client) getMulti(ctx context.Context, keys []string, flags OpFlags) (map[string]*Item, error) {
 	op := Op{Opcode: OpGet, OpFlags: flags}
 	key := func(i int) string { return keys[i] }
-	answers, err := c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op })
-	items, found := make([]Item, len(answers)), make(map[string]*Item, len(answers))
-	for i := range answers {
-		if a := &answers[i]; a.Status == 0 {
-			items[i] = Item{Key: keys[i], Value: a.Value, Flags: a.Flags, Type: a.Type, TTL: a.TTL, CAS: a.CAS, Bits: a.Bits}
-			found[keys[i]] = &items[i]
+	var found map[string]*Item
+	err := c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op }, func(answers []Answer) {
+		items := make([]Item, len(answers))
+		found = make(map[string]*Item, len(answers))
+		for i := range answers {
+			if a := &answers[i]; a.Status == 0 {
+				a.fill(&items[i], keys[i], a.Value)
+				found[keys[i]] = &items[i]
+			}
 		}
+	})
+	if found == nil {
+		found = map[string]*Item{}
 	}
 	return found, err
 }
@@ -104,7 +117,10 @@ func (c *Client) store(ctx context.Context, opcode Opcode, item *Item) error {
 }
 
 func (c *Client) run(ctx context.Context, op *Op) error {
-	return c.one(ctx, op, nil, false, func(*Answer) {})
+	call := newCall()
+	err := c.one(ctx, op, call)
+	call.recycle()
+	return err
 }
 
 // SetMulti stores many items in as few round trips as possible. The error is nil or a [*MultiError].
@@ -116,8 +132,7 @@ func (c *Client) SetMulti(ctx context.Context, items []*Item) error {
 	}
 	var op Op
 	key := func(i int) string { return items[i].Key }
-	_, err := c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op })
-	return err
+	return c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op }, nil)
 }
 
 // Delete deletes a key. [ErrNotFound]: there was none.
@@ -130,8 +145,7 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 func (c *Client) DeleteMulti(ctx context.Context, keys []string) error {
 	op := Op{Opcode: OpDelete}
 	key := func(i int) string { return keys[i] }
-	_, err := c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op })
-	return err
+	return c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op }, nil)
 }
 
 // Touch gives an item a new time to live. [ErrNotFound]: there is none.
@@ -163,25 +177,52 @@ func (c *Client) DecrementOrCreate(ctx context.Context, key string, delta, initi
 }
 
 func (c *Client) count(ctx context.Context, op *Op) (uint64, error) {
+	call := newCall()
+	err := c.one(ctx, op, call)
 	var number uint64
-	err := c.one(ctx, op, nil, false, func(a *Answer) { number = a.Number })
-	if err != nil {
-		return 0, err
+	if err == nil {
+		number = call.one[0].Number
 	}
-	return number, nil
+	call.recycle()
+	return number, err
 }
 
 // ---- Many ----
 
-// many runs operations and sorts out their failures: one error for each server and status.
-func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op) ([]Answer, error) {
+// Memory for the answers of a call of many operations.
+var manyAnswers = sync.Pool{New: func() any { return new([]Answer) }}
+
+// Answers that are kept when they are used again.
+const keptAnswers = 256
+
+// many runs operations, lets `use` see their answers if it is given, and sorts out the failures: one error for each server
+// and status.
+func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op, use func([]Answer)) error {
 	if failed := c.check(ctx); failed != nil {
-		return nil, &MultiError{[]*Error{failed.aboutAll(count, key, at)}}
+		return &MultiError{[]*Error{failed.aboutAll(count, key, at)}}
 	}
-	answers, err := c.execute(ctx, count, at)
-	if err != nil {
-		return nil, &MultiError{[]*Error{err.(*Error).aboutAll(count, key, at)}}
+	memory := manyAnswers.Get().(*[]Answer)
+	answers := slices.Grow((*memory)[:0], count)[:count]
+	defer func() {
+		for i := range answers {
+			answers[i].forget()
+		}
+		if count <= keptAnswers {
+			*memory = answers
+			manyAnswers.Put(memory)
+		}
+	}()
+	if err := c.execute(ctx, answers, at); err != nil {
+		return &MultiError{[]*Error{err.(*Error).aboutAll(count, key, at)}}
 	}
+	if use != nil {
+		use(answers)
+	}
+	return failures(ctx, answers, key, at)
+}
+
+// failures are the failed answers' errors, together.
+func failures(ctx context.Context, answers []Answer, key func(int) string, at func(int) *Op) error {
 	type reason struct {
 		server int
 		status Status
@@ -204,9 +245,9 @@ func (c *Client) many(ctx context.Context, count int, key func(int) string, at f
 		known[why].Keys = append(known[why].Keys, key(i))
 	}
 	if failed.Failed != nil {
-		return answers, &failed
+		return &failed
 	}
-	return answers, nil
+	return nil
 }
 
 func (e *Error) aboutAll(count int, key func(int) string, at func(int) *Op) *Error {

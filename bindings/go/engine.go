@@ -37,6 +37,7 @@ type engine struct {
 	spare    *batch
 	number   uint64 // of the open batch
 	flushing bool
+	inVain   int  // so many more do not wait for others to join the open batch
 	inFlight int  // operations without an answer, those in the open batch too
 	solo     int  // calls in a row that found nobody else
 	slow     bool // a round trip takes too long to block a thread meanwhile
@@ -64,8 +65,12 @@ const (
 	soloEnough = 16
 	// One in so many goes through the loop all the same, so that others who want to run can, and its time is taken.
 	soloSample = 32
-	// A round trip that takes longer is not worth a thread.
-	slowRoundTrip = 100 * time.Microsecond
+	// One in so many lets others who can run come first.
+	soloYield = 8
+	// A round trip that takes longer is not worth a thread, and so much more for each operation.
+	slowRoundTrip, slowOperation = 100 * time.Microsecond, time.Microsecond
+	// So often nobody waits for others to join the open batch, after one has waited in vain.
+	gatherEach = 16
 	// Values from this size on cross by themselves, without being copied into a batch.
 	directBytes = 16 << 10
 	// Operations of one crossing.
@@ -111,35 +116,31 @@ func newEngine(client *C.bmemc_client, hooks *hooks) (*engine, error) {
 // ---- Calls ----
 
 // do runs one operation.
-func (e *engine) do(ctx context.Context, c *call, r *request) *Error {
+func (e *engine) do(ctx context.Context, c *call, op *Op, timeout C.uint32_t) *Error {
 	e.mu.Lock()
 	if e.closed != nil {
 		defer e.mu.Unlock()
 		return e.closed
 	}
 	e.admit(c)
-	r.op.tag = C.uint64_t(c.tag(0))
-	var began time.Time
-	switch {
-	case len(r.value) >= directBytes && r.routing == "" && r.meta == "":
-		e.direct(r)
-	case e.mayBlock():
-		e.open.add(r)
-		b := e.takeOpen()
-		e.block(c, b)
-		e.giveBack(b)
-	default:
-		if e.role == idle && e.solo%soloSample == 0 {
-			began = time.Now()
-		}
+	began := e.begins()
+	if len(op.Value) >= directBytes && op.RoutingKey == "" && op.MetaFlags == "" {
+		e.direct(op, c.tag(0), timeout)
+	} else {
 		c.batch = e.number
-		e.open.add(r)
-		e.push()
+		e.open.add(op, c.tag(0), timeout)
+		if e.mayBlock() && e.isAlone(c) {
+			b := e.takeOpen()
+			e.block(c, b)
+			e.giveBack(b)
+		} else if c.batch == e.number {
+			e.push()
+		}
 	}
 	e.mu.Unlock()
 	err := e.wait(ctx, c)
 	if !began.IsZero() {
-		e.judge(time.Since(began))
+		e.judge(time.Since(began), slowRoundTrip)
 	}
 	return err
 }
@@ -152,6 +153,7 @@ func (e *engine) doBatch(ctx context.Context, c *call, b *batch) *Error {
 		return e.closed
 	}
 	e.admit(c)
+	began := e.begins()
 	first := C.uint64_t(c.tag(0))
 	for i := range b.ops {
 		b.ops[i].tag += first
@@ -164,7 +166,11 @@ func (e *engine) doBatch(ctx context.Context, c *call, b *batch) *Error {
 		e.unclaim(start)
 	}
 	e.mu.Unlock()
-	return e.wait(ctx, c)
+	err := e.wait(ctx, c)
+	if !began.IsZero() {
+		e.judge(time.Since(began), slowRoundTrip+time.Duration(len(b.ops))*slowOperation)
+	}
+	return err
 }
 
 // wait waits for the call to be complete, or for its context to end.
@@ -242,6 +248,32 @@ func (e *engine) drop(index uint32, count int) {
 	}
 }
 
+// begins is now, where the call that was just admitted has its time taken.
+func (e *engine) begins() (began time.Time) {
+	if e.role == idle && e.solo%soloSample == 0 {
+		began = time.Now()
+	}
+	return began
+}
+
+// isAlone lets others who can run come before a call that is about to block its thread, now and then: they might have no
+// other thread. It answers whether none of them has come.
+func (e *engine) isAlone(c *call) bool {
+	if e.solo%soloYield == 0 {
+		e.yield()
+	}
+	return e.role == idle && e.inFlight == c.left && c.batch == e.number && e.closed == nil
+}
+
+// yield lets other goroutines run; the lock is let go meanwhile.
+func (e *engine) yield() {
+	e.refs++
+	e.mu.Unlock()
+	runtime.Gosched()
+	e.mu.Lock()
+	e.release()
+}
+
 func (e *engine) mayBlock() bool {
 	return e.role == idle && e.solo > soloEnough && e.solo%soloSample != 0 && !e.slow
 }
@@ -271,7 +303,7 @@ func (e *engine) block(c *call, b *batch) {
 		e.mu.Unlock()
 		e.inbox.fetch(e.queue, blockMilliseconds)
 		e.mu.Lock()
-		e.refs--
+		e.release()
 	}
 	e.slow = c.left > 0
 	for i, woken := range e.wakes {
@@ -322,16 +354,32 @@ func (e *engine) push() {
 		return
 	}
 	start := e.claim()
-	e.flush()
+	e.flush(true)
 	e.unclaim(start)
 }
 
+// gather lets others who can run add to the open batch, where that was worth it lately. Who is about to submit does it.
+func (e *engine) gather() {
+	if e.inVain > 0 {
+		e.inVain--
+		return
+	}
+	before := len(e.open.ops)
+	e.yield()
+	if len(e.open.ops) <= before {
+		e.inVain = gatherEach
+	}
+}
+
 // flush submits the open batch, unless somebody else is about to.
-func (e *engine) flush() {
+func (e *engine) flush(gather bool) {
 	if e.flushing {
 		return
 	}
 	e.flushing = true
+	if gather {
+		e.gather()
+	}
 	for len(e.open.ops) > 0 && e.closed == nil {
 		b := e.takeOpen()
 		e.cross(b, nil)
@@ -348,23 +396,23 @@ func (e *engine) cross(b *batch, in *inbox) {
 	b.submit(e.queue, e.client, in, func(tag uint64, why *Error) { refused = append(refused, refusal{tag, why}) })
 	e.hooks.poke()
 	e.mu.Lock()
-	e.refs--
+	e.release()
 	e.refuse(refused)
 }
 
 // direct submits one operation without copying its bytes first; the lock is let go meanwhile.
-func (e *engine) direct(r *request) {
+func (e *engine) direct(op *Op, tag uint64, timeout C.uint32_t) {
 	start := e.claim()
 	e.refs++
 	e.mu.Unlock()
 	b := batches.Get().(*batch)
-	refused := b.submitDirect(r, e.queue, e.client)
+	refused := b.submitDirect(op, tag, timeout, e.queue, e.client)
 	b.recycle()
 	e.hooks.poke()
 	e.mu.Lock()
-	e.refs--
+	e.release()
 	if refused != nil {
-		e.refuse([]refusal{{uint64(r.op.tag), refused}})
+		e.refuse([]refusal{{tag, refused}})
 	}
 	e.unclaim(start)
 }
@@ -450,7 +498,7 @@ func (e *engine) turn(uintptr) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.flush()
+	e.flush(false)
 	if e.closed != nil {
 		return true
 	}
@@ -463,9 +511,9 @@ func (e *engine) turn(uintptr) bool {
 }
 
 // judge notes whether a round trip is short enough to block a thread meanwhile.
-func (e *engine) judge(took time.Duration) {
+func (e *engine) judge(took, slow time.Duration) {
 	e.mu.Lock()
-	e.slow = took > slowRoundTrip
+	e.slow = took > slow
 	e.mu.Unlock()
 }
 
@@ -480,6 +528,13 @@ func (e *engine) enter() error {
 	}
 	e.refs++
 	return nil
+}
+
+// release is leave with the lock held.
+func (e *engine) release() {
+	if e.refs--; e.refs == 0 {
+		go e.free()
+	}
 }
 
 func (e *engine) leave() {

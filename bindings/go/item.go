@@ -24,8 +24,50 @@ type Item struct {
 	Bits Bits
 }
 
+// item is the item of an answer to a single get. A small value, which is the call's still, is copied into the memory of
+// the item: one allocation, and the value keeps no more alive than that.
 func (a *Answer) item(key string) *Item {
-	return &Item{Key: key, Value: a.Value, Flags: a.Flags, Type: a.Type, TTL: a.TTL, CAS: a.CAS, Bits: a.Bits}
+	var item *Item
+	var room []byte
+	switch size := len(a.Value); {
+	case size <= 56:
+		in := new(struct {
+			Item
+			room [56]byte
+		})
+		item, room = &in.Item, in.room[:]
+	case size <= 120:
+		in := new(struct {
+			Item
+			room [120]byte
+		})
+		item, room = &in.Item, in.room[:]
+	case size <= 248:
+		in := new(struct {
+			Item
+			room [248]byte
+		})
+		item, room = &in.Item, in.room[:]
+	case size <= keptValue:
+		in := new(struct {
+			Item
+			room [keptValue]byte
+		})
+		item, room = &in.Item, in.room[:]
+	default:
+		item = new(Item)
+		a.fill(item, key, a.Value)
+		return item
+	}
+	size := copy(room, a.Value)
+	a.fill(item, key, room[:size:size])
+	return item
+}
+
+// fill writes an item with what an answer says.
+func (a *Answer) fill(item *Item, key string, value []byte) {
+	item.Key, item.Value = key, value
+	item.Flags, item.Type, item.TTL, item.CAS, item.Bits = a.Flags, a.Type, a.TTL, a.CAS, a.Bits
 }
 
 // storing is the operation that stores an item.

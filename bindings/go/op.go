@@ -170,19 +170,32 @@ type Answer struct {
 	osError int32
 }
 
+// forget drops the bytes of an answer whose memory is used again; all else is written before it is read.
+func (a *Answer) forget() { a.Key, a.Value, a.Detail = "", nil, "" }
+
+// check finds what is wrong with an operation in itself.
+func (op *Op) check() *Error {
+	if seconds(op.TTL) > maxTTL {
+		return refused("ttl is %v; it is at most %v", op.TTL, maxTTL*time.Second)
+	}
+	if max(len(op.Key), len(op.RoutingKey), len(op.MetaFlags)) > 1<<20 {
+		return refused("a key, routing key or meta flags of more than 1 MiB; a key has 1 to 250 bytes")
+	}
+	if op.CompressLevel < -1 || op.CompressLevel > 9 {
+		return refused("compress_level is %d; it is -1 to 9", op.CompressLevel)
+	}
+	return nil
+}
+
 // seconds is a time to live as the library wants it.
-func seconds(ttl time.Duration) (int64, *Error) {
-	whole := int64(ttl / time.Second)
-	if ttl%time.Second > 0 {
-		whole++
+func seconds(ttl time.Duration) int64 {
+	switch {
+	case ttl == 0:
+		return 0
+	case ttl < 0:
+		return -1
 	}
-	if ttl < 0 {
-		whole = -1
-	}
-	if whole > maxTTL {
-		return 0, refused("ttl is %v; it is at most %v", ttl, maxTTL*time.Second)
-	}
-	return whole, nil
+	return int64((ttl-1)/time.Second) + 1
 }
 
 // From one second more on, the library takes it for a Unix time.

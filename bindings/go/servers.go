@@ -115,12 +115,11 @@ func (c *Client) ExecuteEach(ctx context.Context, op Op) ([]Answer, error) {
 	if failed := c.check(ctx); failed != nil {
 		return nil, failed.about(op.Opcode, op.Key)
 	}
-	var r request
-	if failed := c.fill(ctx, &op, &r); failed != nil {
+	if failed := op.check(); failed != nil {
 		return nil, failed.about(op.Opcode, op.Key)
 	}
 	b := newBatch()
-	b.add(&r)
+	b.add(&op, 0, c.milliseconds(ctx))
 	var answers []Answer
 	err := c.aside(ctx, op.Opcode, func(handle *C.bmemc_client, words *C.bmemc_error) error {
 		var results *C.bmemc_results
