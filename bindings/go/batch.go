@@ -15,6 +15,7 @@ type batch struct {
 	ops      []C.bridge_op
 	bytes    []byte
 	ordered  bool
+	writes   bool // some operation is no read
 	accepted C.size_t
 	words    C.bmemc_error
 }
@@ -44,6 +45,7 @@ func (b *batch) put(op *Op, tag uint64, timeout C.uint32_t) *C.bridge_op {
 	}
 	b.ops = b.ops[:last+1]
 	to := &b.ops[last]
+	b.writes = b.writes || op.Opcode != OpGet
 	// All of it is written: it may have been another's.
 	to.tag, to.cas, to.delta, to.initial = C.uint64_t(tag), C.uint64_t(op.CAS), C.uint64_t(op.Delta), C.uint64_t(op.Initial)
 	to.ttl, to.at, to.value_len = C.int64_t(seconds(op.TTL)), 0, C.size_t(len(op.Value))
@@ -70,7 +72,7 @@ func (b *batch) reset() {
 	if cap(b.bytes) > keptBytes {
 		*b = *newBatch()
 	}
-	b.ops, b.bytes, b.ordered = b.ops[:0], b.bytes[:0], false
+	b.ops, b.bytes, b.ordered, b.writes = b.ops[:0], b.bytes[:0], false, false
 }
 
 // submit gives the operations to the queue; those that it refuses are handed to `refuse` with the reason. If the inbox is
@@ -101,10 +103,12 @@ var deferred = &Error{Status: 1 << 30}
 
 func (b *batch) cross(ops []C.bridge_op, queue *C.bmemc_queue, client *C.bmemc_client, in *inbox) C.int32_t {
 	first, count, bytes := unsafe.SliceData(ops), C.size_t(len(ops)), (*C.uint8_t)(unsafe.SliceData(b.bytes))
+	// Reads may overtake each other.
+	ordered := C.bool(b.ordered && b.writes)
 	if in == nil {
-		return C.bridge_submit(queue, client, first, count, bytes, &b.accepted, &b.words)
+		return C.bridge_submit(queue, client, first, count, bytes, ordered, &b.accepted, &b.words)
 	}
-	return C.bridge_submit_fetch(queue, client, first, count, bytes, &b.accepted, &b.words,
+	return C.bridge_submit_fetch(queue, client, first, count, bytes, ordered, &b.accepted, &b.words,
 		in.box, in.slabStart(), C.size_t(len(in.slab)), blockMilliseconds)
 }
 

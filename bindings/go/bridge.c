@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ON_STACK = 32, EVENTS = 256 };
+enum { AT_ONCE = 64, EVENTS = 256 };
 
 static bmemc_op make(const bridge_op *from, const uint8_t *key, const uint8_t *value) {
     return (bmemc_op){
@@ -33,13 +33,33 @@ static bmemc_op make_from(const bridge_op *from, const uint8_t *bytes) {
     return op;
 }
 
-int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
-                      const uint8_t *bytes, size_t *accepted, bmemc_error *error) {
-    bmemc_op few[ON_STACK], *list = few;
-    if (count > ON_STACK && !(list = malloc(count * sizeof *list))) abort(); // as Go does where there is no memory
+static int32_t submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                      const uint8_t *bytes, bmemc_op *list, size_t *accepted, bmemc_error *error) {
     for (size_t i = 0; i < count; i++) list[i] = make_from(&ops[i], bytes);
-    int32_t status = bmemc_queue_submit(queue, client, list, count, accepted, error);
-    if (list != few) free(list);
+    return bmemc_queue_submit(queue, client, list, count, accepted, error);
+}
+
+// In equal parts, so that the server is at work on the first while the next is made.
+static int32_t submit_parts(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                            const uint8_t *bytes, size_t *accepted, bmemc_error *error) {
+    bmemc_op list[AT_ONCE];
+    size_t parts = (count + AT_ONCE - 1) / AT_ONCE, taken;
+    int32_t status = BMEMC_OK;
+    for (*accepted = 0; status == BMEMC_OK && parts > 0; parts--) {
+        size_t part = (count - *accepted) / parts;
+        status = submit(queue, client, ops + *accepted, part, bytes, list, &taken, error);
+        *accepted += taken;
+    }
+    return status;
+}
+
+int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
+                      const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error) {
+    if (!ordered || count <= AT_ONCE) return submit_parts(queue, client, ops, count, bytes, accepted, error);
+    bmemc_op *list = malloc(count * sizeof *list);
+    if (!list) abort(); // as Go does where there is no memory
+    int32_t status = submit(queue, client, ops, count, bytes, list, accepted, error);
+    free(list);
     return status;
 }
 
@@ -56,9 +76,9 @@ void bridge_fetch(bmemc_queue *queue, bridge_inbox *inbox, uint8_t *slab, size_t
 }
 
 int32_t bridge_submit_fetch(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
-                            const uint8_t *bytes, size_t *accepted, bmemc_error *error, bridge_inbox *inbox,
-                            uint8_t *slab, size_t slab_size, int32_t wait_ms) {
-    int32_t status = bridge_submit(queue, client, ops, count, bytes, accepted, error);
+                            const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error,
+                            bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms) {
+    int32_t status = bridge_submit(queue, client, ops, count, bytes, ordered, accepted, error);
     inbox->count = 0, inbox->status = BMEMC_OK;
     if (status == BMEMC_OK) bridge_fetch(queue, inbox, slab, slab_size, wait_ms, error);
     return status;

@@ -29,9 +29,10 @@ typedef struct {
     int32_t status;
 } bridge_inbox;
 
-// Submits operations whose bytes count from `bytes`. *accepted as bmemc_queue_submit() has it.
+// Submits operations whose bytes count from `bytes`; where they are ordered, they reach the server in their order.
+// *accepted as bmemc_queue_submit() has it.
 int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
-                      const uint8_t *bytes, size_t *accepted, bmemc_error *error);
+                      const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error);
 
 // Submits one operation that has a key and a value and no other bytes, each where it is.
 int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const bridge_op *op, const uint8_t *key,
@@ -43,8 +44,8 @@ void bridge_fetch(bmemc_queue *queue, bridge_inbox *inbox, uint8_t *slab, size_t
 
 // Submits, and where all was accepted waits for the first answers: one crossing for a caller who is alone.
 int32_t bridge_submit_fetch(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
-                            const uint8_t *bytes, size_t *accepted, bmemc_error *error, bridge_inbox *inbox,
-                            uint8_t *slab, size_t slab_size, int32_t wait_ms);
+                            const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error,
+                            bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms);
 
 // Events that wait for Go. The library calls bridge_events_add() on whatever thread is inside it; Go takes them out
 // afterwards, so that no C code ever calls Go.

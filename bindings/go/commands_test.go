@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/libbmemc/bmemc"
+	"github.com/libbmemc/bmemc/bmemctest"
 )
 
 func TestSetAndGet(t *testing.T) {
@@ -131,6 +133,37 @@ func TestTTL(t *testing.T) {
 		_, err = c.GetAndTouch(background, key, time.Hour)
 		wantError(t, err, bmemc.ErrNotFound)
 	})
+}
+
+// Values of every size around those that share memory with their item: each is what was stored, and the caller's alone.
+func TestValuesOfEverySize(t *testing.T) {
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(bmemctest.NewServer(t).Address())})
+	kept := map[string]*bmemc.Item{}
+	value := func(size int) string { return strings.Repeat(fmt.Sprintf("%d.", size), size/2+1)[:size] }
+	for _, size := range []int{0, 1, 55, 56, 57, 119, 120, 121, 247, 248, 249, 439, 440, 441, 1024, 16 << 10, 300_000} {
+		key := fmt.Sprint("sized-", size)
+		mustSet(t, c, key, value(size))
+		item, err := c.Get(background, key)
+		wantOK(t, err)
+		kept[key] = item
+		if item.Value == nil || cap(item.Value) != len(item.Value) && size <= 440 {
+			t.Errorf("%d bytes: a value of %d with room for %d", size, len(item.Value), cap(item.Value))
+		}
+		answer, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: key})
+		wantOK(t, err)
+		if string(answer.Value) != value(size) {
+			t.Errorf("%d bytes: Do has %.40q", size, answer.Value)
+		}
+		for i := range answer.Value {
+			answer.Value[i] = 0
+		}
+	}
+	for key, item := range kept {
+		size, _ := strconv.Atoi(strings.TrimPrefix(key, "sized-"))
+		if item.Key != key || string(item.Value) != value(size) {
+			t.Errorf("%s: %s, %.40q", key, item.Key, item.Value)
+		}
+	}
 }
 
 func TestGetInto(t *testing.T) {

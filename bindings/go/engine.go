@@ -6,10 +6,8 @@ import "C"
 
 import (
 	"context"
-	"os"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -22,8 +20,7 @@ type engine struct {
 	queue  *C.bmemc_queue
 	inbox  *inbox
 	hooks  *hooks
-	file   *os.File
-	poll   syscall.RawConn
+	bell   *bell
 	// Starts the loop; closed at the end.
 	begin chan struct{}
 	// Closed when the loop has ended.
@@ -69,6 +66,8 @@ const (
 	soloYield = 8
 	// A round trip that takes longer is not worth a thread, and so much more for each operation.
 	slowRoundTrip, slowOperation = 100 * time.Microsecond, time.Microsecond
+	// So few operations are better off each on a connection of its own: their replies come one while another is awaited.
+	few = 2
 	// So often nobody waits for others to join the open batch, after one has waited in vain.
 	gatherEach = 16
 	// Values from this size on cross by themselves, without being copied into a batch.
@@ -90,22 +89,13 @@ func newEngine(client *C.bmemc_client, hooks *hooks) (*engine, error) {
 	if status := C.bmemc_queue_new(&queue, &words); status != C.BMEMC_OK {
 		return nil, failure(C.int32_t(status), &words)
 	}
-	// A descriptor of its own, since os.File closes what it is given.
-	fd, err := syscall.Dup(int(C.bmemc_queue_fd(queue)))
+	bell, err := newBell(int(C.bmemc_queue_fd(queue)))
 	if err != nil {
 		C.bmemc_queue_free(queue)
-		return nil, &Error{Status: ErrConnection, OSError: err.(syscall.Errno), Message: "no descriptor is left"}
-	}
-	syscall.CloseOnExec(fd)
-	_ = syscall.SetNonblock(fd, true)
-	file := os.NewFile(uintptr(fd), "bmemc queue")
-	poll, err := file.SyscallConn()
-	if err != nil {
-		C.bmemc_queue_free(queue)
-		return nil, &Error{Status: ErrBug, Message: err.Error()}
+		return nil, err
 	}
 	e := &engine{
-		client: client, queue: queue, inbox: newInbox(), hooks: hooks, file: file, poll: poll,
+		client: client, queue: queue, inbox: newInbox(), hooks: hooks, bell: bell,
 		begin: make(chan struct{}, 1), stopped: make(chan struct{}),
 		open: newBatch(), spare: newBatch(), number: 1, refs: 1,
 	}
@@ -297,6 +287,7 @@ func (e *engine) giveBack(b *batch) {
 // block runs a batch on this thread; what has no answer soon is left to the loop.
 func (e *engine) block(c *call, b *batch) {
 	e.role = blocking
+	e.bell.mute()
 	e.cross(b, e.inbox)
 	for e.deliver() > 0 && c.left > 0 {
 		e.refs++
@@ -306,11 +297,7 @@ func (e *engine) block(c *call, b *batch) {
 		e.release()
 	}
 	e.slow = c.left > 0
-	for i, woken := range e.wakes {
-		woken.done <- struct{}{} // there is room: it never blocks
-		e.wakes[i] = nil
-	}
-	e.wakes = e.wakes[:0]
+	e.wake()
 	e.settle()
 }
 
@@ -362,6 +349,9 @@ func (e *engine) push() {
 func (e *engine) gather() {
 	if e.inVain > 0 {
 		e.inVain--
+		return
+	}
+	if e.inFlight <= few {
 		return
 	}
 	before := len(e.open.ops)
@@ -468,14 +458,16 @@ func (e *engine) loop() {
 	turn := e.turn
 	for range e.begin {
 		// It ends when nothing is in flight, or with an error when the file was closed.
-		_ = e.poll.Read(turn)
+		_ = e.bell.poll.Read(turn)
 	}
 }
 
 // turn does what there is to do; false: wait for the queue's descriptor, and come back. All of the waiting is inside one
 // Read, since the beginning of another would forget a wake-up that has come meanwhile.
 func (e *engine) turn(uintptr) bool {
+	e.bell.unmute()
 	e.inbox.fetch(e.queue, 0)
+	e.hooks.poke()
 	e.mu.Lock()
 	e.role = running
 	if failed := e.inbox.failed(); failed != nil {
@@ -483,31 +475,43 @@ func (e *engine) turn(uintptr) bool {
 		e.shut(failed)
 		return true
 	}
+	alone := e.inFlight <= few && len(e.open.ops) == 0
 	e.deliver()
-	wakes := e.wakes
-	e.wakes = e.wakes[:0]
-	e.mu.Unlock()
-	for i, woken := range wakes {
-		woken.done <- struct{}{}
-		wakes[i] = nil
+	if alone {
+		// Each asks again for itself, and at once.
+		defer e.mu.Unlock()
+		e.wake()
+		return e.park()
 	}
-	e.hooks.poke()
-	if len(wakes) > 1 {
+	wakes := len(e.wakes)
+	e.mu.Unlock()
+	e.wake()
+	if wakes > 1 {
 		// They are likely to ask again: what they ask for then goes together.
 		runtime.Gosched()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.flush(false)
-	if e.closed != nil {
-		return true
+	return e.park()
+}
+
+// wake wakes the calls that are complete. Who has the right to fetch does it.
+func (e *engine) wake() {
+	for i, woken := range e.wakes {
+		woken.done <- struct{}{} // there is room: it never blocks
+		e.wakes[i] = nil
 	}
-	if e.inFlight == 0 {
-		e.role = idle
-		return true
-	}
+	e.wakes = e.wakes[:0]
+}
+
+// park says how the loop goes on, with the lock held: it ends where nothing is in flight.
+func (e *engine) park() bool {
 	e.role = parked
-	return false
+	if e.closed == nil && e.inFlight == 0 {
+		e.role = idle
+	}
+	return e.closed != nil || e.inFlight == 0
 }
 
 // judge notes whether a round trip is short enough to block a thread meanwhile.
@@ -584,7 +588,7 @@ func (e *engine) shut(why *Error) {
 	}
 	C.bmemc_client_close(e.client)
 	go func() {
-		e.file.Close() // waits for the loop, which may be here
+		e.bell.file.Close() // waits for the loop, which may be here
 		<-e.stopped
 		e.leave()
 	}()
