@@ -47,6 +47,33 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// Memory does not grow with what is done: every kind of call, long values and failures too. (The race detector's own does.)
+func TestMemoryIsFlat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(bmemctest.NewServer(t).Address())})
+	long := strings.Repeat("x", 300_000) // longer than the slab
+	mustSet(t, c, "long", long)
+	round := func(count int) {
+		for range count {
+			mustSet(t, c, "k", "v")
+			mustGet(t, c, "k", "v")
+			mustGet(t, c, "long", long)
+			_, err := c.GetMulti(background, []string{"k", "l", "long"})
+			wantOK(t, err)
+			_, err = c.Get(background, "not a key")
+			wantError(t, err, bmemc.ErrArgument)
+		}
+	}
+	round(300)
+	before := resident(t)
+	round(1500)
+	if grown := resident(t) - before; grown > 8<<20 {
+		t.Fatalf("%d more bytes are resident after 7500 more calls", grown)
+	}
+}
+
 func ignore(err, expected error) error {
 	if errors.Is(err, expected) {
 		return nil

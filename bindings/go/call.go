@@ -46,6 +46,7 @@ func newCall() *call {
 
 // recycle ends the call: nothing of it may be used any more.
 func (c *call) recycle() {
+	c.discard()
 	c.one[0].forget()
 	c.answers, c.into, c.isInto, c.failure, c.batch, c.block = nil, nil, false, nil, 0, nil
 	calls.Put(c)
@@ -135,6 +136,9 @@ func (c *call) unpack() {
 
 // discard gives back what nobody will unpack.
 func (c *call) discard() {
+	if c.parcels == nil {
+		return
+	}
 	for i := range c.parcels {
 		c.parcels[i].free()
 	}
