@@ -13,6 +13,9 @@ type bell struct {
 	poll  syscall.RawConn
 	queue int
 	muted bool
+	// What the queue's descriptor is to be watched for, and what has it so: made once, since it is used often.
+	event  syscall.EpollEvent
+	change func(set uintptr)
 }
 
 func newBell(queue int) (*bell, error) {
@@ -33,7 +36,11 @@ func newBell(queue int) (*bell, error) {
 		file.Close()
 		return nil, &Error{Status: ErrBug, Message: err.Error()}
 	}
-	return &bell{file: file, poll: poll, queue: queue}, nil
+	b := &bell{file: file, poll: poll, queue: queue}
+	b.change = func(set uintptr) {
+		_ = syscall.EpollCtl(int(set), syscall.EPOLL_CTL_MOD, b.queue, &b.event)
+	}
+	return b, nil
 }
 
 // mute keeps the bell from ringing. What there is to fetch at unmute may not ring it: it is to be fetched then. Both are
@@ -46,14 +53,9 @@ func (b *bell) set(muted bool) {
 	if b.muted == muted {
 		return
 	}
-	b.muted = muted
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN}
+	b.muted, b.event.Events = muted, syscall.EPOLLIN
 	if muted {
-		event.Events = 0
+		b.event.Events = 0
 	}
-	// It fails only once the file is closed, when nobody listens.
-	conn := b.poll
-	_ = conn.Control(func(set uintptr) {
-		_ = syscall.EpollCtl(int(set), syscall.EPOLL_CTL_MOD, b.queue, &event)
-	})
+	_ = b.poll.Control(b.change) // it fails only once the file is closed, when nobody listens
 }
