@@ -10,11 +10,14 @@ const { Client } = require('./index.js');
 const PLAIN = /^[\x21-\x7e]{1,200}$/;
 const MAX_TTL = 999_999_999;
 
-/** Seconds to live for Keyv's milliseconds: rounded up, Keyv itself drops what is too old. */
+/**
+ * Seconds to live for Keyv's milliseconds: rounded up, and one more, since memcached's clock goes by whole seconds and its
+ * next one may come at once. Keyv itself drops what is too old.
+ */
 function secondsOf(ms) {
   if (ms === undefined || ms === null || ms === Infinity) return 0;
   if (ms <= 0) return -1;
-  return Math.min(Math.ceil(ms / 1000), MAX_TTL);
+  return Math.min(Math.ceil(ms / 1000) + 1, MAX_TTL);
 }
 
 class KeyvBmemc extends EventEmitter {

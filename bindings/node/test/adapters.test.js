@@ -13,6 +13,7 @@ const Keyv = require('keyv').default;
 const { BmemcStore } = require('bmemc/express-session');
 const { KeyvBmemc } = require('bmemc/keyv');
 const { Client } = require('bmemc');
+const { TestServer } = require('bmemc/testing');
 const { startMemcached, clientOf } = require('./helpers.js');
 
 let server;
@@ -47,6 +48,18 @@ describe('Keyv', () => {
     assert.equal(await one.get('short'), undefined);
     await one.disconnect();
     assert.equal(await client.get('none'), undefined);
+  });
+
+  it('nothing is gone before its time, wherever in its second the clock of the server is', async (t) => {
+    const embedded = new TestServer();
+    t.after(() => embedded.close());
+    const store = new KeyvBmemc(clientOf(t, embedded));
+    await store.set('one', 'x', 1000);
+    await store.setMany([{ key: 'many', value: 'x', ttl: 1 }]);
+    embedded.set({ advanceSeconds: 1 });
+    assert.deepEqual(await store.getMany(['one', 'many']), ['x', 'x']);
+    embedded.set({ advanceSeconds: 2 });
+    assert.deepEqual(await store.getMany(['one', 'many']), [undefined, undefined]);
   });
 
   it('a failure is an error, not a miss', async () => {
