@@ -68,13 +68,20 @@ for (const [name, number] of Object.entries(constants)) {
 /** Options that are not the library's. */
 const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route', 'onConnect'];
 
-/** Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to. */
-const DEFAULT_CODEC = 'pylibmc';
+/** What is otherwise here than in the library, where the user says nothing. */
+const defaults = {
+  // Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to.
+  codec: 'pylibmc',
+  // One thread fills one: all of a turn go out in one batch, and in their order. A second one would halve the batches.
+  connections: '1',
+};
 
 /** The library's client for these options, as its number; how values are made; and what must live as long. */
 function create(options) {
   const given = pairsOf(options, own);
-  if (!given.some(([name]) => name === 'codec')) given.push(['codec', DEFAULT_CODEC]);
+  for (const [name, value] of Object.entries(defaults)) {
+    if (!given.some(([each]) => each === name)) given.push([name, value]);
+  }
   const [, codec] = given.findLast(([name]) => name === 'codec');
   const values = new Values(codec !== 'none', options);
   const number = checked(native.client, serversOf(options.servers), given, functionsOf(options));

@@ -240,6 +240,28 @@ for (const [name, start] of Object.entries(servers)) {
         assert.deepEqual(answers, [undefined, true, '1', true, '2', true, undefined]);
       });
 
+      it('order holds with large values, with many operations, and over turns', async (t) => {
+        const c = client(t, { encoding: 'utf8' });
+        const keys = Array.from({ length: 300 }, fresh);
+        const large = 'x'.repeat(200_000);
+        const key = fresh();
+        for (let round = 0; round < 5; round++) {
+          const answers = [];
+          for (const each of keys) answers.push(c.set(each, `${round}`), c.get(each), c.delete(each), c.get(each));
+          answers.push(c.set(key, large), c.get(key), c.set(key, 'small'), c.get(key));
+          await new Promise(setImmediate);
+          answers.push(c.set(key, large), c.delete(key), c.get(key));
+          const expected = keys.flatMap(() => [true, `${round}`, true, undefined]);
+          expected.push(true, large, true, 'small', true, true, undefined);
+          assert.ok((await Promise.all(answers)).every((answer, i) => answer === expected[i]), `round ${round}`);
+        }
+        const larger = 'x'.repeat(900_000);
+        for (let round = 0; round < 30; round++) {
+          const answers = await Promise.all([c.delete(key), c.set(key, larger), c.get(key)]);
+          assert.equal(answers[2]?.length, larger.length, `round ${round}`);
+        }
+      });
+
       it('noReply', async (t) => {
         const c = client(t);
         const key = fresh();
