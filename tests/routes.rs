@@ -100,6 +100,27 @@ fn a_routing_key_and_a_server_choose_for_the_key() {
     }
 }
 
+#[test]
+fn a_client_of_one_server_refuses_the_index_of_another() {
+    let server = Memcached::tcp(&[]);
+    for protocol in ["text", "meta", "binary"] {
+        let client = common::client(server.address(), &[("protocol", protocol)]);
+        client.set(b"k", b"K", 0, 0).unwrap();
+        for way in WAYS {
+            let get = |server| Operation { server, ..Operation::get(b"k") };
+            let got = way.run(&client, &[get(0), get(2), get(1), get(u32::MAX), get(0)]);
+            for index in [0, 2, 4] {
+                assert_eq!((got[index].status, got[index].value.as_slice()), (Status::Ok, b"K".as_slice()), "{index}");
+            }
+            for (index, named) in [(1, 1), (3, u32::MAX - 1)] {
+                assert_eq!(got[index].status, Status::Argument);
+                assert_eq!(got[index].detail, format!("server {named}: the client has 0"));
+                assert_eq!(got[index].bits, bmemc::bits::NOT_SENT);
+            }
+        }
+    }
+}
+
 /// The shortest of some attempts, which is not longer for what else the machine does.
 fn shortest(attempts: usize, mut attempt: impl FnMut()) -> Duration {
     let timed = (0..attempts).map(|_| {

@@ -75,6 +75,9 @@ impl Route {
     #[inline]
     pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         match self {
+            Route::Single(pool, server) if operations.iter().any(|operation| operation.server > 1) => {
+                run_named(pool, server, operations, sink, limit);
+            }
             Route::Single(pool, _) => pool.run(operations, sink, limit),
             Route::Many(policy) => policy.run(operations, sink, limit),
         }
@@ -195,6 +198,20 @@ impl Route {
             Route::Many(policy) => policy.tiers.iter().for_each(|fleet| fleet.close()),
         }
     }
+}
+
+/// Runs operations of which some name a server that a client of one has not: the way of several servers refuses these and
+/// runs the others.
+#[cold]
+fn run_named(pool: &Arc<Pool>, server: &Server, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+    let tiers: Box<[Arc<Fleet>]> = Box::new([Arc::new(Fleet::of(pool, server))]);
+    Policy { tiers, retry: Retry::new(0, 0), copy_ttl: 0, closed: None }.run(operations, sink, limit);
+}
+
+/// The failure of who names a server by its index at a client of one server.
+#[cold]
+pub(crate) fn no_other(index: u32) -> Error {
+    Error::argument(format!("server {index}: the client has 0")).with_bits(crate::error::bits::NOT_SENT)
 }
 
 /// What a server answers to a call that comes too late: it was removed.

@@ -13,7 +13,7 @@ use crate::error::{bits, Error, Result, Status};
 use crate::net::{clock, Address};
 use crate::operation::{Answer, Operation};
 use crate::pool::{Counters, Event, Listener, Pool, Shared};
-use crate::route::{gone, Policy, Route, State as Way, Targets, Topology};
+use crate::route::{gone, no_other, Policy, Route, State as Way, Targets, Topology};
 use crate::value::Coder;
 use std::sync::Arc;
 
@@ -95,6 +95,12 @@ impl State {
                 Ok(next) => next,
                 Err(error) => return (accepted, Err(error)),
             };
+            if operation.server > 1 {
+                pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
+                output.give(tag, Answer::failed(&no_other(operation.server - 1)));
+                accepted += 1;
+                continue;
+            }
             let place = match operation.command.goes_aside() {
                 true => match aside(lanes, place, &shared.address) {
                     Ok(place) => place,
