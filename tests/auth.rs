@@ -19,6 +19,8 @@ const CREDENTIALS: [(&str, &str); 2] = [("username", USER), ("password", PASSWOR
 fn options(server: &str, settings: Settings<'_>) -> Options {
     let mut options = Options::new();
     options.add_server(server, "", 1).unwrap();
+    // Logins, whatever was remembered of the server (tests/failover.rs).
+    options.set("failover", "none").unwrap();
     let patient = [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")];
     for (name, value) in patient.iter().chain(&CREDENTIALS).chain(settings) {
         options.set(name, value).unwrap();

@@ -19,6 +19,8 @@ const PROTOCOLS: [&str; 4] = ["auto", "text", "meta", "binary"];
 fn options(server: &str, settings: &[(&str, &str)]) -> Options {
     let mut options = Options::new();
     options.add_server(server, "", 1).unwrap();
+    // How each failure looks is the subject here, not what is remembered of it (tests/failover.rs).
+    options.set("failover", "none").unwrap();
     for (name, value) in [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")].iter().chain(settings) {
         options.set(name, value).unwrap();
     }

@@ -12,6 +12,8 @@ const PROTOCOLS: [&str; 4] = ["auto", "text", "meta", "binary"];
 fn client(server: &str, settings: &[(&str, &str)]) -> Client {
     let mut options = Options::new();
     options.add_server(server, "", 1).unwrap();
+    // How each failure looks is the subject here, not what is remembered of it (tests/failover.rs).
+    options.set("failover", "none").unwrap();
     for (name, value) in settings {
         options.set(name, value).unwrap();
     }

@@ -15,6 +15,8 @@ type Log = Arc<Mutex<Vec<(Event, ThreadId)>>>;
 fn client(server: &str, settings: &[(&str, &str)]) -> (Client, Log) {
     let mut options = Options::new();
     options.add_server(server, "", 1).unwrap();
+    // How each failure looks is the subject here, not what is remembered of it (tests/failover.rs).
+    options.set("failover", "none").unwrap();
     for (name, value) in settings {
         options.set(name, value).unwrap();
     }

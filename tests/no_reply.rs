@@ -55,6 +55,8 @@ fn quiet_failures(client: &Client) -> u64 {
 fn telling(server: &str, settings: &[(&str, &str)]) -> (Client, Arc<Mutex<Vec<Event>>>) {
     let mut options = Options::new();
     options.add_server(server, "", 1).unwrap();
+    // Servers are started anew here, and the next call is to find them: tests/failover.rs has the rest.
+    options.set("failover", "none").unwrap();
     for (name, value) in [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")].iter().chain(settings) {
         options.set(name, value).unwrap();
     }

@@ -142,7 +142,7 @@ type Options struct {
 	// AllowPlaintextAuth allows logins that show the password on the way to other hosts than this one; off by default.
 	AllowPlaintextAuth Switch `bmemc:"allow_plaintext_auth"`
 
-	// Failover is what is done about a server that fails (docs/failover.md): "breaker", calls to it fail at once until a
+	// Failover is what is done about a server that fails (docs/failover.md): "breaker", the default, calls to it fail at once until a
 	// probe is answered; "pymemcache", the same in that client's steps; "none".
 	Failover string `bmemc:"failover"`
 	// Eject: with Failover "breaker" and hashed servers, the keys of one that is out go to the next one. Off by default.

@@ -102,7 +102,8 @@ impl Shared {
         let words = format!("{} is out since {ago} ms and {next}: {why}", self.address);
         let status = patient.why.as_ref().map_or(Status::Connection, Error::status);
         let status = if status == Status::Timeout { Status::Connection } else { status };
-        Some(Error::new(status, words).with_bits(bits::NOT_SENT))
+        let os_error = patient.why.as_ref().map_or(0, Error::os_error);
+        Some(Error::new(status, words).with_os_error(os_error).with_bits(bits::NOT_SENT))
     }
 
     /// Whether the server's keys may go to others.

@@ -60,7 +60,7 @@ export interface LibraryOptions {
   allowPlaintextAuth?: boolean;
   /** What several servers are for: hashed, each key is on one of them; replicated, all have all keys; auto: single for one, hashed for several. Default: auto; one of auto, single, hashed, replicated. */
   mode?: 'auto' | 'single' | 'hashed' | 'replicated';
-  /** What is done about a server that fails (docs/failover.md): calls to it fail at once, until a probe is answered; the same in pymemcache's steps; or nothing. Default: none; one of breaker, pymemcache, none. */
+  /** What is done about a server that fails (docs/failover.md): calls to it fail at once, until a probe is answered; the same in pymemcache's steps; or nothing. Default: breaker; one of breaker, pymemcache, none. */
   failover?: 'breaker' | 'pymemcache' | 'none';
   /** With failover=breaker and mode=hashed: the keys of a server that is out go to the next one on the ring, unless more than half are out. Default: false; true or false. */
   eject?: boolean;

@@ -331,7 +331,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "failover",
         kind: Kind::Choice(&["breaker", "pymemcache", "none"]),
-        default: "none",
+        default: "breaker",
         about: "What is done about a server that fails (docs/failover.md): calls to it fail at once, until a probe is answered; the same in pymemcache's steps; or nothing",
         apply: |options, setting| {
             if let Setting::Choice(index) = setting {
