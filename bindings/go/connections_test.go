@@ -17,6 +17,8 @@ func TestConnections(t *testing.T) {
 	c, err := bmemc.New(bmemc.Options{
 		Servers:  bmemc.Servers(server.Address()),
 		Protocol: "text",
+		// What the callback refuses is a connection that could not be made; the next call is to try again at once.
+		Failover: "none",
 		OnConnect: func(fd int, stage bmemc.ConnectStage, address string) error {
 			if stage == bmemc.ConnectOpened {
 				opened.Add(1)

@@ -169,6 +169,8 @@ static void the_callback_and_the_pool(void) {
     bmemc_client *client = NULL;
     bmemc_pool pool;
     STATUS(BMEMC_OK, bmemc_options_set(options, text("protocol"), text("text"), e));
+    // What the callback refuses is a connection that could not be made, and the next call is to try again at once.
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("failover"), text("none"), e));
     STATUS(BMEMC_OK, bmemc_options_on_connect(options, see, &sockets, e));
     STATUS(BMEMC_OK, bmemc_options_add_server(options, text(bmemc_server_address(server)), text(""), 1, e));
     STATUS(BMEMC_OK, bmemc_client_new(options, &client, e));
