@@ -4,7 +4,7 @@
 //   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
 //   10 queue    11 counters and events    12 embedded server
-//   13 values that other clients can read    14 rings    15 connections
+//   13 values that other clients can read    14 rings    15 connections    16 discovery
 //
 // What holds everywhere:
 // - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -865,6 +865,11 @@ typedef enum {
     BMEMC_EVENT_BREAKER_CLOSED = 6,
     // A connection could not be opened; `status` and `message` say why.
     BMEMC_EVENT_CONNECT_FAILED = 7,
+    // Nobody could be asked which servers there are, or the answer was no use (docs/discovery.md):
+    // those that are known stay. `status` and `message` say why.
+    BMEMC_EVENT_DISCOVERY_FAILED = 8,
+    // Discovery has found other servers; `message` says which came (+) and went (-).
+    BMEMC_EVENT_SERVERS_CHANGED = 9,
 } bmemc_event_kind;
 
 // What a client has done since it was made. They only grow; read together they may be a few
@@ -907,7 +912,7 @@ typedef struct {
 typedef struct {
     // A bmemc_event_kind.
     int32_t kind;
-    // Index of the server that it is about.
+    // Index of the server that it is about; zero for what discovery tells.
     uint32_t server;
     // A bmemc_status: why; BMEMC_OK where nothing failed.
     int32_t status;
@@ -969,6 +974,8 @@ const char *bmemc_server_address(const bmemc_server *server);
 //   "advance_seconds"  moves the server's clock forward by so many seconds: items expire
 //   "auth"             "none", "sasl" (binary alone), "ascii" (memcached's -Y, text alone) or
 //                      "memcachier": who may use it
+//   "cluster"          what "config get cluster" answers, as an ElastiCache endpoint: a version, a new
+//                      line, and nodes host|ip|port with spaces between; empty: no such command
 //   "users"            a line "name:password" for each
 //   "mechanisms"       the SASL mechanisms that are offered, with spaces between
 //   "idle_timeout"     seconds after which an idle connection is closed; 0: never
@@ -1234,6 +1241,28 @@ bmemc_status bmemc_address_parse(bmemc_bytes text, bmemc_address *out, bmemc_err
 // with it would fail with, its key_prefix with it. Nothing is sent. With protocol=auto: to a server
 // that knows meta.
 bmemc_status bmemc_check_key(const bmemc_client *client, bmemc_bytes key, bmemc_error *error);
+
+// ================================================================================================
+// Chapter 16
+// Discovery by a function of the caller's.
+// ================================================================================================
+
+// Says which servers there are: it adds each of them to `servers`, which are empty options, with
+// bmemc_options_add_server(), and returns 0. Anything else, or no server: it could not say, and
+// those that are known stay. `servers` is gone when it returns. It is called on a thread that is
+// inside a call with the client, or submits to or fetches from a queue; it must not block, or use
+// the client or a queue.
+typedef int32_t (*bmemc_discover_callback)(bmemc_options *servers, void *context);
+
+// Has `callback` say which servers the clients that are made of these options have, when they are
+// first used and then every discovery_interval_ms; NULL: none. By difference: servers of the same
+// name and address keep their connections. The option discovery must be none then. The callback and
+// its `context`, which may be NULL, must outlive these clients and be fit for every thread that uses
+// them.
+bmemc_status bmemc_options_on_discover(bmemc_options *options,
+                                       bmemc_discover_callback callback,
+                                       void *context,
+                                       bmemc_error *error);
 
 #ifdef __cplusplus
 }

@@ -159,6 +159,14 @@ int32_t bridge_options_on_connect(bmemc_options *options, uintptr_t handle, bmem
     return bmemc_options_on_connect(options, connecting, (void *)handle, error);
 }
 
+static int32_t discover(bmemc_options *servers, void *context) {
+    return bridgeDiscover((uintptr_t)context, servers);
+}
+
+int32_t bridge_options_on_discover(bmemc_options *options, uintptr_t handle, bmemc_error *error) {
+    return bmemc_options_on_discover(options, discover, (void *)handle, error);
+}
+
 static int compress(bmemc_bytes value, int32_t level, bmemc_output *output, void *context) {
     return bridgeCompress((uintptr_t)context, (uint8_t *)value.data, value.len, level, output);
 }

@@ -73,6 +73,7 @@ int32_t bridge_options_on_event(bmemc_options *options, bridge_events *events, b
 // What the user gave for the library to call; `handle` is a cgo.Handle of it.
 int32_t bridge_options_on_connect(bmemc_options *options, uintptr_t handle, bmemc_error *error);
 int32_t bridge_options_on_route(bmemc_options *options, uintptr_t handle, bmemc_error *error);
+int32_t bridge_options_on_discover(bmemc_options *options, uintptr_t handle, bmemc_error *error);
 int32_t bridge_options_set_compressor(bmemc_options *options, uintptr_t handle, bmemc_error *error);
 int32_t bridge_metadump(const bmemc_client *client, bmemc_bytes classes, uintptr_t handle, bmemc_error *error);
 

@@ -30,11 +30,16 @@ const (
 	EventBreakerClosed EventKind = C.BMEMC_EVENT_BREAKER_CLOSED
 	// EventConnectFailed: a connection could not be opened; Err says why.
 	EventConnectFailed EventKind = C.BMEMC_EVENT_CONNECT_FAILED
+	// EventDiscoveryFailed: nobody could be asked which servers there are, or the answer was no use; Err says why.
+	EventDiscoveryFailed EventKind = C.BMEMC_EVENT_DISCOVERY_FAILED
+	// EventServersChanged: discovery has found other servers; Message says which came (+) and went (-).
+	EventServersChanged EventKind = C.BMEMC_EVENT_SERVERS_CHANGED
 )
 
 var eventNames = map[EventKind]string{
 	EventConnected: "connected", EventClosed: "closed", EventSlow: "slow", EventQuietFailure: "quiet failure",
 	EventBreakerOpened: "breaker opened", EventBreakerClosed: "breaker closed", EventConnectFailed: "connect failed",
+	EventDiscoveryFailed: "discovery failed", EventServersChanged: "servers changed",
 }
 
 // String returns a few words, such as "connect failed".

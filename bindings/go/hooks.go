@@ -65,6 +65,11 @@ func (h *hooks) set(options *C.bmemc_options, from *Options) error {
 			return err
 		}
 	}
+	if from.Discover != nil {
+		if err := asError(C.bridge_options_on_discover(options, h.handle(from.Discover), &words), &words); err != nil {
+			return err
+		}
+	}
 	if from.Compressor != nil {
 		return asError(C.bridge_options_set_compressor(options, h.handle(from.Compressor), &words), &words)
 	}
@@ -106,6 +111,27 @@ func bridgeRoute(handle C.uintptr_t, key *C.uint8_t, length, count C.size_t) (se
 		return count
 	}
 	return C.size_t(chosen)
+}
+
+// bridgeDiscover asks [Options.Discover]. A panic counts as an error.
+//
+//export bridgeDiscover
+func bridgeDiscover(handle C.uintptr_t, servers *C.bmemc_options) (failed C.int32_t) {
+	defer func() {
+		if recover() != nil {
+			failed = 1
+		}
+	}()
+	found, err := cgo.Handle(handle).Value().(func() ([]Server, error))()
+	if err != nil {
+		return 1
+	}
+	for _, server := range found {
+		if server.addTo(servers) != nil {
+			return 1
+		}
+	}
+	return 0
 }
 
 // bridgeCompress asks [Options.Compressor], at level zero to decompress. A panic counts as an error.

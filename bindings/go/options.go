@@ -142,6 +142,14 @@ type Options struct {
 	// AllowPlaintextAuth allows logins that show the password on the way to other hosts than this one; off by default.
 	AllowPlaintextAuth Switch `bmemc:"allow_plaintext_auth"`
 
+	// Discovery is how the servers are found (docs/discovery.md): "elasticache", by asking the configuration endpoint that is
+	// the server; "dns", one for each address of the name that is; "none".
+	Discovery string `bmemc:"discovery"`
+	// DiscoveryInterval is the time between two looks of discovery, while there are calls.
+	DiscoveryInterval time.Duration `bmemc:"discovery_interval_ms"`
+	// DiscoveryNames is what servers that "elasticache" finds are called and connected to: "host" or "ip".
+	DiscoveryNames string `bmemc:"discovery_names"`
+
 	// Failover is what is done about a server that fails (docs/failover.md): "breaker", the default, calls to it fail at once until a
 	// probe is answered; "pymemcache", the same in that client's steps; "none".
 	Failover string `bmemc:"failover"`
@@ -189,6 +197,9 @@ type Options struct {
 	// number: none, and the call fails. For the same key it must always give the same index, and it must not block. Nil:
 	// Distribution decides.
 	Route func(key string, count int) int
+	// Discover says which servers there are, when the client is first used and then every DiscoveryInterval; an error, or
+	// none: those that are known stay. It must not block, or use the client. Discovery must be "none" then.
+	Discover func() ([]Server, error)
 	// Compressor compresses and unpacks values instead of the codec's own, which must be one that compresses.
 	Compressor Compressor
 	// Marshal makes bytes of what [SetValue] stores, where it is not a string, bytes or a number; [json.Marshal] by default.

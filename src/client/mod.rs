@@ -4,6 +4,8 @@
 mod coding;
 mod commands;
 mod front;
+#[cfg(test)]
+mod names;
 mod options;
 mod profile;
 mod queue;
@@ -11,7 +13,7 @@ mod sinks;
 pub(crate) mod stats;
 
 pub use front::KeyBytes;
-pub use options::{FailoverKind, Kind, Options, Spec, TABLE};
+pub use options::{DiscoveryKind, FailoverKind, Kind, Options, Spec, TABLE};
 pub use profile::Profile;
 pub(crate) use queue::{place, place_bytes, Take};
 pub use queue::{Fetched, Queue};
@@ -25,7 +27,7 @@ use crate::error::{bits, Error, Result, Status};
 use crate::operation::{Command, Operation, Sink};
 use crate::pool::{Account, Ledger, Limit, Settings};
 pub use crate::pool::{Counters, Event, EventKind, Listener, PoolFigures};
-pub use crate::route::{Mode, Server};
+pub use crate::route::{Finder, Mode, Server};
 use crate::route::{Retry, Route, Sharing};
 use crate::secret::Secret;
 use crate::value::{Coder, Decoded, Encoded, ValueType};
@@ -69,7 +71,8 @@ impl Client {
     pub fn new(options: Options) -> Result<Client> {
         let account = Arc::new(Account::new(options.credentials()?));
         let retry = Retry::new(options.retries, options.retry_delay_ms);
-        let route = Route::new(sharing(&options), &options.servers, &settings(&options, &account), retry)?;
+        let route =
+            Route::new(sharing(&options), &options.servers, &settings(&options, &account), retry, options.plan()?)?;
         let coder = coding::coder(&options).map(Arc::new);
         let (clients, readers) = (Vec::new(), AtomicUsize::new(0));
         Ok(Client {
@@ -131,6 +134,7 @@ impl Client {
     /// Runs an operation on each server, whatever its key, at once; one answer for each server, which says whose it is, in
     /// the order of [`Client::servers`].
     pub fn execute_each(&self, operation: &Operation<'_>) -> Result<Answers> {
+        self.core.route.discover(self.limit(operation.timeout_ms).deadline);
         let on = |server: u32| Operation { server: server + 1, ..*operation };
         let operations: Vec<Operation<'_>> = self.servers().iter().map(|(index, _)| on(*index)).collect();
         let mut answers = Answers::new(operations.len());
@@ -314,7 +318,7 @@ impl Client {
 }
 
 fn sharing(options: &Options) -> Sharing {
-    let several = options.servers.len() > 1;
+    let several = options.servers.len() > 1 || options.is_discovered();
     let mode = options.mode.unwrap_or(if several { Mode::Hashed } else { Mode::Single });
     Sharing { mode, distribution: options.distribution, ring: options.ring_settings(), ejects: options.ejects() }
 }

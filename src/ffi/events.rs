@@ -90,6 +90,11 @@ pub enum bmemc_event_kind {
     BMEMC_EVENT_BREAKER_CLOSED = 6,
     /// A connection could not be opened; `status` and `message` say why.
     BMEMC_EVENT_CONNECT_FAILED = 7,
+    /// Nobody could be asked which servers there are, or the answer was no use (docs/discovery.md):
+    /// those that are known stay. `status` and `message` say why.
+    BMEMC_EVENT_DISCOVERY_FAILED = 8,
+    /// Discovery has found other servers; `message` says which came (+) and went (-).
+    BMEMC_EVENT_SERVERS_CHANGED = 9,
 }
 
 /// One event, borrowed: it is gone when the callback returns.
@@ -97,7 +102,7 @@ pub enum bmemc_event_kind {
 pub struct bmemc_event {
     /// A bmemc_event_kind.
     pub kind: i32,
-    /// Index of the server that it is about.
+    /// Index of the server that it is about; zero for what discovery tells.
     pub server: u32,
     /// A bmemc_status: why; BMEMC_OK where nothing failed.
     pub status: i32,

@@ -4,7 +4,7 @@
 //!   1 status and errors    2 bytes    3 options    4 client    5 values and results    6 commands
 //!   7 every operation    8 statistics, lists of keys, meta    9 servers of a client in use
 //!   10 queue    11 counters and events    12 embedded server
-//!   13 values that other clients can read    14 rings    15 connections
+//!   13 values that other clients can read    14 rings    15 connections    16 discovery
 //!
 //! What holds everywhere:
 //! - Bytes in, bytes out: keys and values are a pointer and a length; no zero byte ends them.
@@ -63,6 +63,8 @@ mod values;
 mod ring;
 
 mod connections;
+
+mod discovery;
 
 /// What any number of threads may use or look at at once.
 const fn shared<T: Send + Sync>() {}

@@ -50,6 +50,8 @@ pub extern "C" fn bmemc_server_address(server: Option<&bmemc_server>) -> *const 
 ///   "advance_seconds"  moves the server's clock forward by so many seconds: items expire
 ///   "auth"             "none", "sasl" (binary alone), "ascii" (memcached's -Y, text alone) or
 ///                      "memcachier": who may use it
+///   "cluster"          what "config get cluster" answers, as an ElastiCache endpoint: a version, a new
+///                      line, and nodes host|ip|port with spaces between; empty: no such command
 ///   "users"            a line "name:password" for each
 ///   "mechanisms"       the SASL mechanisms that are offered, with spaces between
 ///   "idle_timeout"     seconds after which an idle connection is closed; 0: never

@@ -16,6 +16,9 @@ pub use address::{Address, DEFAULT_PORT};
 pub use connecting::Connecting;
 pub use deadline::Deadline;
 pub use hook::{ConnectHook, ConnectStage};
+#[cfg(test)]
+pub(crate) use resolve::zone;
+pub use resolve::Lookup;
 pub(crate) use socket::LOOK;
 pub use socket::{Keepalive, Ready, Socket, SocketSettings, Wait};
 pub use sys::signal;

@@ -92,8 +92,8 @@ fn join_or_start(name: &str, port: u16) -> std::result::Result<Arc<Shared>, Stri
     let work = {
         let shared = shared.clone();
         move || {
-            let found = (key.0.as_str(), key.1).to_socket_addrs();
-            finish(&shared, &key, found.map(Iterator::collect).map_err(|error| error.to_string()));
+            let found = resolve(&key.0, key.1);
+            finish(&shared, &key, found);
         }
     };
     if let Err(error) = super::sys::thread::spawn_without_signals("bmemc-lookup", work) {
@@ -101,6 +101,35 @@ fn join_or_start(name: &str, port: u16) -> std::result::Result<Arc<Shared>, Stri
         return Err(format!("no thread for the lookup: {error}"));
     }
     Ok(shared)
+}
+
+/// Asks the system's resolver.
+fn resolve(name: &str, port: u16) -> Found {
+    #[cfg(test)]
+    if let Some(found) = zone::find(name, port) {
+        return Ok(found);
+    }
+    (name, port).to_socket_addrs().map(Iterator::collect).map_err(|error| error.to_string())
+}
+
+/// Names that a test of this crate gives addresses to, instead of the system's resolver.
+#[cfg(test)]
+pub(crate) mod zone {
+    use super::*;
+    use std::net::IpAddr;
+
+    static ZONE: Mutex<Option<HashMap<String, Vec<IpAddr>>>> = Mutex::new(None);
+
+    /// From now on these are the addresses of this name.
+    pub fn put(name: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        lock(&ZONE).get_or_insert_default().insert(name.into(), addresses);
+    }
+
+    pub(super) fn find(name: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        let zone = lock(&ZONE);
+        Some(zone.as_ref()?.get(name)?.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
+    }
 }
 
 fn finish(shared: &Shared, key: &(String, u16), found: Found) {

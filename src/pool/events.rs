@@ -24,6 +24,11 @@ pub enum EventKind {
     BreakerClosed = 6,
     /// A connection could not be opened; status and message say why.
     ConnectFailed = 7,
+    /// Nobody could be asked which servers there are, or the answer was no use: those that are known stay. Status and
+    /// message say why.
+    DiscoveryFailed = 8,
+    /// Discovery has found other servers; the message says which came (`+`) and went (`-`).
+    ServersChanged = 9,
 }
 
 /// Something that happened.
@@ -31,7 +36,7 @@ pub enum EventKind {
 #[non_exhaustive]
 pub struct Event {
     pub kind: EventKind,
-    /// Index of the server that it is about.
+    /// Index of the server that it is about; zero for what discovery tells.
     pub server: u32,
     /// Why; `Ok` where there is no failure.
     pub status: Status,

@@ -75,6 +75,15 @@ pub(crate) struct Settings {
     pub failover: Failover,
 }
 
+impl Settings {
+    /// How a new connection's socket is to be.
+    pub fn socket_settings(&self) -> SocketSettings {
+        let receive_timeout = Duration::from_millis(self.timeout_ms.into());
+        let on_connect = self.on_connect.clone();
+        SocketSettings { no_delay: self.no_delay, keepalive: self.keepalive, on_connect, receive_timeout }
+    }
+}
+
 /// So long after a server has refused a login the same credentials are not tried there again, in nanoseconds: servers
 /// lock out who tries too often, and a wrong password does not get right by itself.
 const REFUSED_FOR: u64 = 5_000_000_000;
@@ -176,10 +185,7 @@ impl Shared {
 
     /// How a new connection's socket is to be.
     pub fn socket_settings(&self) -> SocketSettings {
-        let receive_timeout = Duration::from_millis(self.settings.timeout_ms.into());
-        let Settings { no_delay, keepalive, .. } = self.settings;
-        let on_connect = self.settings.on_connect.clone();
-        SocketSettings { no_delay, keepalive, on_connect, receive_timeout }
+        self.settings.socket_settings()
     }
 
     /// Whether a connection without traffic that was last used `idle` nanoseconds ago must not be used again: it was

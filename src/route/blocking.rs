@@ -15,6 +15,7 @@ use std::time::Duration;
 impl Policy {
     /// Runs operations, each of which `sink` gets one answer for.
     pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        self.tiers.iter().for_each(|fleet| fleet.discover(limit.deadline));
         let [operation] = operations else { return self.run_rounds(operations, sink, limit) };
         if !self.is_plain() {
             return self.run_rounds(operations, sink, limit);

@@ -1,10 +1,11 @@
 //! Fleet: the servers of a client and the ring over them, as they are now. Who looks gets a picture that stays as it is,
 //! while servers are added, removed and replaced by making another one. It knows pools and names, and sends nothing.
 
+use super::discovery::{Discovery, Plan};
 use crate::error::{bits, Error, Result, Status};
-use crate::net::Address;
+use crate::net::{Address, Deadline};
 use crate::operation::{Command, Operation};
-use crate::pool::{Counters, Ledger, Pool, PoolFigures, Settings};
+use crate::pool::{Counters, Event, Ledger, Listener, Pool, PoolFigures, Settings};
 use crate::ring::{Ring, RingKind, RingServer, RingSettings};
 use arc_swap::{ArcSwap, Guard};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -88,6 +89,8 @@ pub(crate) struct Topology {
     ring: Option<Ring>,
     /// The index of each server of the ring.
     places: Vec<u32>,
+    /// Why there is no server, where there is none.
+    lack: Option<Error>,
 }
 
 impl Topology {
@@ -99,7 +102,7 @@ impl Topology {
             Mode::Hashed => Some(Ring::new(sharing.distribution, &servers, &sharing.ring)?),
             Mode::Single | Mode::Replicated => None,
         };
-        Ok(Topology { mode: sharing.mode, ejects: sharing.ejects, members, ring, places })
+        Ok(Topology { mode: sharing.mode, ejects: sharing.ejects, members, ring, places, lack: None })
     }
 
     /// How keys are shared.
@@ -147,7 +150,7 @@ impl Topology {
     /// The server that has this key now: the ring's, or, where the keys of a server that is out go to others, the next.
     pub fn owner(&self, key: &[u8]) -> Result<u32> {
         let place = self.ring.as_ref().and_then(|ring| ring.get(key)).and_then(|place| self.places.get(place));
-        let owner = place.copied().ok_or_else(no_server)?;
+        let owner = place.copied().ok_or_else(|| self.no_server())?;
         match self.ejects != Ejects::Never && self.is_out(owner) {
             true => self.next_owner(key, owner),
             false => Ok(owner),
@@ -186,7 +189,7 @@ impl Topology {
             };
         }
         match operation.command {
-            Command::FlushAll | Command::Noop | Command::Verbosity | Command::CacheMemlimit => Ok(Targets::All),
+            Command::FlushAll | Command::Noop | Command::Verbosity | Command::CacheMemlimit => self.all(),
             Command::Shutdown | Command::Metadump | Command::Raw if self.count() > 1 => {
                 let name = operation.command.name();
                 let words =
@@ -198,7 +201,17 @@ impl Topology {
     }
 
     fn first(&self) -> Result<Targets> {
-        self.first_from(0).map(Targets::One).ok_or_else(no_server)
+        self.first_from(0).map(Targets::One).ok_or_else(|| self.no_server())
+    }
+
+    fn all(&self) -> Result<Targets> {
+        self.first().map(|_| Targets::All)
+    }
+
+    #[cold]
+    fn no_server(&self) -> Error {
+        let words = "no server has this key: all were removed, or the function that chooses chose none";
+        self.lack.clone().unwrap_or_else(|| Error::new(Status::Connection, words).with_bits(bits::NOT_SENT))
     }
 
     fn named(&self, index: u32) -> Result<Targets> {
@@ -226,7 +239,7 @@ impl Topology {
             );
             return Err(Error::new(Status::Unsupported, words).with_bits(bits::NOT_SENT));
         }
-        Ok(Targets::All)
+        self.all()
     }
 }
 
@@ -239,12 +252,6 @@ pub(crate) fn is_read(operation: &Operation<'_>) -> bool {
     }
 }
 
-#[cold]
-fn no_server() -> Error {
-    let words = "no server has this key: all were removed, or the function that chooses chose none";
-    Error::new(Status::Connection, words).with_bits(bits::NOT_SENT)
-}
-
 /// See the module.
 pub(crate) struct Fleet {
     topology: ArcSwap<Topology>,
@@ -252,6 +259,8 @@ pub(crate) struct Fleet {
     changing: Mutex<Past>,
     sharing: Sharing,
     settings: Settings,
+    /// Who finds out which servers there are.
+    discovery: Option<Discovery>,
 }
 
 /// Servers that were removed.
@@ -286,7 +295,52 @@ impl Fleet {
             members.push(Some(Member { server: server.clone(), pool }));
         }
         let topology = ArcSwap::from_pointee(Topology::new(&sharing, members)?);
-        Ok(Fleet { topology, changing: Mutex::default(), sharing, settings })
+        Ok(Fleet { topology, changing: Mutex::default(), sharing, settings, discovery: None })
+    }
+
+    /// A fleet whose servers are found by asking `endpoints`.
+    pub fn discovered(sharing: Sharing, endpoints: &[Server], settings: &Settings, plan: Plan) -> Result<Fleet> {
+        let discovery = Discovery::new(plan, endpoints, settings)?;
+        let lack = discovery.silence();
+        let fleet = Fleet { discovery: Some(discovery), ..Fleet::new(sharing, &[], settings)? };
+        fleet.note_lack(&lack);
+        Ok(fleet)
+    }
+
+    /// Whether its servers are found, and not to be changed by others.
+    pub fn is_discovered(&self) -> bool {
+        self.discovery.is_some()
+    }
+
+    /// Takes discovery a step further, if it is due; a client that knows no server waits for it until `deadline`.
+    #[inline]
+    pub fn discover(&self, deadline: Deadline) {
+        if let Some(discovery) = &self.discovery {
+            discovery.await_first(self, deadline);
+        }
+    }
+
+    /// The same without waiting; what is to be told, and to whom.
+    #[inline]
+    pub fn discover_now(&self, now: u64) -> Option<(Listener, Event)> {
+        let event = self.discovery.as_ref()?.proceed(self, now)?;
+        Some((self.settings.listener.clone(), event))
+    }
+
+    /// Whether operations have to wait until it is known which servers there are.
+    pub fn is_awaited(&self) -> bool {
+        self.discovery.as_ref().is_some_and(Discovery::is_awaited)
+    }
+
+    /// Notes why there is no server, if there is none.
+    pub(super) fn note_lack(&self, why: &Error) {
+        let _past = self.change();
+        if self.load().count() > 0 {
+            return;
+        }
+        if let Ok(topology) = Topology::new(&self.sharing, Vec::new()) {
+            self.topology.store(Arc::new(Topology { lack: Some(why.clone()), ..topology }));
+        }
     }
 
     /// A fleet of the one server that a client has.
@@ -304,9 +358,16 @@ impl Fleet {
             members: vec![Some(member)],
             ring: None,
             places: vec![0],
+            lack: None,
         };
         let settings = pool.shared().settings.clone();
-        Fleet { topology: ArcSwap::from_pointee(topology), changing: Mutex::default(), sharing, settings }
+        Fleet {
+            topology: ArcSwap::from_pointee(topology),
+            changing: Mutex::default(),
+            sharing,
+            settings,
+            discovery: None,
+        }
     }
 
     /// How keys are shared.
@@ -405,6 +466,10 @@ impl Fleet {
 
     /// Ends all connections; whoever waits gets `Closed`.
     pub fn close(&self) {
+        if let Some(discovery) = &self.discovery {
+            discovery.close();
+            self.note_lack(&Error::new(Status::Closed, "the client is closed").with_bits(bits::NOT_SENT));
+        }
         let mut past = self.change();
         past.closed = true;
         self.load().members().for_each(|(_, member)| member.pool.close());

@@ -3,16 +3,20 @@
 //! nothing of protocols. One server without retries is left alone: its calls go straight to its pool.
 
 mod blocking;
+mod discovery;
 mod fleet;
 mod journey;
 mod retry;
 
+pub use discovery::Finder;
+pub(crate) use discovery::{Plan, Source, LOOK_EACH};
 pub(crate) use fleet::{Ejects, Sharing, Targets, Topology};
 pub use fleet::{Mode, Server};
 pub(crate) use journey::{Next, Policy, State, When};
 pub(crate) use retry::Retry;
 
 use crate::error::{Error, Result, Status};
+use crate::net::Deadline;
 use crate::operation::{Operation, Sink};
 use crate::pool::{Counters, Limit, Pool, PoolFigures, Settings};
 use fleet::Fleet;
@@ -31,8 +35,21 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    /// The route of a client with these servers.
-    pub fn new(sharing: Sharing, servers: &[Server], settings: &Settings, retry: Retry) -> Result<Route> {
+    /// The route of a client with these servers, or with those that are found by asking them.
+    pub fn new(
+        sharing: Sharing,
+        servers: &[Server],
+        settings: &Settings,
+        retry: Retry,
+        plan: Option<Plan>,
+    ) -> Result<Route> {
+        if let Some(plan) = plan {
+            if sharing.mode == Mode::Single {
+                return Err(Error::argument("mode=single, and discovery may find several servers"));
+            }
+            let fleet = Arc::new(Fleet::discovered(sharing, servers, settings, plan)?);
+            return Ok(Route::Many(Box::new(Policy { tiers: Box::new([fleet]), retry, copy_ttl: 0, closed: None })));
+        }
         let fleet = match (servers, sharing.mode) {
             ([], _) => return Err(Error::argument("a client needs a server: add one with add_server")),
             ([server], Mode::Single) if !retry.is_on() => {
@@ -94,6 +111,13 @@ impl Route {
         }
     }
 
+    /// Takes discovery a step further, if it is due; a client that knows no server waits for it until `deadline`.
+    pub fn discover(&self, deadline: Deadline) {
+        if let Route::Many(policy) = self {
+            policy.tiers.iter().for_each(|fleet| fleet.discover(deadline));
+        }
+    }
+
     /// Their pools.
     pub fn pools(&self) -> Vec<(u32, Arc<Pool>)> {
         match self {
@@ -110,6 +134,9 @@ impl Route {
     /// The servers, where they can be changed.
     fn fleet(&self) -> Result<&Fleet> {
         match self {
+            Route::Many(policy) if policy.tiers[0].is_discovered() => {
+                Err(Error::new(Status::Unsupported, "the servers of this client are those that discovery finds"))
+            }
             Route::Many(policy) if policy.closed.is_none() && policy.tiers[0].load().mode() != Mode::Single => {
                 Ok(&policy.tiers[0])
             }

@@ -47,19 +47,8 @@ impl Retry {
         if done >= self.most || !is_lost(answer.status) || !is_safe(operation, answer.bits) {
             return None;
         }
-        let not_before = when.now.saturating_add(self.jittered(when.now));
+        let not_before = when.now.saturating_add(jittered(self.delay, when.now));
         (not_before < when.deadline && self.take(when.now)).then_some(not_before)
-    }
-
-    /// From half the delay to one and a half.
-    fn jittered(&self, seed: u64) -> u64 {
-        if self.delay == 0 {
-            return 0;
-        }
-        let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        self.delay / 2 + (mixed ^ (mixed >> 31)) % self.delay.saturating_add(1)
     }
 
     fn put(&self, more: u32) {
@@ -75,6 +64,17 @@ impl Retry {
         }
         self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |have| have.checked_sub(COST)).is_ok()
     }
+}
+
+/// From half the delay to one and a half.
+pub(super) fn jittered(delay: u64, seed: u64) -> u64 {
+    if delay == 0 {
+        return 0;
+    }
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    delay / 2 + (mixed ^ (mixed >> 31)) % delay.saturating_add(1)
 }
 
 /// Whether the answer was lost, and the next attempt may find another connection.

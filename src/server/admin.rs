@@ -17,6 +17,7 @@ pub fn command(words: &Words, core: &mut Core, out: &mut Vec<u8>) -> Step {
         b"verbosity" if matches!(count, 2 | 3) => verbosity(words, core, out),
         b"cache_memlimit" if matches!(count, 2 | 3) => memory_limit(words, core, out),
         b"shutdown" => shutdown(words, core, out),
+        b"config" if count == 3 && !core.config.cluster.is_empty() => cluster(words, core, out),
         b"lru_crawler" if count == 3 => crawl(words, core, out),
         b"debugtime" if count == 2 && core.config.debug_time => debug_time(words.at(1), core, out),
         // A browser is sent away, as memcached does: its headers would each be an error.
@@ -41,6 +42,16 @@ fn flush_all(words: &Words, core: &mut Core, out: &mut Vec<u8>) -> Step {
     let Some(delay) = delay else { return say(out, quiet, BAD_EXPTIME) };
     core.store.flush(i64::from(delay));
     say(out, quiet, "OK")
+}
+
+/// As an ElastiCache configuration endpoint answers.
+fn cluster(words: &Words, core: &mut Core, out: &mut Vec<u8>) -> Step {
+    if words.at(1) != b"get" || words.at(2) != b"cluster" {
+        return say(out, false, BAD_FORMAT);
+    }
+    let text = core.config.cluster.trim_end_matches('\n');
+    let reply = format!("CONFIG cluster 0 {}\r\n{text}\n\r\nEND", text.len() + 1);
+    say(out, false, &reply)
 }
 
 fn verbosity(words: &Words, core: &mut Core, out: &mut Vec<u8>) -> Step {

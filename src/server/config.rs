@@ -93,6 +93,9 @@ pub struct Config {
     /// A connection that is idle for more than so many seconds of the server's clock is closed (`-o idle_timeout`);
     /// 0, the default: none is.
     pub idle_timeout: u64,
+    /// What `config get cluster` answers, as an ElastiCache configuration endpoint: a version, a new line, and the nodes as
+    /// `host|ip|port` with spaces between. It is not looked at. Default: empty, there is no such command.
+    pub cluster: String,
 }
 
 impl Default for Config {
@@ -116,12 +119,13 @@ impl Default for Config {
             users: Vec::new(),
             mechanisms: Mechanism::ALL.iter().rev().map(|mechanism| mechanism.name().into()).collect(),
             idle_timeout: 0,
+            cluster: String::new(),
         }
     }
 }
 
 /// What can be changed by name, also while the server runs.
-const CHANGES: &str = "auth, users, mechanisms, fault, idle_timeout, max_connections, version";
+const CHANGES: &str = "auth, cluster, users, mechanisms, fault, idle_timeout, max_connections, version";
 
 impl Config {
     /// The defaults, listening on `host:port` (port 0: of the system's choosing) or `/path` of a Unix socket; empty is
@@ -154,6 +158,7 @@ impl Config {
                     _ => return Err(wrong("one of none, sasl, ascii, memcachier")),
                 }
             }
+            "cluster" => self.cluster = value.into(),
             "users" => self.users = User::list(value)?,
             "mechanisms" => {
                 let names: Vec<String> = value.split_whitespace().map(String::from).collect();

@@ -86,6 +86,7 @@ impl Server {
     /// |---|---|
     /// | `advance_seconds` | moves the clock forward by so many seconds |
     /// | `auth` | `none`, `sasl`, `ascii` or `memcachier`: who may use it; connections that are logged in stay so |
+    /// | `cluster` | what `config get cluster` answers: a version, a new line, nodes `host\|ip\|port`; empty: there is no such command |
     /// | `users` | a line `name:password` for each |
     /// | `mechanisms` | the SASL mechanisms that are offered, with spaces between |
     /// | `idle_timeout` | seconds of the clock after which an idle connection is closed; 0: never |

@@ -195,6 +195,21 @@ static void rings_and_routes() {
     EXPECT(must(routed.get("k")) == 1u && asked > 0);
 }
 
+static void servers_that_a_function_finds() {
+    auto one = must(bmemc::server::start());
+    auto options = bmemc::options();
+    int asked = 0;
+    must(options.on_discover([&](bmemc::options &servers) {
+        return asked++ > 0 && servers.add_server(one.address(), "one");
+    }));
+    must(options.set("discovery_interval_ms", 10));
+    auto client = must(bmemc::client::create(options));
+    EXPECT(refused(client.get("k"), status::connection, "the discovery callback"));
+    options = bmemc::options();
+    while (!client.set("k", "v")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT(must(client.servers()).size() == 1 && asked > 1);
+}
+
 static void results_without_a_value() {
     auto options = bmemc::options();
     EXPECT(!std::string_view(bmemc::options::at(0)->name).empty() && !bmemc::options::at(10000));
@@ -324,6 +339,7 @@ int main(int argc, char **argv) {
     RUN(statistics_and_dumps);
     RUN(codecs_and_compressors);
     RUN(rings_and_routes);
+    RUN(servers_that_a_function_finds);
     RUN(results_without_a_value);
     RUN(dead_and_closed);
     RUN(faults_and_credentials);

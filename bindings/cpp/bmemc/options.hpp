@@ -40,6 +40,7 @@ class options {
     using event_callback = std::function<void(const bmemc_event &)>;
     using connect_callback = std::function<int(int fd, bmemc_connect_stage stage, std::string_view address)>;
     using route_callback = std::function<std::size_t(std::string_view key, std::size_t count)>;
+    using discover_callback = std::function<bool(options &servers)>;
     using compressor = std::function<bool(std::string_view value, int level, output &to)>;
 
     options() : raw_(bmemc_options_new()) {}
@@ -94,6 +95,19 @@ class options {
         });
     }
 
+    /// Has `callback(servers)` add the servers there are, with add_server(), every discovery_interval_ms; false: it could
+    /// not say, and those that are known stay. See bmemc_discover_callback for what it may do.
+    result<void> on_discover(discover_callback callback) {
+        return keep(std::move(callback), [&](void *context, bmemc_error *why) {
+            return bmemc_options_on_discover(raw_.get(), [](bmemc_options *servers, void *to) -> std::int32_t {
+                options lent(servers);
+                bool said = static_cast<detail::kept<discover_callback> *>(to)->call(lent);
+                lent.raw_.release();
+                return said ? 0 : 1;
+            }, context, why);
+        });
+    }
+
     /// Has values compressed and unpacked by these instead of the codec's zlib. Each answers whether it could: a value
     /// that cannot be compressed is stored as it is, one that cannot be unpacked is status::decode.
     result<void> set_compressor(compressor compress, compressor decompress) {
@@ -121,6 +135,8 @@ class options {
     const detail::keeper &callbacks() const noexcept { return callbacks_; }
 
   private:
+    explicit options(bmemc_options *lent) noexcept : raw_(lent) {}
+
     struct free {
         void operator()(bmemc_options *raw) const noexcept { bmemc_options_free(raw); }
     };

@@ -66,7 +66,7 @@ for (const [name, number] of Object.entries(constants)) {
 }
 
 /** Options that are not the library's. */
-const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route', 'onConnect'];
+const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route', 'onConnect', 'discover'];
 
 /** What is otherwise here than in the library, where the user says nothing. */
 const defaults = {

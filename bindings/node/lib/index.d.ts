@@ -57,6 +57,11 @@ export interface ClientOptions extends LibraryOptions {
   };
   /** Chooses the server for a key, an index below `count`, instead of `distribution`. Always the same for a key. */
   route?: (key: Buffer, count: number) => number;
+  /**
+   * Says which servers there are, when the client is first used and then every `discoveryIntervalMs`; where it throws, those that
+   * are known stay. It must not use the client, nor wait.
+   */
+  discover?: () => ClientOptions['servers'];
   /** Sees each new socket; false refuses it. It must not use the client, nor keep or close the descriptor. */
   onConnect?: (fd: number, stage: 'opened' | 'connected', address: string) => boolean | void;
 }
@@ -263,6 +268,8 @@ export interface ClientEvents {
   connected: [ClientEvent];
   closed: [ClientEvent];
   connectFailed: [ClientEvent];
+  discoveryFailed: [ClientEvent];
+  serversChanged: [ClientEvent];
   slow: [ClientEvent];
   quietFailure: [ClientEvent];
   breakerOpened: [ClientEvent];

@@ -42,8 +42,8 @@ function pairsOf(options, own = []) {
     });
 }
 
-/** {compress, decompress, route, onConnect}: functions of the user's that the library calls. */
-function functionsOf({ compressor, route, onConnect }) {
+/** {compress, decompress, route, onConnect, discover}: functions of the user's that the library calls. */
+function functionsOf({ compressor, route, onConnect, discover }) {
   const functions = {};
   if (compressor !== undefined) {
     for (const name of ['compress', 'decompress']) {
@@ -60,6 +60,10 @@ function functionsOf({ compressor, route, onConnect }) {
   if (onConnect !== undefined) {
     if (typeof onConnect !== 'function') throw new ArgumentError(`onConnect is ${kindOf(onConnect)}; a function is accepted`);
     functions.onConnect = guarded(onConnect);
+  }
+  if (discover !== undefined) {
+    if (typeof discover !== 'function') throw new ArgumentError(`discover is ${kindOf(discover)}; a function is accepted`);
+    functions.discover = guarded(() => serversOf(discover()));
   }
   return functions;
 }

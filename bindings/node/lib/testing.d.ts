@@ -4,6 +4,8 @@ export interface TestServerSettings {
   advanceSeconds?: number;
   /** Who may use it: `sasl` over binary alone, `ascii` (memcached's -Y) over text alone. Default: anybody. */
   auth?: 'none' | 'sasl' | 'ascii' | 'memcachier';
+  /** What `config get cluster` answers: a version, a new line, nodes `host|ip|port`. Empty: there is no such command. */
+  cluster?: string;
   /** A line `name:password` for each. */
   users?: string;
   /** The SASL mechanisms that are offered, with spaces between. */

@@ -56,7 +56,7 @@ typedef struct {
 
 typedef enum { NOTHING, CLIENT, SERVER, RING } handle_kind;
 // Functions of the user's that the library calls.
-typedef enum { COMPRESS, DECOMPRESS, ROUTE, CONNECT, USER_FUNCTIONS } user_function;
+typedef enum { COMPRESS, DECOMPRESS, ROUTE, CONNECT, DISCOVER, USER_FUNCTIONS } user_function;
 
 typedef struct addon addon;
 

@@ -31,6 +31,7 @@ static const struct { const char *name; int32_t value; } constants[] = {
 
     NAMED(EVENT_CONNECTED), NAMED(EVENT_CLOSED), NAMED(EVENT_SLOW), NAMED(EVENT_QUIET_FAILURE),
     NAMED(EVENT_BREAKER_OPENED), NAMED(EVENT_BREAKER_CLOSED), NAMED(EVENT_CONNECT_FAILED),
+    NAMED(EVENT_DISCOVERY_FAILED), NAMED(EVENT_SERVERS_CHANGED),
 };
 
 napi_value make_constants(napi_env env) {

@@ -80,9 +80,26 @@ static int32_t connected(int32_t fd, int32_t stage, bmemc_bytes address, void *c
     return allowed ? 0 : 1;
 }
 
-// Takes {compress, decompress, route, onConnect}, each of which may be undefined.
+static bool add_server(napi_env env, bmemc_options *options, napi_value server);
+static bool each(napi_env env, bmemc_options *options, napi_value array,
+                 bool (*act)(napi_env, bmemc_options *, napi_value));
+
+// Asks which servers there are; an exception: it could not say.
+static int32_t discover(bmemc_options *servers, void *context) {
+    handle *of = context;
+    napi_env env = of->owner->env;
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return 1;
+    napi_value result = call_user(of, DISCOVER, 0, NULL);
+    bool said = result && each(env, servers, result, add_server);
+    forget_exception(env);
+    napi_close_handle_scope(env, scope);
+    return said ? 0 : 1;
+}
+
+// Takes {compress, decompress, route, onConnect, discover}, each of which may be undefined.
 static void take_functions(handle *of, bmemc_options *options, napi_value functions) {
-    static const char *const names[USER_FUNCTIONS] = {"compress", "decompress", "route", "onConnect"};
+    static const char *const names[USER_FUNCTIONS] = {"compress", "decompress", "route", "onConnect", "discover"};
     napi_env env = of->owner->env;
     for (int i = 0; i < USER_FUNCTIONS; i++) {
         napi_value function;
@@ -94,6 +111,7 @@ static void take_functions(handle *of, bmemc_options *options, napi_value functi
     if (of->functions[COMPRESS] && of->functions[DECOMPRESS])
         bmemc_options_set_compressor(options, compress, decompress, of, NULL);
     if (of->functions[CONNECT]) bmemc_options_on_connect(options, connected, of, NULL);
+    if (of->functions[DISCOVER]) bmemc_options_on_discover(options, discover, of, NULL);
     if (of->functions[ROUTE]) bmemc_options_on_route(options, route, of, NULL);
 }
 

@@ -62,6 +62,42 @@ describe('mode hashed', () => {
     assert.deepEqual([...found.keys()], keys.filter((_, i) => i % 3 === 1));
   });
 
+  it('servers that an endpoint lists', async (t) => {
+    const [endpoint, ...servers] = Array.from({ length: 3 }, () => new TestServer());
+    for (const server of [endpoint, ...servers]) t.after(() => server.close());
+    const list = (version, nodes) => endpoint.set({ cluster: `${version}\n${nodes.map(({ address }) => address.replace('127.0.0.1:', '127.0.0.1||')).join(' ')}` });
+    list(1, [servers[0]]);
+    const client = all(t, [endpoint], { discovery: 'elasticache', discoveryIntervalMs: 10 });
+    const changed = [];
+    client.on('serversChanged', ({ message }) => changed.push(message));
+    await client.set('k', 1);
+    assert.deepEqual(client.servers.map(({ address }) => address), [servers[0].address]);
+    list(2, [servers[0], servers[1]]);
+    while (client.servers.length < 2) {
+      await client.set('k', 1);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await client.set('k', 1);
+    assert.ok(changed.at(-1).endsWith(`+${servers[1].address}`), changed);
+  });
+
+  it('servers that a function finds', async (t) => {
+    const servers = await start(t, 1);
+    let asked = 0;
+    const discover = () => {
+      if (asked++ === 0) throw new Error('not yet');
+      return [{ address: servers[0].address, name: 'one' }];
+    };
+    const client = all(t, [], { discover, discoveryIntervalMs: 10 });
+    await assert.rejects(client.set('k', 1), ConnectionError);
+    while (!client.servers.length) {
+      await client.set('k', 1).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.equal(client.servers[0].name, 'one');
+    assert.throws(() => all(t, [], { discover: 5 }), ArgumentError);
+  });
+
   it('a dead server: its keys fail, the others are answered', async (t) => {
     const servers = await start(t, 3);
     const client = all(t, servers, { mode: 'hashed' });

@@ -14,7 +14,7 @@ use crate::pool::{Event, Failover, Listener};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::ProtocolChoice;
 use crate::ring::{Chooser, RingKind, RingSettings};
-use crate::route::{Ejects, Mode, Server};
+use crate::route::{Ejects, Finder, Mode, Plan, Server, Source};
 use crate::secret::Secret;
 use crate::value::{Codec, Compressor, CustomCompressor};
 use std::collections::BTreeSet;
@@ -52,6 +52,13 @@ pub struct Options {
     pub retries: u32,
     pub retry_delay_ms: u32,
     pub fallback_copy_ttl: u32,
+    /// How the servers are found; those of the options are whom to ask.
+    pub discovery: DiscoveryKind,
+    pub discovery_interval_ms: u32,
+    /// A cluster's servers are called by their IP addresses.
+    pub discovery_by_ip: bool,
+    /// Who finds them instead: [`Options::on_discover`].
+    pub finder: Option<Finder>,
     pub failover: FailoverKind,
     pub eject: bool,
     pub breaker_timeouts: u32,
@@ -90,6 +97,14 @@ pub enum FailoverKind {
     None,
 }
 
+/// How the servers of a client are found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiscoveryKind {
+    None,
+    Elasticache,
+    Dns,
+}
+
 impl Default for Options {
     fn default() -> Options {
         let mut options = Options {
@@ -120,6 +135,10 @@ impl Default for Options {
             retries: 0,
             retry_delay_ms: 0,
             fallback_copy_ttl: 0,
+            discovery: DiscoveryKind::None,
+            discovery_interval_ms: 0,
+            discovery_by_ip: false,
+            finder: None,
             failover: FailoverKind::Breaker,
             eject: false,
             breaker_timeouts: 0,
@@ -268,6 +287,30 @@ impl Options {
     /// Has `choose(key, servers)` say which server, from 0 on, has a key, instead of the ring that `distribution` names.
     pub fn on_route(&mut self, choose: impl Fn(&[u8], usize) -> usize + Send + Sync + 'static) {
         self.ring.chooser = Some(Chooser::new(choose));
+    }
+
+    /// Has `find` say which servers there are, every `discovery_interval_ms`, before the call that finds it due. It is called
+    /// on the thread of that call, must not block, and must not use the client or a queue.
+    pub fn on_discover(&mut self, find: impl Fn() -> Result<Vec<Server>> + Send + Sync + 'static) {
+        self.finder = Some(Finder::new(find));
+    }
+
+    /// Whether the servers are found.
+    pub(super) fn is_discovered(&self) -> bool {
+        self.finder.is_some() || self.discovery != DiscoveryKind::None
+    }
+
+    /// How they are.
+    pub(super) fn plan(&self) -> Result<Option<Plan>> {
+        let source = match (self.discovery, &self.finder) {
+            (DiscoveryKind::None, None) => return Ok(None),
+            (DiscoveryKind::None, Some(finder)) => Source::Function(finder.clone()),
+            (_, Some(_)) => return Err(Error::argument("option discovery and a discovery callback: there can be one")),
+            (DiscoveryKind::Elasticache, None) => Source::Cluster,
+            (DiscoveryKind::Dns, None) => Source::Names,
+        };
+        let interval = u64::from(self.discovery_interval_ms) * 1_000_000;
+        Ok(Some(Plan { source, interval, by_ip: self.discovery_by_ip }))
     }
 
     /// Adds a server: `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `::1` or `/path/of/socket`. An empty `name`

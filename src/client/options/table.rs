@@ -2,7 +2,7 @@
 
 use super::super::front::KeyBytes;
 use super::super::profile::Profile;
-use super::{FailoverKind, Options};
+use super::{DiscoveryKind, FailoverKind, Options};
 use crate::connection::{Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::protocol::sasl::Mechanism;
 use crate::protocol::{ProtocolChoice, MAX_KEY};
@@ -325,6 +325,29 @@ pub const TABLE: &[Spec] = &[
         apply: |options, setting| {
             if let Setting::Choice(index) = setting {
                 options.mode = MODES[index].1;
+            }
+        },
+    },
+    Spec {
+        name: "discovery",
+        kind: Kind::Choice(&["none", "elasticache", "dns"]),
+        default: "none",
+        about: "Servers are found (docs/discovery.md): elasticache, by asking the configuration endpoint that was added as the server; dns, one for each address of the name that was",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.discovery = [DiscoveryKind::None, DiscoveryKind::Elasticache, DiscoveryKind::Dns][index];
+            }
+        },
+    },
+    number!(discovery_interval_ms, 10, DAY_MS, "60000", "Milliseconds between two looks of discovery, while there are calls"),
+    Spec {
+        name: "discovery_names",
+        kind: Kind::Choice(&["host", "ip"]),
+        default: "host",
+        about: "With discovery=elasticache: what the servers are connected to and called on the ring, host:port or, as pymemcache's use_vpc, ip:port; where a node has only one of them, that one",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.discovery_by_ip = index == 1;
             }
         },
     },

@@ -46,6 +46,13 @@ pub(super) struct Due {
     pub held: Arc<Held>,
 }
 
+/// An operation that has not set out: its client does not know its servers yet.
+pub(super) struct Early {
+    pub core: Arc<Core>,
+    pub task: Task,
+    pub held: Held,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Journeys {
@@ -54,6 +61,9 @@ pub(super) struct Journeys {
     again: Vec<Again>,
     /// What is to be put into the first of several clients.
     copies: Vec<(Arc<Core>, Held)>,
+    early: Vec<Early>,
+    /// When to see to these.
+    early_at: u64,
 }
 
 impl Journey {
@@ -94,7 +104,21 @@ impl Journeys {
 
     /// Whether something is to be sent.
     pub fn has_any(&self) -> bool {
-        !self.again.is_empty() || !self.copies.is_empty()
+        !self.again.is_empty() || !self.copies.is_empty() || !self.early.is_empty()
+    }
+
+    /// Keeps operations until it is known which servers there are; they are seen to again at `when`.
+    pub fn keep_early(&mut self, early: Early, when: u64) {
+        self.early.push(early);
+        self.early_at = when;
+    }
+
+    /// Those that are to be seen to by now.
+    pub fn take_early(&mut self, now: u64) -> Vec<Early> {
+        if now < self.early_at {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.early)
     }
 
     /// Something that is to be put into the first of several clients.
@@ -104,12 +128,13 @@ impl Journeys {
 
     /// How many wait to be sent again.
     pub fn waiting(&self) -> usize {
-        self.again.len()
+        self.again.len() + self.early.len()
     }
 
     /// When the first of these is to be.
     pub fn earliest(&self) -> Option<u64> {
-        self.again.iter().map(|again| again.not_before).min()
+        let early = (!self.early.is_empty()).then_some(self.early_at);
+        self.again.iter().map(|again| again.not_before).chain(early).min()
     }
 
     /// One whose time has come.
@@ -128,7 +153,11 @@ impl Journeys {
         let found: Vec<u32> = self.again.iter().filter(|again| is_it(again)).map(|again| again.journey).collect();
         self.again.retain(|again| !found.contains(&again.journey));
         found.iter().for_each(|number| self.take(*number, Answer::failed(error), 0, output));
-        found.len()
+        let before = self.early.len();
+        self.early.retain(|early| early.task.tag != tag);
+        let early = before - self.early.len();
+        (0..early).for_each(|_| output.give(tag, Answer::failed(error)));
+        found.len() + early
     }
 
     /// Takes in an answer.

@@ -1,7 +1,8 @@
 //! Submit: how operations get into a queue's lanes: those of a client with one server straight into one lane, those of
 //! others by way of the route; and those that the route sends again.
 
-use super::journeys::{Due, Journey, Task};
+use super::held::Held;
+use super::journeys::{Due, Early, Journey, Task};
 use super::lane::{Host, Lane};
 use super::output::{Hands, Output};
 use super::records::{Asker, Place, NEVER, NONE};
@@ -13,7 +14,7 @@ use crate::error::{bits, Error, Result, Status};
 use crate::net::{clock, Address};
 use crate::operation::{Answer, Operation};
 use crate::pool::{Counters, Event, Listener, Pool, Shared};
-use crate::route::{gone, no_other, Policy, Route, State as Way, Targets, Topology};
+use crate::route::{gone, no_other, Policy, Route, State as Way, Targets, Topology, LOOK_EACH};
 use crate::value::Coder;
 use std::sync::Arc;
 
@@ -142,10 +143,17 @@ impl State {
         if let Err(error) = policy.check_open() {
             return (0, Err(error));
         }
+        self.events.extend(policy.tiers.iter().filter_map(|fleet| fleet.discover_now(io.now)));
+        let early = policy.tiers[0].is_awaited();
         let topology = policy.tiers[0].load();
         let (mut accepted, mut choices, mut stopped) = (0, Vec::new(), Ok(()));
         for next in operations {
             let (tag, operation) = match next {
+                Ok(_) if early && self.journeys.waiting() >= core.options.max_waiting as usize => {
+                    let words = "max_waiting operations wait until it is known which servers there are; fetch first";
+                    stopped = Err(Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
+                    break;
+                }
                 Ok(next) => next,
                 Err(error) => {
                     stopped = Err(error);
@@ -153,8 +161,13 @@ impl State {
                 }
             };
             let task = task(io, tag, &operation, core.options.timeout_ms);
-            self.take_in(io, core, policy, &topology, task, &operation, &mut choices, output);
             accepted += 1;
+            if early {
+                let held = Held::new(&operation);
+                self.journeys.keep_early(Early { core: core.clone(), task, held }, io.now + LOOK_EACH);
+                continue;
+            }
+            self.take_in(io, core, policy, &topology, task, &operation, &mut choices, output);
         }
         let io = &Io { now: clock::now(), ..*io };
         choices.iter().for_each(|choice| self.proceed(io, choice.place, output));
@@ -268,8 +281,24 @@ impl State {
         pushed.inspect_err(|error| lane.counted.answered(error.status()))
     }
 
+    /// Sends what had to wait until it was known which servers there are; what still has to waits on.
+    fn send_early(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
+        for Early { core, task, held } in self.journeys.take_early(io.now) {
+            let Route::Many(policy) = &core.route else { continue };
+            self.events.extend(policy.tiers.iter().filter_map(|fleet| fleet.discover_now(io.now)));
+            if policy.tiers[0].is_awaited() && io.now < task.deadline {
+                self.journeys.keep_early(Early { core: core.clone(), task, held }, io.now + LOOK_EACH);
+                continue;
+            }
+            let (topology, mut choices) = (policy.tiers[0].load(), Vec::new());
+            self.take_in(io, &core, policy, &topology, task, &held.operation(), &mut choices, output);
+            choices.iter().for_each(|choice| self.proceed(io, choice.place, output));
+        }
+    }
+
     /// Sends again what the route wants to be sent again by now.
     pub(super) fn resend(&mut self, io: &Io<'_>, output: &mut Output<'_>) {
+        self.send_early(io, output);
         while let Some(Due { again, core, task, held }) = self.journeys.due(io.now) {
             let Route::Many(policy) = &core.route else { continue };
             let Some(fleet) = policy.tiers.get(usize::from(again.tier)) else { continue };
