@@ -60,6 +60,12 @@ export interface LibraryOptions {
   allowPlaintextAuth?: boolean;
   /** What several servers are for: hashed, each key is on one of them; replicated, all have all keys; auto: single for one, hashed for several. Default: auto; one of auto, single, hashed, replicated. */
   mode?: 'auto' | 'single' | 'hashed' | 'replicated';
+  /** Servers are found (docs/discovery.md): elasticache, by asking the configuration endpoint that was added as the server; dns, one for each address of the name that was. Default: none; one of none, elasticache, dns. */
+  discovery?: 'none' | 'elasticache' | 'dns';
+  /** Milliseconds between two looks of discovery, while there are calls. Default: 60000; a whole number from 10 to 86400000. */
+  discoveryIntervalMs?: number;
+  /** With discovery=elasticache: what the servers are connected to and called on the ring, host:port or, as pymemcache's use_vpc, ip:port; where a node has only one of them, that one. Default: host; one of host, ip. */
+  discoveryNames?: 'host' | 'ip';
   /** What is done about a server that fails (docs/failover.md): calls to it fail at once, until a probe is answered; the same in pymemcache's steps; or nothing. Default: breaker; one of breaker, pymemcache, none. */
   failover?: 'breaker' | 'pymemcache' | 'none';
   /** With failover=breaker and mode=hashed: the keys of a server that is out go to the next one on the ring, unless more than half are out. Default: false; true or false. */
