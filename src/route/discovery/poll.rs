@@ -69,7 +69,7 @@ impl Poll {
                     self.stage = Stage::Asking(asking);
                 }
                 Stage::Asking(asking) => {
-                    let answer = asking.advance(plan)?.map(|cluster| Found::from(cluster));
+                    let answer = asking.advance(plan)?.map(Found::from);
                     return self.unless_over(answer);
                 }
                 Stage::Looking(lookups) => {
