@@ -150,6 +150,27 @@ type Options struct {
 	// DiscoveryNames is what servers that "elasticache" finds are called and connected to: "host" or "ip".
 	DiscoveryNames string `bmemc:"discovery_names"`
 
+	// TLS encrypts connections, and has servers show certificates (docs/tls.md); off by default.
+	TLS Switch `bmemc:"tls"`
+	// TLSCAFile is a file of the authorities that sign servers' certificates, in PEM; empty: those that the system trusts.
+	TLSCAFile string `bmemc:"tls_ca_file"`
+	// TLSCA is the same as text.
+	TLSCA string `bmemc:"tls_ca"`
+	// TLSCertFile is a file of the client's certificate, in PEM; it needs a key. Empty: the client shows none.
+	TLSCertFile string `bmemc:"tls_cert_file"`
+	// TLSKeyFile is a file of the key of that certificate, in PEM, without a password.
+	TLSKeyFile string `bmemc:"tls_key_file"`
+	// TLSCert is the client's certificate as text.
+	TLSCert string `bmemc:"tls_cert"`
+	// TLSKey is its key as text. No error and no log shows it.
+	TLSKey string `bmemc:"tls_key"`
+	// TLSServerName is the name that servers' certificates must be for; empty: the host of the server's address.
+	TLSServerName string `bmemc:"tls_server_name"`
+	// TLSVerify is "full", or "none": certificates are not looked at, which is unsafe.
+	TLSVerify string `bmemc:"tls_verify"`
+	// TLSMinVersion is "1.2" or "1.3".
+	TLSMinVersion string `bmemc:"tls_min_version"`
+
 	// Failover is what is done about a server that fails (docs/failover.md): "breaker", the default, calls to it fail at once until a
 	// probe is answered; "pymemcache", the same in that client's steps; "none".
 	Failover string `bmemc:"failover"`

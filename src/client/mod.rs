@@ -71,8 +71,8 @@ impl Client {
     pub fn new(options: Options) -> Result<Client> {
         let account = Arc::new(Account::new(options.credentials()?));
         let retry = Retry::new(options.retries, options.retry_delay_ms);
-        let route =
-            Route::new(sharing(&options), &options.servers, &settings(&options, &account), retry, options.plan()?)?;
+        let settings = settings(&options, &account)?;
+        let route = Route::new(sharing(&options), &options.servers, &settings, retry, options.plan()?)?;
         let coder = coding::coder(&options).map(Arc::new);
         let (clients, readers) = (Vec::new(), AtomicUsize::new(0));
         Ok(Client {
@@ -323,8 +323,8 @@ fn sharing(options: &Options) -> Sharing {
     Sharing { mode, distribution: options.distribution, ring: options.ring_settings(), ejects: options.ejects() }
 }
 
-fn settings(options: &Options, account: &Arc<Account>) -> Settings {
-    Settings {
+fn settings(options: &Options, account: &Arc<Account>) -> Result<Settings> {
+    Ok(Settings {
         protocol: options.protocol,
         timeout_ms: options.timeout_ms,
         connect_timeout_ms: options.connect_timeout_ms,
@@ -336,11 +336,12 @@ fn settings(options: &Options, account: &Arc<Account>) -> Settings {
         no_delay: options.no_delay,
         keepalive: options.keepalive(),
         on_connect: options.on_connect.clone(),
+        tls: options.tls()?,
         reconnect_delay_ms: options.reconnect_delay_ms,
         slow_ms: options.slow_ms,
         listener: options.listener.clone(),
         ledger: Ledger::default(),
         account: account.clone(),
         login: options.login_rules(),
-    }
+    })
 }

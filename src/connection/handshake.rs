@@ -141,7 +141,7 @@ impl Handshake {
 
     /// The connection was lost, or no answer came in time: either that ends the handshake, or it fails with it.
     pub fn fail(&mut self, error: Error) -> Result<()> {
-        let lost = error.status() != Status::Timeout;
+        let lost = !matches!(error.status(), Status::Timeout | Status::Tls);
         let auto = self.choice == ProtocolChoice::Auto;
         let (asked, hint) = match self.step {
             Step::Done(_) => return Ok(()),

@@ -1,10 +1,12 @@
 //! Connecting: a connection on its way, as a state machine that never blocks. Every address that a name has is tried in
-//! turn, within one deadline; those still to come leave each other a share of the time.
+//! turn, within one deadline; those still to come leave each other a share of the time. With TLS its handshake is part of
+//! the attempt.
 
 use super::poller::Waker;
 use super::resolve::Lookup;
 use super::socket::{Socket, SocketSettings};
 use super::sys::{clock, socket as sys, tally};
+use super::tls::status_of;
 use super::{Address, Deadline, Ready};
 use crate::error::{bits, Error, Result, Status};
 use std::io;
@@ -44,9 +46,15 @@ enum Target {
 
 /// One socket on its way.
 struct Attempt {
-    fd: OwnedFd,
+    stage: Stage,
     to: Address,
     until: Deadline,
+}
+
+enum Stage {
+    Connecting(OwnedFd),
+    /// Connected, and in TLS's handshake.
+    Greeting(Socket),
 }
 
 impl Connecting {
@@ -74,9 +82,9 @@ impl Connecting {
         self.proceed().map_err(|error| error.with_bits(bits::NOT_SENT))
     }
 
-    /// What is being connected now, to be waited for until it can be written to; `None`: nothing is.
+    /// What is being connected now, to be waited for until it can be written to or, with TLS, read from; `None`: nothing is.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.attempt.as_ref().map(|attempt| attempt.fd.as_fd())
+        self.attempt.as_ref().map(Attempt::descriptor)
     }
 
     /// Changes with the descriptor.
@@ -94,7 +102,7 @@ impl Connecting {
     pub fn wait(&self, most: Duration) -> io::Result<()> {
         let left = self.due().left().min(most);
         match (&self.attempt, &self.lookup) {
-            (Some(attempt), _) => sys::poll(&attempt.fd, Ready { read: false, write: true }, left).map(drop),
+            (Some(attempt), _) => attempt.wait(left),
             (None, Some(lookup)) => {
                 lookup.wait(left);
                 Ok(())
@@ -117,17 +125,14 @@ impl Connecting {
         }
         loop {
             if let Some(attempt) = self.attempt.take() {
-                match attempt.is_connected() {
-                    Ok(true) => match attempt.finish(&self.settings) {
-                        Ok(socket) => return Ok(Some(socket)),
-                        Err(error) => self.last = Some(error),
-                    },
-                    Ok(false) if !attempt.until.is_over() => {
+                match attempt.advance(&self.settings, &self.address) {
+                    Ok(Progress::Done(socket)) => return Ok(Some(socket)),
+                    Ok(Progress::Waits(attempt)) if !attempt.until.is_over() => {
                         self.attempt = Some(attempt);
                         return Ok(None);
                     }
-                    Ok(false) => self.last = Some(timed_out(&attempt.to)),
-                    Err(error) => self.last = Some(refused(&attempt.to, &error)),
+                    Ok(Progress::Waits(attempt)) => self.last = Some(attempt.timed_out()),
+                    Err(error) => self.last = Some(error),
                 }
                 // The close of its socket.
                 tally::add(1);
@@ -158,7 +163,7 @@ impl Connecting {
             Ok(fd) => {
                 let share = (self.deadline.left() / left).max(ADDRESS_MIN);
                 let until = self.deadline.earlier(Deadline::at(clock::now() + share.as_nanos() as u64));
-                self.attempt = Some(Attempt { fd, to, until });
+                self.attempt = Some(Attempt { stage: Stage::Connecting(fd), to, until });
                 self.sockets += 1;
             }
             // The backlog is full; connect() on a Unix socket cannot be waited for.
@@ -188,19 +193,63 @@ impl Connecting {
     }
 }
 
+/// How far an attempt has come.
+enum Progress {
+    Done(Socket),
+    Waits(Attempt),
+}
+
 impl Attempt {
-    fn is_connected(&self) -> io::Result<bool> {
-        let ready = sys::poll(&self.fd, Ready { read: false, write: true }, Duration::ZERO)?;
-        if ready.write {
-            sys::take_error(&self.fd)?;
+    /// Goes on as far as it can without waiting. `host` is what has this address.
+    fn advance(self, settings: &SocketSettings, host: &Address) -> Result<Progress> {
+        let Attempt { stage, to, until } = self;
+        let socket = match stage {
+            Stage::Greeting(socket) => socket,
+            Stage::Connecting(fd) => match is_connected(&fd).map_err(|error| refused(&to, &error))? {
+                false => return Ok(Progress::Waits(Attempt { stage: Stage::Connecting(fd), to, until })),
+                true => {
+                    let failed = |error| Error::os(status_of(&error), format!("setting up {to}"), &error);
+                    Socket::set_up(fd, settings, &to, host).map_err(failed)?
+                }
+            },
+        };
+        match socket.handshake().map_err(|error| refused(&to, &error))? {
+            true => Ok(Progress::Done(socket)),
+            false => Ok(Progress::Waits(Attempt { stage: Stage::Greeting(socket), to, until })),
         }
-        Ok(ready.write)
     }
 
-    fn finish(self, settings: &SocketSettings) -> Result<Socket> {
-        let set_up = |error| Error::os(Status::Connection, format!("setting up {}", self.to), &error);
-        Socket::set_up(self.fd, settings, &self.to).map_err(set_up)
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match &self.stage {
+            Stage::Connecting(fd) => fd.as_fd(),
+            Stage::Greeting(socket) => socket.as_fd(),
+        }
     }
+
+    fn wait(&self, timeout: Duration) -> io::Result<()> {
+        match &self.stage {
+            Stage::Connecting(fd) => sys::poll(fd, Ready { read: false, write: true }, timeout).map(drop),
+            Stage::Greeting(socket) => socket.await_handshake(timeout),
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        match self.stage {
+            Stage::Connecting(_) => timed_out(&self.to),
+            Stage::Greeting(_) => {
+                let words = format!("TLS's handshake with {} timed out; the server may not speak TLS", self.to);
+                Error::new(Status::Timeout, words)
+            }
+        }
+    }
+}
+
+fn is_connected(fd: &OwnedFd) -> io::Result<bool> {
+    let ready = sys::poll(fd, Ready { read: false, write: true }, Duration::ZERO)?;
+    if ready.write {
+        sys::take_error(fd)?;
+    }
+    Ok(ready.write)
 }
 
 fn timed_out(address: &Address) -> Error {
@@ -208,7 +257,7 @@ fn timed_out(address: &Address) -> Error {
 }
 
 fn refused(address: &Address, error: &io::Error) -> Error {
-    Error::os(Status::Connection, format!("connecting to {address}"), error)
+    Error::os(status_of(error), format!("connecting to {address}"), error)
 }
 
 #[cfg(test)]
@@ -223,6 +272,7 @@ mod tests {
             no_delay: true,
             keepalive: None,
             on_connect: ConnectHook::default(),
+            tls: None,
             receive_timeout: time,
         };
         let nowhere = Address::Name("several".into(), 1);

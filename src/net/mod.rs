@@ -8,6 +8,7 @@ mod hook;
 pub mod poller;
 mod resolve;
 mod socket;
+mod tls;
 // The one place below ffi that talks to the kernel.
 #[allow(unsafe_code)]
 pub(crate) mod sys;
@@ -23,3 +24,5 @@ pub(crate) use socket::LOOK;
 pub use socket::{Keepalive, Ready, Socket, SocketSettings, Wait};
 pub use sys::signal;
 pub(crate) use sys::{clock, fork, futex, random, tally};
+pub(crate) use tls::{certificates, private_key, status_of};
+pub use tls::{Identity, Tls, Trust};

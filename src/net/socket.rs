@@ -2,6 +2,7 @@
 
 use super::connecting::Connecting;
 use super::sys::socket as sys;
+use super::tls::{Session, Tls};
 use super::{Address, ConnectHook, ConnectStage, Deadline};
 use crate::error::{bits, Error, Result, Status};
 use std::io::{self, IoSlice};
@@ -17,6 +18,7 @@ pub const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    session: Option<Box<Session>>,
 }
 
 /// How the kernel looks after a silent TCP connection: after `idle` seconds it asks, again after each `interval` seconds,
@@ -34,6 +36,8 @@ pub struct SocketSettings {
     pub no_delay: bool,
     pub keepalive: Option<Keepalive>,
     pub on_connect: ConnectHook,
+    /// `None`: plain.
+    pub tls: Option<Tls>,
     /// How long a blocking receive waits at most.
     pub receive_timeout: Duration,
 }
@@ -66,29 +70,50 @@ impl Socket {
         settings.on_connect.call(fd.as_fd(), ConnectStage::Opened, to)
     }
 
-    /// A socket that has just been connected.
-    pub(super) fn set_up(fd: OwnedFd, settings: &SocketSettings, to: &Address) -> io::Result<Socket> {
+    /// A socket that has just been connected to `to`, which is one of `host`'s addresses.
+    pub(super) fn set_up(fd: OwnedFd, settings: &SocketSettings, to: &Address, host: &Address) -> io::Result<Socket> {
         settings.on_connect.call(fd.as_fd(), ConnectStage::Connected, to)?;
         if settings.no_delay && !is_unix(to) {
             sys::set_no_delay(&fd)?;
         }
         sys::set_blocking(&fd)?;
         sys::set_receive_timeout(&fd, settings.receive_timeout)?;
-        Ok(Socket { fd })
+        let session = settings.tls.as_ref().map(|tls| tls.begin(host)).transpose()?;
+        Ok(Socket { fd, session: session.map(Box::new) })
+    }
+
+    /// Goes on with TLS's handshake as far as it can without waiting; answers whether the socket is ready for use.
+    pub(super) fn handshake(&self) -> io::Result<bool> {
+        self.session.as_ref().map_or(Ok(true), |session| session.handshake(&self.fd))
+    }
+
+    /// Waits until the handshake can go on, or for `timeout`.
+    pub(super) fn await_handshake(&self, timeout: Duration) -> io::Result<()> {
+        let wanted = self.session.as_ref().map_or_else(Ready::default, |session| session.awaits());
+        sys::poll(&self.fd, wanted, timeout).map(drop)
     }
 
     /// Sends what the kernel takes without waiting.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        sys::send(&self.fd, bytes)
+        match &self.session {
+            None => sys::send(&self.fd, bytes),
+            Some(session) => session.send(&self.fd, &[IoSlice::new(bytes)]),
+        }
     }
 
     /// Sends what the kernel takes of several pieces, without waiting.
     pub fn send_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        sys::send_vectored(&self.fd, pieces)
+        match &self.session {
+            None => sys::send_vectored(&self.fd, pieces),
+            Some(session) => session.send(&self.fd, pieces),
+        }
     }
 
     /// Receives into `first` and, once it is full, into `second`. Zero: the peer has closed.
     pub fn receive(&self, first: &mut [u8], second: &mut [u8], wait: Wait) -> io::Result<usize> {
+        if let Some(session) = &self.session {
+            return session.receive(&self.fd, first, second, wait);
+        }
         if second.is_empty() {
             return sys::receive(&self.fd, first, wait);
         }
@@ -97,7 +122,10 @@ impl Socket {
 
     /// Waits until the socket is ready for some of `wanted`, or for `timeout`.
     pub fn poll(&self, wanted: Ready, timeout: Duration) -> io::Result<Ready> {
-        sys::poll(&self.fd, wanted, timeout)
+        match &self.session {
+            None => sys::poll(&self.fd, wanted, timeout),
+            Some(session) => session.poll(&self.fd, wanted, timeout),
+        }
     }
 
     /// Changes how long a blocking receive waits at most.
@@ -112,7 +140,10 @@ impl Socket {
 
     /// Whether nothing waits to be read and the peer has not closed.
     pub fn is_quiet(&self) -> bool {
-        sys::is_quiet(&self.fd)
+        match &self.session {
+            None => sys::is_quiet(&self.fd),
+            Some(session) => session.is_quiet(&self.fd),
+        }
     }
 
     /// Ends both directions: whoever is blocked on the socket wakes up.

@@ -5,7 +5,7 @@ use super::line::Line;
 use super::{link, Home, Limit, Shared};
 use crate::connection::Batch;
 use crate::error::{bits, Error, Result, Status};
-use crate::net::{clock, tally, Deadline, Ready, Socket, Wait, LOOK};
+use crate::net::{clock, status_of, tally, Deadline, Ready, Socket, Wait, LOOK};
 use crate::operation::{Answer, Operation, Room, Sink};
 use crate::pool::Counters;
 use crate::protocol::{text, What};
@@ -193,5 +193,5 @@ fn receive(
 }
 
 fn lost(what: &str, error: &io::Error) -> Error {
-    Error::os(Status::Connection, what, error).with_bits(bits::SENT)
+    Error::os(status_of(error), what, error).with_bits(bits::SENT)
 }

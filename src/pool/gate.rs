@@ -64,7 +64,10 @@ impl Shared {
     /// A connection could not be made, or was lost with operations on it. What is to be told is told by `tell`.
     #[cold]
     pub fn lost(&self, loss: Loss, error: &Error, tell: &mut dyn FnMut(Event)) {
-        let counts = matches!(error.status(), Status::Connection | Status::Timeout | Status::Dns | Status::Protocol);
+        let counts = matches!(
+            error.status(),
+            Status::Connection | Status::Tls | Status::Timeout | Status::Dns | Status::Protocol
+        );
         if !counts || self.is_retired() || self.check_open().is_err() {
             return;
         }

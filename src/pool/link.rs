@@ -5,7 +5,7 @@ use super::call::Call;
 use super::Shared;
 use crate::connection::{self, Batch, Broken, Handshake, Outcome, Reader};
 use crate::error::{Error, Result, Status};
-use crate::net::{clock, tally, Deadline, Ready, Socket, Wait, LOOK};
+use crate::net::{clock, status_of, tally, Deadline, Ready, Socket, Wait, LOOK};
 use crate::protocol::Dialect;
 use std::collections::VecDeque;
 use std::io;
@@ -265,7 +265,7 @@ fn greet(socket: &Socket, handshake: &mut Handshake, shared: &Shared, deadline: 
 }
 
 fn lost(error: io::Error) -> Error {
-    Error::os(Status::Connection, "the connection was lost", &error)
+    Error::os(status_of(&error), "the connection was lost", &error)
 }
 
 fn say(socket: &Socket, request: &[u8]) -> Result<()> {

@@ -35,7 +35,7 @@ pub(crate) use several::{run_several, Part};
 use crate::connection::{Handshake, Known, Login, Outcome, Rules};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
-use crate::net::{clock, random, Address, ConnectHook, Deadline, Keepalive, Socket, SocketSettings};
+use crate::net::{clock, random, Address, ConnectHook, Deadline, Keepalive, Socket, SocketSettings, Tls};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::ProtocolChoice;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -63,6 +63,7 @@ pub(crate) struct Settings {
     pub no_delay: bool,
     pub keepalive: Option<Keepalive>,
     pub on_connect: ConnectHook,
+    pub tls: Option<Tls>,
     /// After an attempt to connect that failed; 0: none.
     pub reconnect_delay_ms: u32,
     /// Calls that take longer are told of; 0: none.
@@ -80,7 +81,13 @@ impl Settings {
     pub fn socket_settings(&self) -> SocketSettings {
         let receive_timeout = Duration::from_millis(self.timeout_ms.into());
         let on_connect = self.on_connect.clone();
-        SocketSettings { no_delay: self.no_delay, keepalive: self.keepalive, on_connect, receive_timeout }
+        SocketSettings {
+            no_delay: self.no_delay,
+            keepalive: self.keepalive,
+            on_connect,
+            tls: self.tls.clone(),
+            receive_timeout,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::Shared;
 use crate::connection::{Handshake, Known};
 use crate::error::{Error, Result, Status};
-use crate::net::{tally, Connecting, Deadline, Socket, Wait};
+use crate::net::{status_of, tally, Connecting, Deadline, Socket, Wait};
 use crate::protocol::{Dialect, ProtocolChoice};
 use std::io;
 
@@ -83,7 +83,7 @@ fn converse(
 /// Sends a request of a handshake and receives what is there; `None`: nothing yet.
 pub(crate) fn exchange(socket: &Socket, request: &[u8]) -> Result<Option<Vec<u8>>> {
     tally::add(1 + u64::from(!request.is_empty()));
-    let lost = |error: io::Error| Error::os(Status::Connection, "the connection was lost", &error);
+    let lost = |error: io::Error| Error::os(status_of(&error), "the connection was lost", &error);
     let said = match request.is_empty() {
         true => Ok(0),
         false => socket.send(request).map_err(lost),

@@ -9,6 +9,7 @@ use super::link::{Owner, Role};
 use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
+use crate::net::status_of;
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
 use crate::sync::MutexGuard;
@@ -37,7 +38,7 @@ pub(super) enum Stop {
 
 impl Stop {
     pub fn lost(what: &str, error: &io::Error) -> Stop {
-        Stop::Broken(Broken { status: Status::Connection, message: format!("{what}: {error}") })
+        Stop::Broken(Broken { status: status_of(error), message: format!("{what}: {error}") })
     }
 
     /// Somebody else has given up the connection.

@@ -53,6 +53,15 @@ impl Guarded {
 
     /// `memcached -S` that offers these mechanisms to one user.
     pub fn sasl(unix: bool, mechanisms: &str) -> Guarded {
+        Guarded::start(unix, mechanisms, &[])
+    }
+
+    /// The same over TCP, with more arguments.
+    pub fn sasl_with(mechanisms: &str, extra: &[&str]) -> Guarded {
+        Guarded::start(false, mechanisms, extra)
+    }
+
+    fn start(unix: bool, mechanisms: &str, extra: &[&str]) -> Guarded {
         let folder = Folder::new();
         let base = folder.0.join("sasldb").display().to_string();
         let config =
@@ -62,8 +71,8 @@ impl Guarded {
         let place = folder.0.display().to_string();
         let environment = [("SASL_CONF_PATH", place.as_str())];
         let server = match unix {
-            true => Memcached::unix_in(&environment, &["-S"]),
-            false => Memcached::tcp_in(&environment, &["-S"]),
+            true => Memcached::unix_in(&environment, &[&["-S"], extra].concat()),
+            false => Memcached::tcp_in(&environment, &[&["-S"], extra].concat()),
         };
         Guarded { server, folder }
     }

@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod logins;
 pub mod oracle;
 pub mod scripted;
+pub mod tls;
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};

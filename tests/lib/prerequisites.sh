@@ -7,6 +7,7 @@ tools=(
     "memccp libmemcached-tools"
     "nutcracker nutcracker"
     "saslpasswd2 sasl2-bin"
+    "openssl openssl"
     "cmake cmake"
     "make make"
     "ninja ninja-build"

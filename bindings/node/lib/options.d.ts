@@ -56,8 +56,28 @@ export interface LibraryOptions {
   saslMechanism?: 'auto' | 'SCRAM-SHA-512' | 'SCRAM-SHA-256' | 'SCRAM-SHA-1' | 'CRAM-MD5' | 'PLAIN';
   /** A server without authentication is used as well where credentials are set. Default: false; true or false. */
   authOptional?: boolean;
-  /** PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one. Default: false; true or false. */
+  /** PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one; not needed with tls and tls_verify=full. Default: false; true or false. */
   allowPlaintextAuth?: boolean;
+  /** Connections are encrypted, and servers show certificates (docs/tls.md); for TCP alone. Default: false; true or false. */
+  tls?: boolean;
+  /** File of the authorities that sign servers' certificates, in PEM; empty: those that the system trusts. Default: none; path, without a zero byte. */
+  tlsCaFile?: string;
+  /** The same as text. Default: none; PEM text, without a zero byte. */
+  tlsCa?: string;
+  /** File of the client's certificate, in PEM, with those that lead to its authority; needs a key; empty: it shows none. Default: none; path, without a zero byte. */
+  tlsCertFile?: string;
+  /** File of the key of that certificate, in PEM, without a password. Default: none; path, without a zero byte. */
+  tlsKeyFile?: string;
+  /** The client's certificate as text. Default: none; PEM text, without a zero byte. */
+  tlsCert?: string;
+  /** The key of the client's certificate as text. Default: none; text of up to 1048576 bytes, without a zero byte; it is shown nowhere. */
+  tlsKey?: string;
+  /** The name that servers' certificates must be for; empty: the host of the server's address. Default: none; host name or IP address, without a zero byte. */
+  tlsServerName?: string;
+  /** Whether a server's certificate is looked at; none: not at all, which is unsafe, since anybody on the way can be the server. Default: full; one of full, none. */
+  tlsVerify?: 'full' | 'none';
+  /** The oldest version of TLS that is spoken. Default: 1.2; one of 1.2, 1.3. */
+  tlsMinVersion?: '1.2' | '1.3';
   /** What several servers are for: hashed, each key is on one of them; replicated, all have all keys; auto: single for one, hashed for several. Default: auto; one of auto, single, hashed, replicated. */
   mode?: 'auto' | 'single' | 'hashed' | 'replicated';
   /** Servers are found (docs/discovery.md): elasticache, by asking the configuration endpoint that was added as the server; dns, one for each address of the name that was. Default: none; one of none, elasticache, dns. */

@@ -13,7 +13,7 @@ function typeOf(accepts) {
   if (accepts === 'true or false') return 'boolean';
   if (accepts.startsWith('a whole number')) return 'number';
   const words = /^one of (.*)$/.exec(accepts)?.[1].split(', ');
-  if (words && words.every((word) => /^[\w-]+$/.test(word))) return words.map((word) => `'${word}'`).join(' | ');
+  if (words && words.every((word) => /^[\w.-]+$/.test(word))) return words.map((word) => `'${word}'`).join(' | ');
   return 'string';
 }
 

@@ -2,8 +2,10 @@
 //! `docs/options.md` and the error messages know of an option; a new one is a row there and nothing in the ABI.
 
 mod table;
+mod tls;
 
 pub use table::{Kind, Spec, TABLE};
+pub use tls::TlsOptions;
 
 use super::front::KeyBytes;
 use super::profile::Profile;
@@ -83,6 +85,7 @@ pub struct Options {
     pub(crate) sasl_mechanism: Option<Mechanism>,
     pub auth_optional: bool,
     pub allow_plaintext_auth: bool,
+    pub tls: TlsOptions,
     /// Who is told of events: [`Options::on_event`].
     pub listener: Listener,
     /// Who sees new sockets: [`Options::on_connect`].
@@ -161,6 +164,7 @@ impl Default for Options {
             sasl_mechanism: None,
             auth_optional: false,
             allow_plaintext_auth: false,
+            tls: TlsOptions::default(),
             listener: Listener::default(),
             on_connect: ConnectHook::default(),
         };
@@ -269,7 +273,7 @@ impl Options {
             style: self.auth,
             mechanism: self.sasl_mechanism,
             optional: self.auth_optional,
-            allow_plaintext: self.allow_plaintext_auth,
+            allow_plaintext: self.allow_plaintext_auth || self.tls.is_private(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::front::KeyBytes;
 use super::super::profile::Profile;
+use super::tls::MAX_PEM;
 use super::{DiscoveryKind, FailoverKind, Options};
 use crate::connection::{Style, MAX_PASSWORD, MAX_USERNAME};
 use crate::protocol::sasl::Mechanism;
@@ -142,6 +143,23 @@ const MODES: [(&str, Option<Mode>); 4] = [
     ("hashed", Some(Mode::Hashed)),
     ("replicated", Some(Mode::Replicated)),
 ];
+
+/// A row of text without a zero byte for TLS.
+macro_rules! tls_text {
+    ($field:ident, $what:expr, $about:expr) => {
+        Spec {
+            name: concat!("tls_", stringify!($field)),
+            kind: Kind::Text(concat!($what, ", without a zero byte"), |value| fits(value, MAX_PEM)),
+            default: "",
+            about: $about,
+            apply: |options, setting| {
+                if let Setting::Text(text) = setting {
+                    options.tls.$field = text.into();
+                }
+            },
+        }
+    };
+}
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -315,8 +333,58 @@ pub const TABLE: &[Spec] = &[
     switch!(
         allow_plaintext_auth,
         "false",
-        "PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one"
+        "PLAIN and ASCII logins show the password on the way: allow them to other hosts than this one; not needed with tls and tls_verify=full"
     ),
+    Spec {
+        name: "tls",
+        kind: Kind::Switch,
+        default: "false",
+        about: "Connections are encrypted, and servers show certificates (docs/tls.md); for TCP alone",
+        apply: |options, setting| {
+            if let Setting::Switch(on) = setting {
+                options.tls.on = on;
+            }
+        },
+    },
+    tls_text!(ca_file, "path", "File of the authorities that sign servers' certificates, in PEM; empty: those that the system trusts"),
+    tls_text!(ca, "PEM text", "The same as text"),
+    tls_text!(cert_file, "path", "File of the client's certificate, in PEM, with those that lead to its authority; needs a key; empty: it shows none"),
+    tls_text!(key_file, "path", "File of the key of that certificate, in PEM, without a password"),
+    tls_text!(cert, "PEM text", "The client's certificate as text"),
+    Spec {
+        name: "tls_key",
+        kind: Kind::Secret(MAX_PEM),
+        default: "",
+        about: "The key of the client's certificate as text",
+        apply: |options, setting| {
+            if let Setting::Text(text) = setting {
+                options.tls.key = Secret::new(text);
+            }
+        },
+    },
+    tls_text!(server_name, "host name or IP address", "The name that servers' certificates must be for; empty: the host of the server's address"),
+    Spec {
+        name: "tls_verify",
+        kind: Kind::Choice(&["full", "none"]),
+        default: "full",
+        about: "Whether a server's certificate is looked at; none: not at all, which is unsafe, since anybody on the way can be the server",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.tls.verify_none = index == 1;
+            }
+        },
+    },
+    Spec {
+        name: "tls_min_version",
+        kind: Kind::Choice(&["1.2", "1.3"]),
+        default: "1.2",
+        about: "The oldest version of TLS that is spoken",
+        apply: |options, setting| {
+            if let Setting::Choice(index) = setting {
+                options.tls.only_13 = index == 1;
+            }
+        },
+    },
     Spec {
         name: "mode",
         kind: Kind::Choice(&["auto", "single", "hashed", "replicated"]),

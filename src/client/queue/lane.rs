@@ -12,7 +12,7 @@ use super::records::{Records, NEVER};
 use crate::connection::{Batch, Handshake, Outcome};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
-use crate::net::{Connecting, Deadline, Socket};
+use crate::net::{status_of, Connecting, Deadline, Socket};
 use crate::operation::{Answer, Operation};
 use crate::pool::{exchange, Counters, Event, Shared, PEEK_AFTER};
 use crate::protocol::{carries_value, Dialect};
@@ -33,7 +33,8 @@ const MAX_LATE: u32 = 64;
 const SPARES: usize = 3;
 
 const READ: Interest = Interest::READ.and(Interest::EDGE);
-const CONNECT: Interest = Interest::WRITE.and(Interest::EDGE);
+/// TLS's handshake waits for both.
+const CONNECT: Interest = READ.and(Interest::WRITE);
 
 /// What a lane needs of the queue that it belongs to.
 pub(super) struct Host<'a> {
@@ -381,7 +382,7 @@ impl Lane {
 
     fn send(&mut self, host: &Host<'_>, records: &mut Records) -> Result<()> {
         let Stage::Open(open) = &mut self.stage else { return Ok(()) };
-        let failed = |error| failure(host.shared, Status::Connection, &format!("sending failed: {error}"));
+        let failed = |error: io::Error| failure(host.shared, status_of(&error), &format!("sending failed: {error}"));
         while !open.blocked {
             if !open.send_rest(&mut self.counted).map_err(failed)? {
                 return open.watch_writing(host, true);

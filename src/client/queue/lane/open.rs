@@ -8,7 +8,7 @@ use super::{watching_failed, Host, READ};
 use crate::connection::{window, Batch, Broken, Reader};
 use crate::error::{Result, Status};
 use crate::net::poller::Interest;
-use crate::net::{Socket, Wait};
+use crate::net::{status_of, Socket, Wait};
 use crate::pool::{Counted, Counters};
 use crate::protocol::Dialect;
 use std::io;
@@ -151,7 +151,10 @@ impl Open {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(broken(format!("receiving failed: {error}"))),
+                Err(error) => {
+                    let message = format!("receiving failed: {error}");
+                    return Err(Broken { status: status_of(&error), message });
+                }
             }
         }
         Ok(true)
