@@ -273,6 +273,7 @@ impl Session {
 
     fn answer(&mut self, request: &Request) -> Result<(), Over> {
         let script = self.script.clone();
+        let mut sent = false;
         for step in script(request, &reply(request)) {
             match step {
                 Step::Send(bytes) => {
@@ -281,11 +282,12 @@ impl Session {
                         self.out.append(&mut self.held);
                     }
                     self.out.extend_from_slice(&bytes);
-                    if !bytes.is_empty() {
-                        self.out.append(&mut self.held);
-                    }
+                    sent |= !bytes.is_empty();
                 }
-                Step::Hold(bytes) => self.held.extend_from_slice(&bytes),
+                Step::Hold(bytes) => {
+                    self.held.extend_from_slice(&bytes);
+                    return Ok(());
+                }
                 Step::Dribble(bytes, pause) => {
                     self.flush()?;
                     for byte in bytes {
@@ -327,6 +329,10 @@ impl Session {
                     self.log.poisoned.fetch_add(usize::from(!again), Ordering::SeqCst);
                 }
             }
+        }
+        // Only now: in the middle of a reply, or behind a part of one, it would make another's value of it.
+        if sent {
+            self.out.append(&mut self.held);
         }
         Ok(())
     }
