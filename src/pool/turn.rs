@@ -122,7 +122,8 @@ impl<'a> Turn<'a> {
     pub fn run(&mut self, state: Guard<'a>) {
         let Some(mut state) = self.enter(state) else { return };
         let Some(link) = state.link.as_mut() else { return };
-        if link.is_free() {
+        let joins = link.gathers() && !self.is_large() && !self.has_quiet();
+        if link.is_free() && !joins {
             // A call that has waited for the connection has less time left than the socket would give it.
             self.at_once = link.opened_at < self.limit.begun;
             self.alone(state);
@@ -369,6 +370,7 @@ impl<'a> Turn<'a> {
         }
         self.awaited = Some(open.sequence);
         self.line.enlist(open.sequence);
+        link.join();
         self.flush(state).map(drop)
     }
 
@@ -453,7 +455,7 @@ impl<'a> Turn<'a> {
             if self.is_done() {
                 return Ok(());
             }
-            let mut state = self.line.lock();
+            let (mut state, mut soon) = (self.line.lock(), false);
             if let Some(link) = state.link_of(self.generation) {
                 if link.in_flight > 0 && link.role.is_some() {
                     self.role = link.role.take();
@@ -464,12 +466,13 @@ impl<'a> Turn<'a> {
                     drop(self.flush(state)?);
                     continue;
                 }
+                soon = link.is_short();
             }
             drop(state);
             if self.limit.deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             }
-            self.line.sleep(sequence, seen, self.limit.deadline);
+            self.line.sleep(sequence, seen, self.limit.deadline, soon);
         }
     }
 
