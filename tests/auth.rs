@@ -131,6 +131,29 @@ fn without_credentials_a_guarded_server_answers_auth() {
     }
 }
 
+#[test]
+fn without_credentials_every_command_of_a_text_client_answers_auth() {
+    let (server, own) = (Guarded::ascii(false), embedded(Auth::Ascii));
+    for (address, protocol) in
+        [server.address(), own.address()].into_iter().flat_map(|address| ["text", "meta"].map(|p| (address, p)))
+    {
+        let client = client(address, &[("username", ""), ("password", ""), ("protocol", protocol)]);
+        let set = |value| client.set(b"k", value, 0, 0).map(|_| ());
+        // A set is a login to such a server, and two words are a user and a password.
+        let results = [
+            client.get(b"k").map(|_| ()),
+            client.delete(b"k").map(|_| ()),
+            set(b"v"),
+            set(b"two words"),
+            queued(&client).map(|_| ()),
+        ];
+        for (index, result) in results.into_iter().enumerate() {
+            let error = result.unwrap_err();
+            assert_eq!(error.status(), Status::Auth, "{address} {protocol} {index}: {error}");
+        }
+    }
+}
+
 /// A password that is wrong, for every kind of server, its driver and its words.
 #[test]
 fn a_wrong_password_is_tried_once_and_not_again_until_it_is_changed() {

@@ -45,3 +45,80 @@ fn options_page_is_current() {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(kept == made(), "docs/options.md is not what the table says; run BLESS=1 cargo test --test docs");
 }
+
+// ---- docs/seeds.md ----
+
+/// The cells of a section's rows.
+fn rows<'a>(page: &'a str, section: &str) -> Vec<Vec<&'a str>> {
+    let begin = format!("\n## {section}\n");
+    let from = page.find(&begin).map(|at| at + begin.len()).unwrap_or_else(|| panic!("no section {section}"));
+    let section = page[from..].split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.contains("---"));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// What stands between backticks.
+fn words(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn every_name_of_the_seeds_stands_in_their_page() {
+    let (page, names) = (read("docs/seeds.md"), read("tests/vectors/seeds.txt"));
+    let (mut section, mut known, mut count, mut missing) = ("", Vec::new(), 0, Vec::new());
+    for line in names.lines().skip(1).filter(|line| !line.is_empty()) {
+        if let Some(name) = line.strip_prefix("# ") {
+            section = if name == "bmemcached" { "python-binary-memcached" } else { name };
+            known = rows(&page, section).iter().flat_map(|row| words(row[0])).collect();
+            continue;
+        }
+        count += 1;
+        let is_module = line.starts_with(|first: char| first.is_lowercase()) && known.contains(&line);
+        let last = line.rsplit('.').next().unwrap();
+        if !is_module && !known.contains(&last) {
+            missing.push(format!("{section}: {line}"));
+        }
+    }
+    assert!(missing.is_empty(), "docs/seeds.md lacks {missing:#?}");
+    assert_eq!(count, 217, "the list was cut");
+}
+
+#[test]
+fn what_the_page_of_the_seeds_names_exists() {
+    let (page, header) = (read("docs/seeds.md"), read("include/bmemc.h"));
+    for row in ["python-binary-memcached", "pymemcache"].iter().flat_map(|section| rows(&page, section)) {
+        let [name, here, test] = row[..] else { panic!("not three cells: {row:?}") };
+        if name.starts_with("name ") || here.starts_with("**No**") {
+            continue;
+        }
+        for word in words(here).into_iter().filter(|word| word.to_lowercase().starts_with("bmemc_")) {
+            let declared = header.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
+            assert!(declared, "{name}: {word} is not in the header");
+        }
+        for list in here.split("option ").skip(1).chain(here.split("options ").skip(1)) {
+            let list = list.split([':', ';']).next().unwrap();
+            let list: Vec<&str> = list.split(", ").take_while(|word| word.starts_with('`')).collect();
+            for option in list.iter().flat_map(|word| words(word)).filter(|word| !word.starts_with("bmemc_")) {
+                let option = option.split('=').next().unwrap();
+                assert!(TABLE.iter().any(|spec| spec.name == option), "{name}: there is no option {option}");
+            }
+        }
+        assert!(test.contains('`') || test.starts_with("its unit tests"), "{name} has no test");
+        let mut source = String::new();
+        for (index, part) in test.split('`').enumerate() {
+            if index % 2 == 1 {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(part);
+                assert!(path.exists(), "{name}: there is no {part}");
+                source = if path.is_file() { read(part) } else { String::new() };
+                continue;
+            }
+            for function in part.split([' ', ',', ')']).filter(|word| word.matches('_').count() > 1) {
+                assert!(source.contains(&format!("fn {function}(")), "{name}: no test is called {function}");
+            }
+        }
+    }
+}

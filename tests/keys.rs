@@ -53,6 +53,25 @@ fn keys_that_come_back_have_no_prefix() {
 }
 
 #[test]
+fn keys_of_a_queues_answers_have_no_prefix() {
+    let servers = [Memcached::tcp(&[]), Memcached::tcp(&[])];
+    for (count, mode) in [(1, "single"), (2, "hashed"), (2, "replicated")] {
+        for codec in ["none", "pymemcache"] {
+            let addresses: Vec<&str> = servers[..count].iter().map(|server| server.address()).collect();
+            let settings = [("protocol", "meta"), ("key_prefix", "px:"), ("mode", mode), ("codec", codec)];
+            let client = of_servers(&addresses, &settings);
+            client.set(b"k", b"v", 0, 0).unwrap();
+            let queue = Queue::new().unwrap();
+            let get = Operation { meta_flags: b"k", ..Operation::get(b"k") };
+            assert_eq!(queue.submit(&client, [(1, get)]).0, 1);
+            let mut answers = Vec::new();
+            queue.fetch(&mut answers, 1, -1).unwrap();
+            assert_eq!((answers[0].status, &answers[0].key[..]), (Status::Ok, &b"k"[..]), "{mode} {codec}");
+        }
+    }
+}
+
+#[test]
 fn long_keys_become_what_dalli_makes_of_them() {
     let server = Memcached::tcp(&[]);
     for protocol in PROTOCOLS {
@@ -152,6 +171,78 @@ fn failed_reads_are_misses_only_where_that_is_asked_for() {
     let lenient = client(&address, &[("failure_is_miss", "true")]);
     assert_eq!(lenient.get(b"k").unwrap(), None);
     assert_eq!(lenient.set(b"k", b"v", 0, 0).unwrap_err().status(), Status::Connection, "a write is no read");
+}
+
+/// What a queue answers to a get and a set.
+fn queued(client: &Client) -> [Status; 2] {
+    let queue = Queue::new().unwrap();
+    let operations = [(0, Operation::get(b"k")), (1, Operation::set(b"k", b"v", 0))];
+    assert_eq!(queue.submit(client, operations).0, 2);
+    let (mut answers, mut statuses) = (Vec::new(), [Status::Bug; 2]);
+    while answers.len() < 2 {
+        assert!(queue.fetch(&mut answers, 2, -1).unwrap() > 0);
+    }
+    answers.iter().for_each(|answer| statuses[answer.tag as usize] = answer.status);
+    statuses
+}
+
+fn of_servers(addresses: &[&str], settings: &[(&str, &str)]) -> Client {
+    let mut options = bmemc::Options::new();
+    addresses.iter().for_each(|address| options.add_server(address, "", 1).unwrap());
+    options.set("failover", "none").unwrap();
+    settings.iter().for_each(|(name, value)| options.set(name, value).unwrap());
+    Client::new(options).unwrap()
+}
+
+#[test]
+fn a_queues_failed_reads_are_misses_where_that_is_asked_for() {
+    let gone: Vec<String> = (0..2).map(|_| Memcached::tcp(&[]).address().to_string()).collect();
+    let (one, both) = (vec![gone[0].as_str()], vec![gone[0].as_str(), gone[1].as_str()]);
+    let rest = ("protocol", "text");
+    for codec in ["none", "pymemcache"] {
+        for (addresses, mode) in [(&one, "single"), (&both, "hashed"), (&both, "replicated")] {
+            let make = |lenient| {
+                of_servers(addresses, &[("mode", mode), ("failure_is_miss", lenient), ("codec", codec), rest])
+            };
+            let (strict, lenient) = (make("false"), make("true"));
+            assert_eq!(queued(&strict), [Status::Connection, Status::Connection], "{mode}");
+            assert_eq!(queued(&lenient), [Status::NotFound, Status::Connection], "{mode}");
+            // A fallback client does as the first of its clients.
+            let older = of_servers(&one, &[rest]);
+            for (first, read) in [(strict, Status::Connection), (lenient, Status::NotFound)] {
+                let fallback = Client::new_fallback(&[first, older.clone()]).unwrap();
+                assert_eq!(queued(&fallback)[0], read, "{mode}");
+                assert_eq!(
+                    fallback.get(b"k").map_or_else(|error| error.status(), |_| Status::NotFound),
+                    read,
+                    "{mode}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queues_read_that_times_out_is_a_miss_and_a_cancelled_one_is_not() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let lenient = of_servers(&[&address], &[("failure_is_miss", "true"), ("protocol", "text"), ("timeout_ms", "300")]);
+    let queue = Queue::new().unwrap();
+    assert_eq!(queue.submit(&lenient, [(1, Operation::get(b"k")), (2, Operation::get(b"k"))]).0, 2);
+    assert!(queue.cancel(2).unwrap());
+    let mut answers = Vec::new();
+    while answers.len() < 2 {
+        queue.fetch(&mut answers, 2, -1).unwrap();
+    }
+    let statuses: Vec<_> = answers.iter().map(|answer| (answer.tag, answer.status)).collect();
+    assert_eq!(statuses, [(2, Status::Cancelled), (1, Status::NotFound)]);
+    // Nor is a key that cannot be.
+    let server = Memcached::tcp(&[]);
+    let lenient = of_servers(&[server.address()], &[("failure_is_miss", "true")]);
+    assert_eq!(queue.submit(&lenient, [(3, Operation::get(b"a b"))]).0, 1);
+    answers.clear();
+    queue.fetch(&mut answers, 1, -1).unwrap();
+    assert_eq!(answers[0].status, Status::Argument);
 }
 
 #[test]

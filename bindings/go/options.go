@@ -100,7 +100,8 @@ type Options struct {
 	CounterInitial uint64 `bmemc:"counter_initial"`
 	// CounterTTL is how long it lives, in whole seconds; zero: until it is evicted.
 	CounterTTL time.Duration `bmemc:"counter_ttl,s"`
-	// FailureIsMiss is for blocking calls of other languages: here a read that failed is a failure in any case.
+	// FailureIsMiss: a read that failed is a miss, so that a cache that is down looks empty; not one whose arguments are bad, nor
+	// one whose context has ended. Off by default.
 	FailureIsMiss Switch `bmemc:"failure_is_miss"`
 
 	// Mode says what several servers are for: "hashed", each key is on one of them; "replicated", all have all keys; "single".

@@ -9,6 +9,7 @@ use crate::operation::{op_flags, Answer, Command, Operation, Room, Sink};
 use crate::protocol::{check_key_for, MAX_KEY};
 use crate::ring::RingKind;
 use md5::{Digest, Md5};
+use std::sync::Arc;
 
 /// Which bytes a key may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +93,27 @@ impl Front {
         }
         made
     }
+
+    /// The answer as the caller expects it, of an operation that `reads` or does not. What was cancelled stays so: whoever
+    /// did that waits for its word.
+    pub fn finish<'a>(&self, reads: bool, answer: Answer<'a>) -> Answer<'a> {
+        let told = matches!(answer.status, Status::Argument | Status::Cancelled);
+        if reads && self.failure_is_miss && answer.status.is_failure() && !told {
+            let (bits, server) = (answer.bits, answer.server);
+            return Answer { bits, server, ..Answer::new(Status::NotFound) };
+        }
+        let key = answer.key.strip_prefix(self.prefix.as_slice()).unwrap_or(answer.key);
+        Answer { key, ..answer }
+    }
+}
+
+/// What [`Front::finish`] makes of an answer, where the client has one.
+#[inline]
+pub(super) fn finish<'a>(front: Option<&Arc<Front>>, reads: bool, answer: Answer<'a>) -> Answer<'a> {
+    match front {
+        None => answer,
+        Some(front) => front.finish(reads, answer),
+    }
 }
 
 impl Client {
@@ -129,11 +151,6 @@ impl Sink for Behind<'_> {
 
     fn answer(&mut self, index: usize, answer: Answer<'_>) {
         let reads = self.operations.get(index).is_some_and(|operation| operation.command.reads());
-        if reads && self.front.failure_is_miss && answer.status.is_failure() && answer.status != Status::Argument {
-            let (bits, server) = (answer.bits, answer.server);
-            return self.sink.answer(index, Answer { bits, server, ..Answer::new(Status::NotFound) });
-        }
-        let key = answer.key.strip_prefix(self.front.prefix.as_slice()).unwrap_or(answer.key);
-        self.sink.answer(index, Answer { key, ..answer });
+        self.sink.answer(index, self.front.finish(reads, answer));
     }
 }

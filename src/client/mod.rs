@@ -49,7 +49,7 @@ struct Core {
     /// Of a client with a codec.
     coder: Option<Arc<Coder>>,
     /// Of a client whose options change operations.
-    front: Option<Box<Front>>,
+    front: Option<Arc<Front>>,
     account: Arc<Account>,
     route: Route,
     /// Of a fallback client: those that it reads from.
@@ -77,7 +77,7 @@ impl Client {
         let (clients, readers) = (Vec::new(), AtomicUsize::new(0));
         Ok(Client {
             core: Arc::new(Core {
-                front: Front::new(&options).map(Box::new),
+                front: Front::new(&options).map(Arc::new),
                 options,
                 coder,
                 account,
@@ -105,7 +105,7 @@ impl Client {
         let readers = AtomicUsize::new(0);
         Ok(Client {
             core: Arc::new(Core {
-                front: Front::new(&options).map(Box::new),
+                front: Front::new(&options).map(Arc::new),
                 options,
                 coder,
                 account,

@@ -302,7 +302,10 @@ fn error_line(text: &[u8], len: usize, payload: bool, keep_client_error: bool) -
         let status = if rest.starts_with(b" object too large") { Status::TooLarge } else { Status::ServerError };
         (status, rest, false)
     } else if let Some(rest) = words(b"CLIENT_ERROR") {
-        (Status::ClientError, rest, !keep_client_error || rest == b" bad data chunk")
+        // A server that wants a login says so to a client that has none, and takes its sets for logins.
+        let login: [&[u8]; 3] = [b" unauthenticated", b" authentication failure", b" bad authentication token format"];
+        let status = if login.contains(&rest) { Status::Auth } else { Status::ClientError };
+        (status, rest, !keep_client_error || rest == b" bad data chunk")
     } else if let Some(rest) = words(b"ERROR") {
         match rest.is_empty() {
             true => (Status::UnknownCommand, rest, payload),

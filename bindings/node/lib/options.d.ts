@@ -44,7 +44,7 @@ export interface LibraryOptions {
   counterInitial?: number;
   /** Seconds that such a counter lives; 0: until evicted. Default: 0; a whole number from 0 to 4294967295. */
   counterTtl?: number;
-  /** A read that failed is answered as a miss; calls only, not queues. Default: false; true or false. */
+  /** A read that failed is answered as a miss, by calls and queues; not a bad argument, nor what was cancelled. Default: false; true or false. */
   failureIsMiss?: boolean;
   /** User that new connections log in as; needs `password`; empty: they do not log in. Default: none; text of up to 250 bytes, without a zero byte. */
   username?: string;

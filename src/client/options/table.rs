@@ -284,7 +284,7 @@ pub const TABLE: &[Spec] = &[
     switch!(counter_create, "false", "incr and decr create a missing counter, with counter_initial and counter_ttl"),
     number!(counter_initial, 0, u64::MAX, "0", "What a counter begins with that counter_create creates"),
     number!(counter_ttl, 0, u32::MAX as u64, "0", "Seconds that such a counter lives; 0: until evicted"),
-    switch!(failure_is_miss, "false", "A read that failed is answered as a miss; calls only, not queues"),
+    switch!(failure_is_miss, "false", "A read that failed is answered as a miss, by calls and queues; not a bad argument, nor what was cancelled"),
     Spec {
         name: "username",
         kind: Kind::Text("text of up to 250 bytes, without a zero byte", |value| fits(value, MAX_USERNAME)),

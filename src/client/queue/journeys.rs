@@ -4,6 +4,7 @@
 use super::held::Held;
 use super::output::Output;
 use crate::client::coding::is_decoded;
+use crate::client::front;
 use crate::client::Core;
 use crate::error::{Error, Status};
 use crate::operation::{Answer, Operation};
@@ -76,8 +77,9 @@ impl Journey {
 }
 
 impl Journey {
-    /// Gives an answer out, decoded where the client has a codec.
+    /// Gives an answer out as the client expects it, decoded where it has a codec.
     fn give(&self, answer: Answer<'_>, output: &mut Output<'_>) {
+        let answer = front::finish(self.core.front.as_ref(), self.held.operation().command.reads(), answer);
         match &self.core.coder {
             Some(coder) if answer.status == Status::Ok && is_decoded(&self.held.operation()) => {
                 output.give_coded(self.task.tag, answer, coder)
@@ -183,9 +185,9 @@ impl Journeys {
                 }
                 journey.give(answer, output)
             }
-            Next::Joined => output.give(journey.task.tag, journey.state.joined()),
+            Next::Joined => journey.give(journey.state.joined(), output),
             Next::Kept => match journey.kept.take() {
-                Some((server, error)) => output.give(journey.task.tag, Answer { server, ..Answer::failed(&error) }),
+                Some((server, error)) => journey.give(Answer { server, ..Answer::failed(&error) }, output),
                 None => journey.give(answer, output),
             },
             Next::Again { tier, to, not_before, keep } => {

@@ -5,6 +5,7 @@
 use super::journeys::Journeys;
 use super::records::{Asker, Records, NONE};
 use crate::client::coding;
+use crate::client::front::{self, Front};
 use crate::connection::{Batch, Deliver};
 use crate::error::Status;
 use crate::operation::{Answer, Room, Value};
@@ -218,6 +219,8 @@ pub(super) struct Hands<'a, 'b> {
     pub output: &'a mut Output<'b>,
     /// Of the client, where it has a codec.
     coder: Option<&'a Arc<Coder>>,
+    /// Of the client, where its options change operations.
+    front: Option<&'a Arc<Front>>,
     /// The index of the server.
     server: u32,
     now: u64,
@@ -241,12 +244,27 @@ impl<'a, 'b> Hands<'a, 'b> {
         records: &'a mut Records,
         journeys: &'a mut Journeys,
         output: &'a mut Output<'b>,
-        coder: Option<&'a Arc<Coder>>,
+        site: (Option<&'a Arc<Coder>>, Option<&'a Arc<Front>>),
         server: u32,
         now: u64,
     ) -> Hands<'a, 'b> {
+        let (coder, front) = site;
         let (counted, spare, quiet) = (Counters::default(), Vec::new(), QuietFailures::default());
-        Hands { records, journeys, output, coder, server, now, released: 0, late: 0, counted, ended: 0, spare, quiet }
+        Hands {
+            records,
+            journeys,
+            output,
+            coder,
+            front,
+            server,
+            now,
+            released: 0,
+            late: 0,
+            counted,
+            ended: 0,
+            spare,
+            quiet,
+        }
     }
 }
 
@@ -256,7 +274,7 @@ impl<'a> Hands<'a, '_> {
         self.counted.answered(answer.status);
         let answer = Answer { server: self.server, ..answer };
         match asker.journey {
-            NONE => self.output.give(asker.tag, answer),
+            NONE => self.output.give(asker.tag, front::finish(self.front, asker.reads, answer)),
             journey => self.journeys.take(journey, answer, self.now, self.output),
         }
     }
@@ -285,9 +303,10 @@ impl<'a> Hands<'a, '_> {
     fn answer_coded(&mut self, index: u32, answer: Answer<'_>, coder: &Arc<Coder>) {
         self.released += 1;
         match self.records.release(index) {
-            Some(Asker { tag, journey: NONE }) => {
+            Some(Asker { tag, journey: NONE, reads }) => {
                 self.counted.answered(answer.status);
-                self.output.give_coded(tag, Answer { server: self.server, ..answer }, coder);
+                let answer = front::finish(self.front, reads, Answer { server: self.server, ..answer });
+                self.output.give_coded(tag, answer, coder);
             }
             Some(asker) => self.give(asker, answer),
             None => self.late += 1,
@@ -313,7 +332,7 @@ impl Deliver<()> for Hands<'_, '_> {
         self.released += 1;
         self.counted.hits += 1;
         match self.records.release(index) {
-            Some(Asker { tag, journey: NONE }) => self.output.give_hit(tag, self.server, flags, cas, value),
+            Some(Asker { tag, journey: NONE, .. }) => self.output.give_hit(tag, self.server, flags, cas, value),
             Some(asker) => self.give(asker, Answer::hit(flags, cas, value)),
             None => self.late += 1,
         }

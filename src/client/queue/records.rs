@@ -17,6 +17,8 @@ pub(super) struct Asker {
     pub tag: u64,
     /// The number of its journey, where more than one answer may come before it has its own; else `NONE`.
     pub journey: u32,
+    /// The operation is a read, whose failure may be a miss to the client.
+    pub reads: bool,
 }
 
 /// No journey, and no place.
@@ -174,7 +176,7 @@ mod tests {
     const HERE: Place = Place { site: 0, lane: 0 };
 
     fn of(tag: u64) -> Asker {
-        Asker { tag, journey: NONE }
+        Asker { tag, journey: NONE, reads: false }
     }
 
     #[test]

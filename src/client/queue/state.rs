@@ -6,6 +6,8 @@ use super::lane::{Host, Lane};
 use super::output::{Hands, Output};
 use super::records::{Place, Records, NEVER};
 use super::Io;
+use crate::client::front::Front;
+use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::Event as Readiness;
 use crate::net::tally;
@@ -54,13 +56,20 @@ pub(super) struct Site {
     pub pool: Arc<Pool>,
     /// Of the client, where it has a codec.
     pub coder: Option<Arc<Coder>>,
+    /// Of the client, where its options change operations.
+    pub front: Option<Arc<Front>>,
     pub lanes: Vec<Lane>,
 }
 
 impl Site {
-    fn is_of(&self, pool: &Arc<Pool>, coder: Option<&Arc<Coder>>) -> bool {
-        Arc::ptr_eq(&self.pool, pool) && self.coder.as_ref().map(Arc::as_ptr) == coder.map(Arc::as_ptr)
+    /// A fallback client has the servers of others, but a codec and a front of its own.
+    fn is_of(&self, pool: &Arc<Pool>, core: &Core) -> bool {
+        Arc::ptr_eq(&self.pool, pool) && is_same(&self.coder, &core.coder) && is_same(&self.front, &core.front)
     }
+}
+
+fn is_same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+    one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
 }
 
 /// What a lane is told to do; answers whether it has more to do.
@@ -99,14 +108,15 @@ impl State {
     // ---- Sites ----
 
     /// The site of a server.
-    pub(super) fn site_of(&mut self, pool: &Arc<Pool>, coder: Option<&Arc<Coder>>, io: &Io<'_>) -> u32 {
-        let is_it = |site: &Option<Site>| site.as_ref().is_some_and(|site| site.is_of(pool, coder));
+    pub(super) fn site_of(&mut self, pool: &Arc<Pool>, core: &Core, io: &Io<'_>) -> u32 {
+        let is_it = |site: &Option<Site>| site.as_ref().is_some_and(|site| site.is_of(pool, core));
         let found = self.sites.iter().position(is_it);
         let index = found.unwrap_or_else(|| {
             let kick = Arc::downgrade(io.kick);
             pool.watch(kick);
             let lanes = (0..pool.shared().settings.connections.max(1)).map(|_| Lane::default()).collect();
-            let site = Some(Site { pool: pool.clone(), coder: coder.cloned(), lanes });
+            let (coder, front) = (core.coder.clone(), core.front.clone());
+            let site = Some(Site { pool: pool.clone(), coder, front, lanes });
             match self.sites.iter().position(Option::is_none) {
                 Some(free) => {
                     self.sites[free] = site;
@@ -138,7 +148,7 @@ impl State {
     /// Lets a lane do something. If that fails, so does all that it has.
     pub(super) fn drive(&mut self, io: &Io<'_>, place: Place, output: &mut Output<'_>, action: &mut Action<'_>) {
         let site = self.sites.get_mut(place.site as usize).and_then(Option::as_mut);
-        let Some(Site { pool, coder, lanes }) = site else { return };
+        let Some(Site { pool, coder, front, lanes }) = site else { return };
         let Some(lane) = lanes.get_mut(place.lane as usize) else { return };
         if lane.is_closed() {
             self.generation = self.generation.wrapping_add(1);
@@ -146,8 +156,8 @@ impl State {
         }
         let (shared, token) = (pool.shared(), token(place, lane.marks.generation));
         let host = Host { poller: io.poller, waker: &io.kick.waker, shared, now: io.now, token };
-        let (coder, server) = (coder.as_ref(), shared.server);
-        let mut hands = Hands::new(&mut self.records, &mut self.journeys, output, coder, server, io.now);
+        let (of_client, server) = ((coder.as_ref(), front.as_ref()), shared.server);
+        let mut hands = Hands::new(&mut self.records, &mut self.journeys, output, of_client, server, io.now);
         let calls = tally::made();
         match action(lane, &host, &mut hands) {
             Ok(more) => {

@@ -9,13 +9,13 @@ use super::records::{Asker, Place, NEVER, NONE};
 use super::state::{Site, State};
 use super::Io;
 use crate::client::coding::is_decoded;
+use crate::client::front;
 use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::{clock, Address};
 use crate::operation::{Answer, Operation};
 use crate::pool::{Counters, Event, Listener, Pool, Shared};
 use crate::route::{gone, no_other, Policy, Route, State as Way, Targets, Topology, LOOK_EACH};
-use crate::value::Coder;
 use std::sync::Arc;
 
 /// So many operations of a client have a connection to themselves at once.
@@ -40,7 +40,7 @@ impl State {
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
         match &core.route {
-            Route::Single(pool, _) => self.submit_to(io, pool, core.coder.as_ref(), operations, output),
+            Route::Single(pool, _) => self.submit_to(io, pool, core, operations, output),
             Route::Many(policy) => self.submit_by(io, core, policy, operations, output),
         }
     }
@@ -51,11 +51,11 @@ impl State {
         &mut self,
         io: &Io<'_>,
         pool: &Arc<Pool>,
-        coder: Option<&Arc<Coder>>,
+        core: &Core,
         operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
-        let place = match self.open_lane(io, pool, coder, output) {
+        let place = match self.open_lane(io, pool, core, output) {
             Ok(place) => place,
             Err(error) => return (0, Err(error)),
         };
@@ -76,7 +76,8 @@ impl State {
         operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
-        let Some(Site { pool, coder, lanes }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut) else {
+        let Some(Site { pool, coder, front, lanes }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut)
+        else {
             return (0, Ok(()));
         };
         let shared = pool.shared();
@@ -85,9 +86,9 @@ impl State {
         let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
         let mut accepted = 0;
         for next in operations {
-            if let (Ok((tag, _)), Some(error)) = (&next, &barred) {
+            if let (Ok((tag, operation)), Some(error)) = (&next, &barred) {
                 pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
-                output.give(*tag, Answer::failed(error));
+                output.give(*tag, front::finish(front.as_ref(), operation.command.reads(), Answer::failed(error)));
                 accepted += 1;
                 continue;
             }
@@ -112,7 +113,8 @@ impl State {
             let Some(lane) = lanes.get_mut(place.lane as usize) else { break };
             let Task { deadline, timeout_ms, .. } = task(io, tag, &operation, usual);
             lane.counted.operations += 1;
-            let slot = self.records.add(Asker { tag, journey: NONE }, deadline, timeout_ms, place);
+            let reads = operation.command.reads();
+            let slot = self.records.add(Asker { tag, journey: NONE, reads }, deadline, timeout_ms, place);
             if coder.is_some() {
                 self.records.set_decoded(slot, is_decoded(&operation));
             }
@@ -122,7 +124,7 @@ impl State {
                 Err(error) => {
                     self.records.release(slot);
                     lane.counted.answered(error.status());
-                    output.give(tag, Answer::failed(&error));
+                    output.give(tag, front::finish(front.as_ref(), reads, Answer::failed(&error)));
                 }
             }
             accepted += 1;
@@ -193,7 +195,10 @@ impl State {
     ) {
         let targets = match topology.aim(operation) {
             Ok(targets) => targets,
-            Err(error) => return output.give(task.tag, Answer::failed(&error)),
+            Err(error) => {
+                let answer = front::finish(core.front.as_ref(), operation.command.reads(), Answer::failed(&error));
+                return output.give(task.tag, answer);
+            }
         };
         let way = Way::new(operation, targets, topology);
         let journey = match policy.is_plain() && way.is_alone() {
@@ -203,7 +208,7 @@ impl State {
                 self.journeys.add(Journey::new(core, task, operation, way, may_resend))
             }
         };
-        let asker = Asker { tag: task.tag, journey };
+        let asker = Asker { tag: task.tag, journey, reads: operation.command.reads() };
         match targets {
             Targets::One(server) => self.put(io, core, topology, server, asker, task, operation, choices, output),
             Targets::All => topology
@@ -230,7 +235,7 @@ impl State {
         let place = chosen.map_or_else(
             || {
                 let member = topology.member(server).ok_or_else(|| gone(server))?;
-                let place = self.open_lane(io, &member.pool, core.coder.as_ref(), output)?;
+                let place = self.open_lane(io, &member.pool, core, output)?;
                 choices.push(Choice { server, place });
                 Ok(place)
             },
@@ -243,7 +248,7 @@ impl State {
         if let Some(error) = failure {
             let answer = Answer { server, ..Answer::failed(&error) };
             match asker.journey {
-                NONE => output.give(asker.tag, answer),
+                NONE => output.give(asker.tag, front::finish(core.front.as_ref(), asker.reads, answer)),
                 journey => self.journeys.take(journey, answer, io.now, output),
             }
         }
@@ -252,7 +257,7 @@ impl State {
     /// Puts an operation into a lane, unless too many are under way there.
     fn push(&mut self, place: Place, asker: Asker, task: Task, operation: &Operation<'_>) -> Result<()> {
         let site = self.sites.get_mut(place.site as usize).and_then(Option::as_mut);
-        let Some(Site { pool, coder, lanes }) = site else { return Err(gone(0)) };
+        let Some(Site { pool, coder, lanes, .. }) = site else { return Err(gone(0)) };
         let shared = pool.shared();
         let (under_way, most) =
             (lanes.iter().map(Lane::under_way).sum::<usize>(), shared.settings.max_waiting as usize);
@@ -303,7 +308,7 @@ impl State {
             let Route::Many(policy) = &core.route else { continue };
             let Some(fleet) = policy.tiers.get(usize::from(again.tier)) else { continue };
             let (topology, operation) = (fleet.load(), held.operation());
-            let asker = Asker { tag: task.tag, journey: again.journey };
+            let asker = Asker { tag: task.tag, journey: again.journey, reads: operation.command.reads() };
             let mut choices = Vec::new();
             match again.to.map_or_else(|| topology.aim(&operation), |server| Ok(Targets::One(server))) {
                 Ok(Targets::One(server)) => {
@@ -333,8 +338,8 @@ impl State {
             if targets != Targets::All && targets != Targets::One(server) {
                 continue;
             }
-            let Ok(place) = self.open_lane(io, &member.pool, core.coder.as_ref(), output) else { continue };
-            let asker = Asker { tag: 0, journey: NONE };
+            let Ok(place) = self.open_lane(io, &member.pool, core, output) else { continue };
+            let asker = Asker { tag: 0, journey: NONE, reads: false };
             let slot = self.records.add(asker, NEVER, 0, place);
             let Some(Site { pool, lanes, .. }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut)
             else {
@@ -356,15 +361,9 @@ impl State {
     // ---- Lanes ----
 
     /// The lane to be used for a server, after a look whether its connection still stands.
-    fn open_lane(
-        &mut self,
-        io: &Io<'_>,
-        pool: &Arc<Pool>,
-        coder: Option<&Arc<Coder>>,
-        output: &mut Output<'_>,
-    ) -> Result<Place> {
+    fn open_lane(&mut self, io: &Io<'_>, pool: &Arc<Pool>, core: &Core, output: &mut Output<'_>) -> Result<Place> {
         pool.shared().check_open()?;
-        let site = self.site_of(pool, coder, io);
+        let site = self.site_of(pool, core, io);
         // It may have been closed before it knew of this queue.
         pool.shared().check_open()?;
         let place = self.choose(site);
