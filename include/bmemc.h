@@ -246,6 +246,16 @@ bmemc_status bmemc_client_set_credentials(const bmemc_client *client,
                                           bmemc_bytes password,
                                           bmemc_error *error);
 
+// Changes an option of a client in use, its queues too: reconnect_delay_ms, which then counts for
+// attempts to connect that have failed already as well, so that 0 ends a wait. Of a fallback client
+// it is the first one's. Any thread.
+// BMEMC_E_ARGUMENT: as bmemc_options_set(). BMEMC_E_UNSUPPORTED: the option is fixed when the client
+// is made, or has a function of its own; the message says which.
+bmemc_status bmemc_client_set_option(const bmemc_client *client,
+                                     bmemc_bytes name,
+                                     bmemc_bytes value,
+                                     bmemc_error *error);
+
 // Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
 // also while others are inside a call; any number of times. It must still be freed. NULL is
 // ignored.

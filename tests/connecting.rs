@@ -120,6 +120,35 @@ fn after_a_failed_attempt_calls_fail_at_once_until_the_delay_is_over() {
 }
 
 #[test]
+fn the_delay_is_changed_while_the_client_is_in_use() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = Client::new(options(&closed.to_string(), &[])).unwrap();
+    let waits = || client.get(b"k").unwrap_err().message().contains("reconnect_delay_ms is 60000");
+    assert!(!waits() && !waits());
+    client.set_option("reconnect_delay_ms", "60000").unwrap();
+    assert!(waits(), "the attempt before has failed just now");
+    client.set_option("reconnect_delay_ms", "0").unwrap();
+    assert!(!waits());
+    client.set_option("reconnect_delay_ms", "60000").unwrap();
+    assert!(waits() && queued(&client) == Status::Connection);
+    let _server = Server::start(Config { port: closed.port(), ..Config::default() }).unwrap();
+    assert!(waits());
+    client.set_option("reconnect_delay_ms", "0").unwrap();
+    assert!(client.get(b"k").unwrap().is_none());
+    for (name, value, status, words) in [
+        ("reconnect_delay_ms", "soon", Status::Argument, "whole number"),
+        ("reconnect_delay_ms", "", Status::Argument, "whole number"),
+        ("retry_delay", "1", Status::Argument, "unknown option"),
+        ("timeout_ms", "1", Status::Unsupported, "reconnect_delay_ms alone"),
+        ("password", "secret", Status::Unsupported, "set_credentials"),
+    ] {
+        let error = client.set_option(name, value).unwrap_err();
+        assert!(error.status() == status && error.message().contains(words), "{error}");
+        assert!(!error.message().contains("secret"));
+    }
+}
+
+#[test]
 fn when_the_delay_is_over_the_next_call_connects() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = Client::new(options(&closed.to_string(), &[("reconnect_delay_ms", "300")])).unwrap();

@@ -15,7 +15,8 @@ fn made() -> String {
          ```\n\n\
          A name that is not here, or a value that is not accepted, is an error that says what there is. The last value set\n\
          counts, and wins over a profile; where a profile's column is empty, it has the default. A client keeps the options that\n\
-         it was made with. `bmemc_option_at` lists this table to programs.\n\n\
+         it was made with; `reconnect_delay_ms` alone can be changed while it is in use, by `bmemc_client_set_option`, and\n\
+         `username` and `password` by `bmemc_client_set_credentials`. `bmemc_option_at` lists this table to programs.\n\n\
          | option | default | profile=bmemcached | profile=pymemcache | accepts | what it does |\n|---|---|---|---|---|---|\n",
     );
     for spec in TABLE {

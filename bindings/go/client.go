@@ -326,6 +326,16 @@ func (c *Client) SetCredentials(username, password string) error {
 	})
 }
 
+// SetOption changes an option of a client in use, by its name in docs/options.md: reconnect_delay_ms, in milliseconds. The
+// others are fixed when the client is made, and are [ErrUnsupported].
+func (c *Client) SetOption(name, value string) error {
+	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return withBytes(name, value, func(name, value C.bmemc_bytes) error {
+			return asError(C.int32_t(C.bmemc_client_set_option(handle, name, value, words)), words)
+		})
+	})
+}
+
 // with calls `use` with the handle, which is not freed meanwhile.
 func (c *Client) with(use func(*C.bmemc_client, *C.bmemc_error) error) error {
 	if c == nil || c.engine == nil {

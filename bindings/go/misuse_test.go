@@ -66,6 +66,7 @@ func everyOther(c *bmemc.Client) map[string]func() error {
 		"ServerFor":      func() error { _, err := c.ServerFor("k"); return err },
 		"NewFallback":    func() error { _, err := bmemc.NewFallback(c); return err },
 		"SetCredentials": func() error { return c.SetCredentials("u", "p") },
+		"SetOption":      func() error { return c.SetOption("reconnect_delay_ms", "5") },
 		"Counters":       func() error { _, err := c.Counters(); return err },
 		"ServerCounters": func() error { _, err := c.ServerCounters(0); return err },
 		"Encode":         func() error { _, _, err := c.Encode(bmemc.Op{}); return err },
@@ -330,4 +331,7 @@ func TestLogins(t *testing.T) {
 	wantOK(t, stranger.SetCredentials("ada", "lovelace"))
 	mustGet(t, stranger, "k", "v")
 	wantError(t, stranger.SetCredentials("ada", ""), bmemc.ErrArgument)
+	wantOK(t, stranger.SetOption("reconnect_delay_ms", "5"))
+	wantError(t, stranger.SetOption("reconnect_delay_ms", "soon"), bmemc.ErrArgument)
+	wantError(t, stranger.SetOption("timeout_ms", "5"), bmemc.ErrUnsupported)
 }

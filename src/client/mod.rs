@@ -69,7 +69,7 @@ impl Drop for Core {
 impl Client {
     /// Makes a client; no connection is opened yet.
     pub fn new(options: Options) -> Result<Client> {
-        let account = Arc::new(Account::new(options.credentials()?));
+        let account = Arc::new(Account::new(options.credentials()?, options.reconnect_delay_ms));
         let retry = Retry::new(options.retries, options.retry_delay_ms);
         let settings = settings(&options, &account)?;
         let route = Route::new(sharing(&options), &options.servers, &settings, retry, options.plan()?)?;
@@ -290,6 +290,24 @@ impl Client {
         Ok(())
     }
 
+    /// Changes an option while the client is in use: `reconnect_delay_ms`, which then counts for attempts that have failed
+    /// already as well, so that 0 ends a wait. Of a fallback client it is the first one's. The others are fixed when a client
+    /// is made, and the failure says so.
+    pub fn set_option(&self, name: &str, value: &str) -> Result<()> {
+        let mut options = Options::new();
+        options.set(name, value).map_err(|error| error.with_bits(bits::NOT_SENT))?;
+        if name == "reconnect_delay_ms" {
+            self.core.account.set_reconnect_delay_ms(options.reconnect_delay_ms);
+            return Ok(());
+        }
+        let instead = match name {
+            "username" | "password" => "credentials are changed both at once, by set_credentials",
+            _ => "of a client in use reconnect_delay_ms alone can be changed",
+        };
+        let words = format!("option {name} is fixed when the client is made; {instead}");
+        Err(Error::new(Status::Unsupported, words).with_bits(bits::NOT_SENT))
+    }
+
     /// Drops all connections, those of queues too; the next call opens new ones. Who waits for an answer gets
     /// `Connection`. Nothing is said to the servers: the end of a connection says it all.
     pub fn disconnect_all(&self) {
@@ -337,7 +355,6 @@ fn settings(options: &Options, account: &Arc<Account>) -> Result<Settings> {
         keepalive: options.keepalive(),
         on_connect: options.on_connect.clone(),
         tls: options.tls()?,
-        reconnect_delay_ms: options.reconnect_delay_ms,
         slow_ms: options.slow_ms,
         listener: options.listener.clone(),
         ledger: Ledger::default(),

@@ -84,6 +84,25 @@ pub extern "C" fn bmemc_client_set_credentials(
     })
 }
 
+/// Changes an option of a client in use, its queues too: reconnect_delay_ms, which then counts for
+/// attempts to connect that have failed already as well, so that 0 ends a wait. Of a fallback client
+/// it is the first one's. Any thread.
+/// BMEMC_E_ARGUMENT: as bmemc_options_set(). BMEMC_E_UNSUPPORTED: the option is fixed when the client
+/// is made, or has a function of its own; the message says which.
+#[no_mangle]
+pub extern "C" fn bmemc_client_set_option(
+    client: Option<&bmemc_client>,
+    name: bmemc_bytes,
+    value: bmemc_bytes,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        client.client.set_option(name.text("name")?, value.text("value")?)?;
+        Ok(Status::Ok)
+    })
+}
+
 /// Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
 /// also while others are inside a call; any number of times. It must still be freed. NULL is
 /// ignored.

@@ -3,6 +3,7 @@
 
 use crate::connection::Credentials;
 use crate::net::fork::PerProcess;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
@@ -10,6 +11,8 @@ pub(crate) struct Account {
     initial: Current,
     /// The lock is held for a moment only.
     current: PerProcess<Mutex<Current>>,
+    /// Option `reconnect_delay_ms`.
+    reconnect_delay_ms: AtomicU32,
 }
 
 /// The credentials, and how often they were changed.
@@ -20,9 +23,9 @@ struct Current {
 }
 
 impl Account {
-    pub fn new(credentials: Option<Credentials>) -> Account {
+    pub fn new(credentials: Option<Credentials>, reconnect_delay_ms: u32) -> Account {
         let initial = Current { credentials: credentials.map(Arc::new), generation: 0 };
-        Account { initial, current: PerProcess::new() }
+        Account { initial, current: PerProcess::new(), reconnect_delay_ms: AtomicU32::new(reconnect_delay_ms) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -32,6 +35,16 @@ impl Account {
             Mutex::new(parents.unwrap_or_else(|| self.initial.clone()))
         };
         self.current.get(inherit).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long nobody connects after an attempt that failed; 0: no time.
+    pub fn reconnect_delay_ms(&self) -> u32 {
+        self.reconnect_delay_ms.load(Ordering::Relaxed)
+    }
+
+    /// Changes that, for attempts that have failed already as well.
+    pub fn set_reconnect_delay_ms(&self, delay: u32) {
+        self.reconnect_delay_ms.store(delay, Ordering::Relaxed);
     }
 
     /// From now on these are used, for new connections.

@@ -64,8 +64,6 @@ pub(crate) struct Settings {
     pub keepalive: Option<Keepalive>,
     pub on_connect: ConnectHook,
     pub tls: Option<Tls>,
-    /// After an attempt to connect that failed; 0: none.
-    pub reconnect_delay_ms: u32,
     /// Calls that take longer are told of; 0: none.
     pub slow_ms: u32,
     pub listener: Listener,
@@ -112,8 +110,8 @@ pub(crate) struct Shared {
     /// Which credentials the server has refused, counted from one, and until when they are not tried again.
     refused: AtomicU64,
     refused_until: AtomicU64,
-    /// No connection is tried before this, as the last one that was could not be opened.
-    retry_at: AtomicU64,
+    /// When the last attempt to connect has failed, if it has; for a while none is made then.
+    failed_at: AtomicU64,
     /// What queues have open, and how often all connections were dropped: a queue's older ones are to be.
     lanes: Lanes,
     drops: AtomicU64,
@@ -123,9 +121,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// Fails where it is too early to connect again: `reconnect_delay_ms`, or the server has just refused the login.
     pub fn check_early(&self, now: u64) -> Result<()> {
-        let retry_at = self.retry_at.load(Ordering::Acquire);
-        if now < retry_at {
-            let (left, delay) = ((retry_at - now) / 1_000_000 + 1, self.settings.reconnect_delay_ms);
+        let failed_at = self.failed_at.load(Ordering::Acquire);
+        let delay = if failed_at == 0 { 0 } else { self.settings.account.reconnect_delay_ms() };
+        let retry_at = failed_at.saturating_add(u64::from(delay) * 1_000_000);
+        if delay > 0 && now < retry_at {
+            let left = (retry_at - now) / 1_000_000 + 1;
             let words = format!(
                 "{} could not be connected to; it is tried again in {left} ms (reconnect_delay_ms is {delay})",
                 self.address
@@ -161,7 +161,7 @@ impl Shared {
 
     /// Remembers what a handshake has found.
     pub fn learn(&self, outcome: &Outcome) {
-        self.retry_at.store(0, Ordering::Release);
+        self.failed_at.store(0, Ordering::Release);
         if self.settings.protocol == ProtocolChoice::Auto {
             self.known.store(outcome.known.to_number(), Ordering::Relaxed);
         }
@@ -169,10 +169,7 @@ impl Shared {
 
     /// No connection could be opened: for a while none is tried.
     pub fn connect_failed(&self) {
-        let delay = u64::from(self.settings.reconnect_delay_ms) * 1_000_000;
-        if delay > 0 {
-            self.retry_at.store(clock::now() + delay, Ordering::Release);
-        }
+        self.failed_at.store(clock::now(), Ordering::Release);
     }
 
     /// A handshake has failed: what was known is to be found out anew, and credentials that were refused are let be.
@@ -338,7 +335,7 @@ impl Pool {
     /// A pool for the server at `address`, of the index `server` in its client; no connection is opened yet.
     pub fn new(address: Address, server: u32, settings: Settings) -> Pool {
         let (closed, retired, known) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-        let (refused, refused_until, retry_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (refused, refused_until, failed_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let (lanes, drops) = (Lanes::new(), AtomicU64::new(0));
         let gate = Gate::new(settings.max_waiting as usize);
         let shared = Shared {
@@ -351,7 +348,7 @@ impl Pool {
             known,
             refused,
             refused_until,
-            retry_at,
+            failed_at,
             lanes,
             drops,
         };

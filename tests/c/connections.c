@@ -48,6 +48,13 @@ static void wrong_arguments(void) {
     ARGUMENT("password is empty", bmemc_client_set_credentials(client, text("u"), text(""), e));
     ARGUMENT("username is empty", bmemc_client_set_credentials(client, text(""), text("p"), e));
     ARGUMENT("username has", bmemc_client_set_credentials(client, bytes("a\0b", 3), text("p"), e));
+    ARGUMENT("client is NULL", bmemc_client_set_option(NULL, text("reconnect_delay_ms"), text("0"), e));
+    ARGUMENT("name: data is NULL", bmemc_client_set_option(client, nothing, text("0"), e));
+    ARGUMENT("value: data is NULL", bmemc_client_set_option(client, text("reconnect_delay_ms"), nothing, e));
+    ARGUMENT("unknown option", bmemc_client_set_option(client, text("retry_delay"), text("0"), e));
+    ARGUMENT("option reconnect_delay_ms", bmemc_client_set_option(client, text("reconnect_delay_ms"), text("-1"), e));
+    STATUS(BMEMC_E_UNSUPPORTED, bmemc_client_set_option(client, text("timeout_ms"), text("1"), e));
+    STATUS(BMEMC_OK, bmemc_client_set_option(client, text("reconnect_delay_ms"), text("5000"), e));
     ARGUMENT("client is NULL", bmemc_client_pool(NULL, -1, &pool, e));
     ARGUMENT("out is NULL", bmemc_client_pool(client, -1, NULL, e));
     ARGUMENT("server 1", bmemc_client_pool(client, 1, &pool, e));

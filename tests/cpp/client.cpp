@@ -258,6 +258,8 @@ static void faults_and_credentials() {
     EXPECT(refused(server.set("faults", "close"), status::argument, "faults"));
     must(own.set_credentials("", ""));
     EXPECT(refused(own.set_credentials("user", ""), status::argument, ""));
+    must(own.set_option("reconnect_delay_ms", "5000"));
+    EXPECT(refused(own.set_option("timeout_ms", "1"), status::unsupported, "timeout_ms"));
 }
 
 static void several_servers() {

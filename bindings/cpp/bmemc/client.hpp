@@ -301,6 +301,12 @@ class client {
         return detail::done(bmemc_client_set_credentials(raw(), username, password, &why), why);
     }
 
+    /// Changes an option of a client in use: reconnect_delay_ms; the others are fixed.
+    result<void> set_option(bytes_view name, bytes_view value) const {
+        bmemc_error why;
+        return detail::done(bmemc_client_set_option(raw(), name, value, &why), why);
+    }
+
     /// Drops every connection; the next call opens new ones.
     result<void> disconnect_all() const {
         bmemc_error why;

@@ -367,6 +367,11 @@ class Client extends EventEmitter {
     checked(native.setCredentials, this.#session.number, nameOf(username, 'username'), nameOf(password, 'password'));
   }
 
+  setOption(name, value) {
+    const [[snake, text] = []] = pairsOf({ [String(name)]: value });
+    checked(native.setOption, this.#session.number, nameOf(snake, 'name'), nameOf(text, 'value'));
+  }
+
   encode(value, { compressLevel = 0 } = {}) {
     const { values, number } = this.#session;
     const type = values.typeOf(value);

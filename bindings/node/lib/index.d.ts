@@ -406,6 +406,8 @@ export class Client extends EventEmitter<ClientEvents> {
   serverFor(key: Key): ServerInfo;
   /** Changes whom new connections log in as; both empty: they do not log in. @throws ArgumentError */
   setCredentials(username: string, password: string): void;
+  /** Changes an option of a client in use: reconnectDelayMs; the others are fixed. @throws ArgumentError, BmemcError */
+  setOption(name: string, value: string | number | boolean): void;
   /** What the client would store for a value. @throws ArgumentError */
   encode(value: Value, options?: { compressLevel?: number }): { value: Buffer; flags: number };
   /** What the client would read of bytes and flags that are stored. @throws DecodeError */

@@ -65,6 +65,7 @@ static const exported of_addon[] = {
     {"removeServer", client_remove_server},
     {"counters", client_counters},
     {"setCredentials", client_set_credentials},
+    {"setOption", client_set_option},
     {"encode", value_encode},
     {"decode", value_decode},
     {"server", server_start},

@@ -137,6 +137,7 @@ napi_value client_servers(napi_env env, napi_callback_info info);
 napi_value client_add_server(napi_env env, napi_callback_info info);
 napi_value client_remove_server(napi_env env, napi_callback_info info);
 napi_value client_set_credentials(napi_env env, napi_callback_info info);
+napi_value client_set_option(napi_env env, napi_callback_info info);
 napi_value client_counters(napi_env env, napi_callback_info info);
 napi_value server_start(napi_env env, napi_callback_info info);
 napi_value server_set(napi_env env, napi_callback_info info);

@@ -214,6 +214,23 @@ napi_value client_set_credentials(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
+// setOption(client, name, value)
+napi_value client_set_option(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS];
+    addon *self = arguments(env, info, args);
+    handle *client = handle_of(self, args[0], CLIENT);
+    bmemc_bytes name, value;
+    void *first = NULL, *second = NULL;
+    bmemc_error error;
+    if (!client) return NULL;
+    if (get_bytes(env, args[1], &name, &first) && get_bytes(env, args[2], &value, &second) &&
+        bmemc_client_set_option(client->pointer, name, value, &error) != BMEMC_OK)
+        throw_error(env, &error);
+    free(first);
+    free(second);
+    return NULL;
+}
+
 // addServer(client, address, name, weight)
 napi_value client_add_server(napi_env env, napi_callback_info info) {
     napi_value args[MAX_ARGUMENTS];

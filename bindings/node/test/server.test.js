@@ -58,6 +58,9 @@ describe('the embedded server', () => {
       assert.equal(await right.set('a', 'b'), true);
       assert.throws(() => right.setCredentials('ada', ''), ArgumentError);
       assert.throws(() => right.setCredentials(5), ArgumentError);
+      right.setOption('reconnectDelayMs', 5000);
+      assert.throws(() => right.setOption('reconnectDelayMs', 'soon'), ArgumentError);
+      assert.throws(() => right.setOption('timeoutMs', 5), { code: 'BMEMC_E_UNSUPPORTED' });
     }
   });
 });
