@@ -83,12 +83,14 @@ pub enum bmemc_op_flag {
     /// once the kernel has the request. BMEMC_OK says no more than that: what the server refuses
     /// is not told, what fails is counted (`quiet_failures`) and told of by
     /// BMEMC_EVENT_QUIET_FAILURE, and never the answer of another call. Over protocol=text the
-    /// server is silent about most failures. A call over another connection may overtake it
-    /// (option connections). Other commands take no notice of this flag.
+    /// server is silent about most failures: a value that is too large for it is lost, and the one
+    /// that the key had with it. A call over another connection may overtake it (option
+    /// connections). Other commands take no notice of this flag.
     BMEMC_FLAG_NO_REPLY = 1,
     /// Answer with the item's cas.
     BMEMC_FLAG_WANT_CAS = 2,
-    /// Increment, decrement: create a missing counter with `initial` and `ttl`.
+    /// Increment, decrement: create a missing counter with `initial` and `ttl`. Classic text has no
+    /// such command: BMEMC_E_UNSUPPORTED over protocol=text.
     BMEMC_FLAG_CREATE = 4,
     /// As if there were no codec: store `value` and `flags` as they are; read the value as it is
     /// stored.
