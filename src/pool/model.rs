@@ -275,6 +275,7 @@ fn settings(plan: &Plan) -> Settings {
         failover: super::Failover::None,
         keepalive: None,
         on_connect: Default::default(),
+        tls: None,
         max_value_bytes: 1 << 20,
         no_delay: true,
         slow_ms: 0,
