@@ -168,7 +168,7 @@ static void child_works(void) {
     start(threads, jobs, CHILD_THREADS, RUNNING_ON_VALGRIND ? 30 : 500);
     join(threads, CHILD_THREADS);
     EXPECT(wrong == 0);
-    EXPECT(operations > (RUNNING_ON_VALGRIND ? 200 : 4000));
+    EXPECT(operations > 200);
 }
 
 static int ends_well(pid_t child) {
@@ -212,7 +212,7 @@ static void children_of_a_busy_parent(void) {
     stop = 1;
     join(threads, THREADS);
     EXPECT(wrong == 0);
-    EXPECT(operations > (RUNNING_ON_VALGRIND ? 200 : 4000));
+    EXPECT(operations > 200);
 }
 
 // The child's connections are other ones: its copies of the parent's are closed when it first uses the client.

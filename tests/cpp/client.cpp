@@ -203,11 +203,11 @@ static void servers_that_a_function_finds() {
         return asked++ > 0 && servers.add_server(one.address(), "one");
     }));
     must(options.set("discovery_interval_ms", 10));
-    auto client = must(bmemc::client::create(options));
-    EXPECT(refused(client.get("k"), status::connection, "the discovery callback"));
+    auto found = must(bmemc::client::create(options));
+    EXPECT(refused(found.get("k"), status::connection, "the discovery callback"));
     options = bmemc::options();
-    while (!client.set("k", "v")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    EXPECT(must(client.servers()).size() == 1 && asked > 1);
+    while (!found.set("k", "v")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT(must(found.servers()).size() == 1 && asked > 1);
 }
 
 static void results_without_a_value() {

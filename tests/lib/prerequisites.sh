@@ -14,6 +14,7 @@ tools=(
     "pkg-config pkg-config"
     "gcc gcc"
     "g++ g++"
+    "clang++ clang"
     "readelf binutils"
     "valgrind valgrind"
     "strace strace"

@@ -218,14 +218,13 @@ impl State {
         if let Some(second) = second {
             self.drive(io, second, output, &mut |lane, host, hands| lane.read(host, hands));
         }
+        // An answer may lead to another request, which nobody else would send.
+        self.finish_step(io, output);
         let came = output.room() < room || output.has_backlog();
         if waits && !came {
             self.in_vain = LOOK_EACH;
         }
-        if came {
-            self.skipped += 1;
-            self.finish_step(io, output);
-        }
+        self.skipped += u32::from(came);
         came
     }
 
