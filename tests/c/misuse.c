@@ -213,17 +213,17 @@ static void every_option_takes_its_default(void) {
     bmemc_options *options = bmemc_options_new();
     const bmemc_option *option;
     size_t index = 0;
-    char accepts[120], endless[5000];
+    char accepts[120];
+    static char endless[4 << 20];
     memset(endless, 'x', sizeof endless);
     for (; (option = bmemc_option_at(index)) != NULL; index++) {
         EXPECT(*option->name && *option->accepts && *option->about);
         STATUS(BMEMC_OK, bmemc_options_set(options, text(option->name), text(option->default_value), e));
-        // What accepts any text does not accept endless text (certificates are long), and nothing accepts a zero byte; a
-        // message has room for the beginning of a long list.
+        // What accepts any text does not accept endless text, and nothing accepts a zero byte; a message has room for the
+        // beginning of a long list.
         snprintf(accepts, sizeof accepts, "%s", option->accepts);
         STATUS(BMEMC_E_ARGUMENT, bmemc_options_set(options, text(option->name), bytes("a\0", 2), e));
-        if (strstr(accepts, "PEM") || strstr(accepts, "path") || strstr(accepts, "host name")) continue;
-        if (strstr(accepts, "text")) STATUS(BMEMC_E_ARGUMENT, bmemc_options_set(options, text(option->name), bytes(endless, sizeof endless), e));
+        if (strstr(accepts, "text") || strstr(accepts, "path") || strstr(accepts, "host name")) STATUS(BMEMC_E_ARGUMENT, bmemc_options_set(options, text(option->name), bytes(endless, sizeof endless), e));
         else ARGUMENT(accepts, bmemc_options_set(options, text(option->name), text("\x1f"), e));
     }
     EXPECT(index > 5);
