@@ -3,6 +3,7 @@
 
 #define _GNU_SOURCE
 #include "check.h"
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,7 +67,9 @@ static void an_endpoint_says_which(void) {
             changed = servers_of(client) == 1;
             usleep(1000);
         }
-        _exit(changed ? 0 : 1);
+        // Not by exit: valgrind would count what the parent's other threads held as lost.
+        execlp(changed ? "true" : "false", changed ? "true" : "false", (char *)NULL);
+        _exit(98);
     }
     list(3, 1);
     int status = 1;
@@ -74,22 +77,29 @@ static void an_endpoint_says_which(void) {
     bmemc_client_free(client);
 }
 
+struct finder {
+    bool fails;
+    int asked;
+};
+
 static int32_t find(bmemc_options *servers, void *context) {
-    int *asked = context;
-    if ((*asked)++ == 0) return 7;
+    struct finder *finder = context;
+    finder->asked++;
+    if (finder->fails) return 7;
     bmemc_options_add_server(servers, text(bmemc_server_address(nodes[0])), text("one"), 1, NULL);
     return 0;
 }
 
 static void a_function_says_which(void) {
-    int asked = 0;
+    struct finder finder = {true, 0};
     bmemc_options *options = options_with("discovery", "none");
-    REFUSED(BMEMC_E_ARGUMENT, "options is NULL", bmemc_options_on_discover(NULL, find, &asked, e));
-    STATUS(BMEMC_OK, bmemc_options_on_discover(options, find, &asked, e));
+    REFUSED(BMEMC_E_ARGUMENT, "options is NULL", bmemc_options_on_discover(NULL, find, &finder, e));
+    STATUS(BMEMC_OK, bmemc_options_on_discover(options, find, &finder, e));
     bmemc_client *client = made_of(options);
     REFUSED(BMEMC_E_CONNECTION, "the discovery callback: it failed (7)", bmemc_set(client, text("k"), text("v"), 0, 0, e));
+    finder.fails = false;
     while (bmemc_set(client, text("k"), text("v"), 0, 0, NULL) != BMEMC_OK) usleep(1000);
-    EXPECT(servers_of(client) == 1 && asked > 1);
+    EXPECT(servers_of(client) == 1 && finder.asked > 1);
     bmemc_client_free(client);
 }
 
