@@ -110,7 +110,11 @@ suite_cpp() {
 suite_valgrind() {
     # Memory does not depend on who answers: one server of each kind, one of each kind of socket.
     need_servers
-    local servers=("${servers[0]}" "${servers[-1]}")
+    need_c_tests
+    local servers=("${servers[0]}" "${servers[-1]}") name kept=()
+    # The ciphers of TLS are assembler (ring), some of whose results valgrind takes for unknown bytes.
+    for name in "${c_tests[@]}"; do [[ $name == tls ]] || kept+=("$name"); done
+    local c_tests=("${kept[@]}")
     each_c_test valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99
 }
 
