@@ -40,7 +40,7 @@ pub(super) struct Line {
     /// Callers that use the line.
     users: AtomicU32,
     /// System calls of callers that sleep, let others run, or wake them.
-    futex_calls: AtomicU64,
+    waiting_calls: AtomicU64,
     /// The descriptor of the link.
     descriptor: Inheritable,
 }
@@ -83,7 +83,7 @@ impl Line {
             writers: AtomicU32::new(0),
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
-            futex_calls: AtomicU64::new(0),
+            waiting_calls: AtomicU64::new(0),
             descriptor: Inheritable::new(),
         }
     }
@@ -251,17 +251,17 @@ impl Line {
     /// What was done on this line.
     pub fn counters(&self) -> Counters {
         let mut counters = self.lock().counters;
-        counters.system_calls += self.futex_calls.load(Ordering::Relaxed);
+        counters.system_calls += self.waiting_calls.load(Ordering::Relaxed);
         counters
     }
 
     fn wait(&self, word: &AtomicU32, seen: u32, deadline: u64) {
-        self.futex_calls.fetch_add(1, Ordering::Relaxed);
+        self.waiting_calls.fetch_add(1, Ordering::Relaxed);
         futex::wait(word, seen, deadline);
     }
 
     fn wake(&self, word: &AtomicU32, count: i32) {
-        self.futex_calls.fetch_add(1, Ordering::Relaxed);
+        self.waiting_calls.fetch_add(1, Ordering::Relaxed);
         futex::wake(word, count);
     }
 
@@ -362,7 +362,7 @@ impl Line {
 
     /// Lets other threads run.
     pub fn step_back(&self) {
-        self.futex_calls.fetch_add(1, Ordering::Relaxed);
+        self.waiting_calls.fetch_add(1, Ordering::Relaxed);
         yield_now();
     }
 
