@@ -4,7 +4,6 @@
 #[cfg(not(all(test, bmemc_model)))]
 mod real {
     pub(crate) use std::sync::{atomic, Mutex, MutexGuard};
-    pub(crate) use std::thread::yield_now;
     pub(crate) use std::thread_local;
 
     use atomic::{AtomicUsize, Ordering};
@@ -18,7 +17,7 @@ mod real {
 }
 
 #[cfg(not(all(test, bmemc_model)))]
-pub(crate) use real::{atomic, thread_local, thread_number, yield_now, Mutex, MutexGuard};
+pub(crate) use real::{atomic, thread_local, thread_number, Mutex, MutexGuard};
 
 #[cfg(all(test, bmemc_model))]
 pub(crate) use crate::model::{
@@ -27,4 +26,4 @@ pub(crate) use crate::model::{
     thread_number,
 };
 #[cfg(all(test, bmemc_model))]
-pub(crate) use shuttle::{thread::yield_now, thread_local};
+pub(crate) use shuttle::thread_local;

@@ -93,8 +93,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends the open batch, and the next one that has filled meanwhile, as long as nobody else writes and the window is
-    /// open. Where callers are many it lets them come first: those whose answers have just arrived are about to ask again.
-    /// A caller that has no time left leaves all of that to others.
+    /// open. A caller that has no time left leaves that to others.
     pub(super) fn flush(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {
         while !self.leaving {
             let sequence = state.next_sequence();
@@ -103,13 +102,8 @@ impl<'a> Turn<'a> {
                 return Ok(state);
             }
             link.writing = true;
-            if link.gathers() {
-                drop(state);
-                self.line.step_back();
-                state = self.line.lock();
-            }
-            let Some(link) = state.link_of(self.generation) else { return Ok(state) };
-            let batch = link.take_open(sequence);
+            let next = link.fresh_batch(sequence);
+            let batch = mem::replace(&mut link.open, next);
             state = self.launch(state, batch)?;
             self.count(&mut state);
             if let Some(link) = state.link_of(self.generation) {

@@ -13,23 +13,17 @@ use crate::net::fork::Inheritable;
 use crate::net::{clock, futex, tally, Deadline};
 use crate::operation::{Answer, Operation, Sink};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{yield_now, Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use std::os::fd::AsFd;
 use std::sync::PoisonError;
-
-/// So often a caller lets others run before it sleeps, where replies come soon: while threads have something to do on this
-/// processor that costs half of what sleeping and being woken does, and else next to nothing. (Measured with 32 threads
-/// on one: once leaves two in three to sleep, twice one in fifteen, four times no fewer.)
-const YIELDS: u32 = 2;
 
 /// See the module.
 pub(super) struct Line {
     state: Mutex<State>,
     /// What callers sleep on, by the number of their batch.
     words: [AtomicU32; WORDS],
-    /// How many wait on each, and how many of them sleep or are about to, so that the kernel has to wake them.
+    /// How many sleep, or are about to, on each.
     live: [AtomicU32; WORDS],
-    asleep: [AtomicU32; WORDS],
     /// Changes when an attempt to connect ends.
     connect_word: AtomicU32,
     /// Changes when a writer is done, and how many wait for that.
@@ -39,8 +33,8 @@ pub(super) struct Line {
     reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
-    /// System calls of callers that sleep, let others run, or wake them.
-    waiting_calls: AtomicU64,
+    /// System calls of callers that sleep, or wake others.
+    futex_calls: AtomicU64,
     /// The descriptor of the link.
     descriptor: Inheritable,
 }
@@ -77,25 +71,19 @@ impl Line {
             state: Mutex::default(),
             words: words(),
             live: words(),
-            asleep: words(),
             connect_word: AtomicU32::new(0),
             write_word: AtomicU32::new(0),
             writers: AtomicU32::new(0),
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
-            waiting_calls: AtomicU64::new(0),
+            futex_calls: AtomicU64::new(0),
             descriptor: Inheritable::new(),
         }
     }
 
-    /// How many callers use it.
-    pub fn users(&self) -> u32 {
-        self.users.load(Ordering::Relaxed)
-    }
-
     /// Whether no caller uses it.
     pub fn is_idle(&self) -> bool {
-        self.users() == 0
+        self.users.load(Ordering::Relaxed) == 0
     }
 
     /// Takes the line for one caller alone; `false` where somebody uses it.
@@ -122,12 +110,10 @@ impl Line {
     pub fn run(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         self.join();
         match self.ready(shared, limit) {
-            Ok(state) => {
-                match state.link.as_ref().is_some_and(|link| !link.gathers() && is_lone(link, operations, &limit)) {
-                    true => Lone { line: self, shared, operations, sink, limit }.run(state),
-                    false => Turn::new(self, shared, operations, sink, limit).run(state),
-                }
-            }
+            Ok(state) => match state.link.as_ref().is_some_and(|link| is_lone(link, operations, &limit)) {
+                true => Lone { line: self, shared, operations, sink, limit }.run(state),
+                false => Turn::new(self, shared, operations, sink, limit).run(state),
+            },
             Err(error) => Turn::new(self, shared, operations, sink, limit).refuse_all(&error),
         }
         self.leave();
@@ -251,17 +237,17 @@ impl Line {
     /// What was done on this line.
     pub fn counters(&self) -> Counters {
         let mut counters = self.lock().counters;
-        counters.system_calls += self.waiting_calls.load(Ordering::Relaxed);
+        counters.system_calls += self.futex_calls.load(Ordering::Relaxed);
         counters
     }
 
     fn wait(&self, word: &AtomicU32, seen: u32, deadline: u64) {
-        self.waiting_calls.fetch_add(1, Ordering::Relaxed);
+        self.futex_calls.fetch_add(1, Ordering::Relaxed);
         futex::wait(word, seen, deadline);
     }
 
     fn wake(&self, word: &AtomicU32, count: i32) {
-        self.waiting_calls.fetch_add(1, Ordering::Relaxed);
+        self.futex_calls.fetch_add(1, Ordering::Relaxed);
         futex::wake(word, count);
     }
 
@@ -343,41 +329,19 @@ impl Line {
         self.words[index(sequence)].load(Ordering::Acquire)
     }
 
-    /// Waits until something happens to batch `sequence`, or the deadline; `soon`: that may be worth staying awake for.
-    pub fn sleep(&self, sequence: u64, seen: u32, deadline: Deadline, soon: bool) {
-        let at = index(sequence);
-        for _ in 0..if soon { YIELDS } else { 0 } {
-            self.step_back();
-            if self.word(sequence) != seen {
-                return;
-            }
-        }
-        self.asleep[at].fetch_add(1, Ordering::SeqCst);
-        // Either this caller sees the news, or who brings it sees this caller.
-        if self.words[at].load(Ordering::SeqCst) == seen {
-            self.wait(&self.words[at], seen, deadline.nanoseconds());
-        }
-        self.asleep[at].fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Lets other threads run.
-    pub fn step_back(&self) {
-        self.waiting_calls.fetch_add(1, Ordering::Relaxed);
-        yield_now();
-    }
-
-    /// Brings news to those who wait on a word; of those who sleep, `count` are woken.
-    fn ring(&self, at: usize, count: i32) {
-        self.words[at].fetch_add(1, Ordering::SeqCst);
-        if self.asleep[at].load(Ordering::SeqCst) > 0 {
-            self.wake(&self.words[at], count);
-        }
+    /// Sleeps until something happens to batch `sequence`, or the deadline.
+    pub fn sleep(&self, sequence: u64, seen: u32, deadline: Deadline) {
+        self.wait(&self.words[index(sequence)], seen, deadline.nanoseconds());
     }
 
     /// Wakes everybody who waits for a batch that `hands` has finished.
     pub fn wake_finished(&self, hands: &mut Hands<'_>) {
         for sequence in hands.finished.drain(..) {
-            self.ring(index(sequence), i32::MAX);
+            let at = index(sequence);
+            self.words[at].fetch_add(1, Ordering::Release);
+            if self.live[at].load(Ordering::Relaxed) > 0 {
+                self.wake(&self.words[at], i32::MAX);
+            }
         }
     }
 
@@ -387,7 +351,8 @@ impl Line {
         let first = index(from);
         let order = (first..WORDS).chain(0..first);
         if let Some(at) = order.into_iter().find(|at| self.live[*at].load(Ordering::SeqCst) > 0) {
-            self.ring(at, 1);
+            self.words[at].fetch_add(1, Ordering::Release);
+            self.wake(&self.words[at], 1);
         }
     }
 

@@ -369,7 +369,7 @@ fn take_role(line: &Line) {
         if line.lock().link.as_mut().expect("a connection").role.take().is_some() {
             return line.reader_found();
         }
-        line.sleep(2, seen, limit.deadline, false);
+        line.sleep(2, seen, limit.deadline);
     }
 }
 

@@ -125,7 +125,7 @@ impl Turn<'_> {
             if self.limit.deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             } else {
-                self.line.sleep(sequence, seen, self.limit.deadline, false);
+                self.line.sleep(sequence, seen, self.limit.deadline);
             }
         }
     }

@@ -122,8 +122,7 @@ impl<'a> Turn<'a> {
     pub fn run(&mut self, state: Guard<'a>) {
         let Some(mut state) = self.enter(state) else { return };
         let Some(link) = state.link.as_mut() else { return };
-        let joins = link.gathers() && !self.is_large() && !self.has_quiet();
-        if link.is_free() && !joins {
+        if link.is_free() {
             // A call that has waited for the connection has less time left than the socket would give it.
             self.at_once = link.opened_at < self.limit.begun;
             self.alone(state);
@@ -370,7 +369,6 @@ impl<'a> Turn<'a> {
         }
         self.awaited = Some(open.sequence);
         self.line.enlist(open.sequence);
-        link.join();
         self.flush(state).map(drop)
     }
 
@@ -455,7 +453,7 @@ impl<'a> Turn<'a> {
             if self.is_done() {
                 return Ok(());
             }
-            let (mut state, mut soon) = (self.line.lock(), false);
+            let mut state = self.line.lock();
             if let Some(link) = state.link_of(self.generation) {
                 if link.in_flight > 0 && link.role.is_some() {
                     self.role = link.role.take();
@@ -466,13 +464,12 @@ impl<'a> Turn<'a> {
                     drop(self.flush(state)?);
                     continue;
                 }
-                soon = link.is_short();
             }
             drop(state);
             if self.limit.deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             }
-            self.line.sleep(sequence, seen, self.limit.deadline, soon);
+            self.line.sleep(sequence, seen, self.limit.deadline);
         }
     }
 
