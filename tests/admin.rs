@@ -152,7 +152,8 @@ fn a_dump_lists_every_item() {
         binary.get(b"a b").unwrap();
         for protocol in ["text", "meta", "auto"] {
             let client = client(address, &[("protocol", protocol)]);
-            let found = dump_of(&client);
+            // memcached leaves out an item that somebody else holds at that moment, its own threads too.
+            let found = while_busy(|| dump_of(&client), |found| found.len() < 5005);
             assert_eq!(found.len(), 5005, "{address} {protocol}");
             assert!(odd.iter().all(|key| found.contains_key(*key)), "{address} {protocol}");
             let entry = &found[&b"a b"[..]];
@@ -161,7 +162,10 @@ fn a_dump_lists_every_item() {
             assert!(entry.ttl == -1 && !entry.fetched && entry.size > 40 && entry.last_access < 100, "{entry:?}");
             for (way, run) in WAYS {
                 let dump = || run(&client, Operation::new(Command::Metadump, b"all"));
-                let (status, value, _) = while_busy(dump, |(_, _, words)| words.starts_with("BUSY"));
+                let count = |value: &[u8]| value.iter().filter(|byte| **byte == b'\n').count();
+                let again =
+                    |(_, value, words): &(Status, Vec<u8>, String)| words.starts_with("BUSY") || count(value) < 5005;
+                let (status, value, _) = while_busy(dump, again);
                 let lines: Vec<&[u8]> = value.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
                 assert_eq!((status, lines.len()), (Status::Ok, 5005), "{address} {protocol} {way}");
                 assert!(lines.iter().all(|line| DumpEntry::parse(line).is_some()), "{address} {protocol} {way}");

@@ -172,7 +172,8 @@ static void keys_are_listed(void) {
         REFUSED(BMEMC_E_UNSUPPORTED, "text has", bmemc_metadump(client, text(""), each_item, &dump, e));
         return;
     }
-    STATUS(BMEMC_OK, metadump("", each_item, &dump));
+    // memcached leaves out an item that somebody else holds at that moment, its own threads too.
+    for (int tries = 0; tries < 100 && dump.found == 0; tries++) STATUS(BMEMC_OK, metadump("", each_item, &dump));
     EXPECT(dump.seen >= 1 && dump.found == 1);
     dump.seen = 0;
     STATUS(BMEMC_OK, metadump("all", first_item, &dump));

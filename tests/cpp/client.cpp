@@ -146,7 +146,13 @@ static void statistics_and_dumps() {
     EXPECT(refused(client->stats("bogus"), status::unknown_command, "") || protocol == "binary");
     EXPECT(must(bmemc::stats_items("a 1\nb two words\n"))[1].value() == "two words");
     bool found = false;
-    auto dumped = client->metadump([&](bmemc::item_view item) { return !(found = found || item.key() == key("dumped")); });
+    auto dump = [&] { return client->metadump([&](bmemc::item_view item) { return !(found = found || item.key() == key("dumped")); }); };
+    auto dumped = dump();
+    // memcached leaves out an item that somebody else holds at that moment, and dumps for one at a time.
+    for (int tries = 0; protocol != "binary" && !found && tries < 100; tries++) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        dumped = dump();
+    }
     EXPECT(protocol == "binary" ? refused(dumped, status::unsupported, "binary") : dumped && found);
     auto meta = client->meta("mg", key("dumped"), "v t s");
     if (protocol == "meta") EXPECT(meta && *meta && (*meta)->value() == "x" && (*meta)->ttl() > 50 && (*meta)->size() == 1);
