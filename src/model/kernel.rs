@@ -29,7 +29,8 @@ pub struct World {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum On {
     Word(usize),
-    Wire(i32),
+    /// By its place in [`Kernel::wires`].
+    Wire(usize),
     Server,
 }
 
@@ -45,7 +46,8 @@ struct Sleeper {
 pub struct Kernel {
     pub world: World,
     now: u64,
-    pub wires: BTreeMap<i32, Wire>,
+    /// In the order in which they were made, and never fewer: the numbers of descriptors depend on what else the process does.
+    pub wires: Vec<Wire>,
     core: Core,
     sleepers: Vec<Sleeper>,
     tickets: u64,
@@ -66,7 +68,7 @@ pub fn boot(world: World) -> Vec<JoinHandle<()>> {
     let kernel = Kernel {
         world,
         now: 1_000_000_000,
-        wires: BTreeMap::new(),
+        wires: Vec::new(),
         core: Core::new(Config::default(), Arc::default(), Arc::new(ModelClock::new()), 11211),
         sleepers: Vec::new(),
         tickets: 0,
@@ -141,7 +143,7 @@ fn serve() {
             (rng.gen_range(0..64), rng.gen_range(0..=16), rng.gen_range(0..8) == 0)
         };
         match with(|kernel| kernel.serve(pick, part, close)) {
-            Some(fd) => wake(On::Wire(fd), usize::MAX),
+            Some(at) => wake(On::Wire(at), usize::MAX),
             None if with(|kernel| kernel.over) => return,
             None => {
                 sleep(On::Server, u64::MAX, |kernel| kernel.over || kernel.work().next().is_some());
@@ -165,6 +167,11 @@ impl Kernel {
 
     pub fn leap_by(&mut self, nanoseconds: u64) {
         self.now += nanoseconds;
+    }
+
+    /// The place of the connection with this descriptor: the last one that had it.
+    pub fn place(&self, fd: i32) -> usize {
+        self.wires.iter().rposition(|wire| wire.fd == fd).expect("a socket of this execution")
     }
 
     pub fn pulse(&self) -> Arc<AtomicBool> {
@@ -200,22 +207,22 @@ impl Kernel {
     }
 
     /// The connections that the server has something to do for.
-    fn work(&self) -> impl Iterator<Item = i32> + '_ {
+    fn work(&self) -> impl Iterator<Item = usize> + '_ {
         let capacity = self.world.capacity;
-        self.wires.iter().filter(move |(_, wire)| wire.has_work(capacity)).map(|(fd, _)| *fd)
+        (0..).zip(&self.wires).filter(move |(_, wire)| wire.has_work(capacity)).map(|(at, _)| at)
     }
 
     /// The server takes some of what has arrived on a connection and answers what is complete, or closes it.
-    fn serve(&mut self, pick: usize, part: usize, close: bool) -> Option<i32> {
-        let work: Vec<i32> = self.work().collect();
-        let fd = *work.get(pick % work.len().max(1))?;
-        let wire = self.wires.get_mut(&fd)?;
+    fn serve(&mut self, pick: usize, part: usize, close: bool) -> Option<usize> {
+        let work: Vec<usize> = self.work().collect();
+        let at = *work.get(pick % work.len().max(1))?;
+        let wire = &mut self.wires[at];
         if close && self.world.closes > 0 {
             self.world.closes -= 1;
             wire.close(part);
         } else {
             wire.serve(&mut self.core, part);
         }
-        Some(fd)
+        Some(at)
     }
 }

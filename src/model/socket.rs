@@ -31,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// One connection: what is on its way in both directions, and the server's end of it.
 pub struct Wire {
+    pub(super) fd: i32,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
     server: Connection,
@@ -76,7 +77,10 @@ impl Wire {
 }
 
 fn on_wire<T>(fd: &OwnedFd, action: impl FnOnce(&mut Wire) -> T) -> T {
-    kernel::with(|kernel| action(kernel.wires.get_mut(&fd.as_raw_fd()).expect("a socket of this execution")))
+    kernel::with(|kernel| {
+        let at = kernel.place(fd.as_raw_fd());
+        action(&mut kernel.wires[at])
+    })
 }
 
 pub type Prepare<'a> = &'a dyn Fn(&OwnedFd) -> io::Result<()>;
@@ -86,6 +90,7 @@ pub fn connect_ip(_address: &SocketAddr, _prepare: Prepare<'_>) -> io::Result<Ow
     memory::point();
     let fd = OwnedFd::from(File::open("/dev/null")?);
     let wire = Wire {
+        fd: fd.as_raw_fd(),
         to_server: VecDeque::new(),
         to_client: VecDeque::new(),
         server: Connection::new(Protocol::Auto),
@@ -94,7 +99,7 @@ pub fn connect_ip(_address: &SocketAddr, _prepare: Prepare<'_>) -> io::Result<Ow
         receive_timeout: u64::MAX,
     };
     kernel::with(|kernel| {
-        kernel.wires.insert(fd.as_raw_fd(), wire);
+        kernel.wires.push(wire);
         kernel.leap_by(kernel.world.round_trip);
     });
     Ok(fd)
@@ -133,7 +138,7 @@ pub fn shutdown(fd: &OwnedFd) {
     memory::settle();
     memory::point();
     on_wire(fd, |wire| wire.shut = true);
-    kernel::wake(On::Wire(fd.as_raw_fd()), usize::MAX);
+    kernel::wake(On::Wire(kernel::with(|kernel| kernel.place(fd.as_raw_fd()))), usize::MAX);
 }
 
 pub fn send(fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
@@ -223,9 +228,9 @@ pub fn poll(fd: &OwnedFd, wanted: Ready, timeout: Duration) -> io::Result<Ready>
 
 /// Waits until the connection is as `is_ready` wants it to be, or until `deadline`; answers whether it is.
 fn wait_for(fd: &OwnedFd, deadline: u64, is_ready: impl Fn(&Wire) -> bool) -> bool {
-    let fd = fd.as_raw_fd();
-    let look = |kernel: &mut kernel::Kernel| kernel.wires.get(&fd).is_none_or(&is_ready);
-    while kernel::sleep(On::Wire(fd), deadline, look) {
+    let at = kernel::with(|kernel| kernel.place(fd.as_raw_fd()));
+    let look = |kernel: &mut kernel::Kernel| is_ready(&kernel.wires[at]);
+    while kernel::sleep(On::Wire(at), deadline, look) {
         if kernel::with(look) {
             return true;
         }

@@ -232,6 +232,7 @@ impl<'a> Turn<'a> {
         for _ in 0..mem::take(&mut hands.begun) {
             link.begin_flight(self.limit.begun);
         }
+        link.last_quiet = link.last_quiet.max(hands.last_quiet);
         link.end_flight(mem::take(&mut hands.ended));
         link.was_answered(hands.last_ended);
         if let Some(batch) = hands.spare.take() {

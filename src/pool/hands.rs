@@ -18,10 +18,12 @@ pub(super) struct Hands<'a> {
     pub finished: Vec<u64>,
     /// How many batches were finished since the last accounting.
     pub ended: u32,
-    /// The number of the last of them.
+    /// The highest number that a finished batch had.
     pub last_ended: u64,
     /// Batches of this caller's that were sent since the last accounting.
     pub begun: u32,
+    /// The number of the last of them with operations without reply; zero: there is none.
+    pub last_quiet: u64,
     /// What was done since the last accounting.
     pub counted: Counters,
     /// The memory of a finished batch.
@@ -39,6 +41,7 @@ impl<'a> Hands<'a> {
             ended: 0,
             last_ended: 0,
             begun: 0,
+            last_quiet: 0,
             counted: Counters::default(),
             spare: None,
             quiet: QuietFailures::default(),
@@ -103,7 +106,7 @@ impl Deliver<Owner> for Hands<'_> {
 
     fn batch_done(&mut self, mut batch: Box<Batch<Owner>>) {
         self.ended += 1;
-        self.last_ended = batch.sequence;
+        self.last_ended = self.last_ended.max(batch.sequence);
         if batch.owners().any(|owner| matches!(owner, Owner::Own)) {
             self.own_batches = self.own_batches.saturating_sub(1);
         }

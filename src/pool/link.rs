@@ -147,7 +147,13 @@ impl Link {
 
     /// Whether the fence of some operation without reply is still to come.
     pub fn owes_fence(&self) -> bool {
-        self.in_flight > 0 && self.last_quiet > self.answered
+        !self.is_answered(self.last_quiet)
+    }
+
+    /// Whether batch `sequence`, which was sent, is answered. (Of batches that somebody waits for in this way the numbers
+    /// go up in the order in which they are sent; an open batch may have a lower one than what was sent before it.)
+    pub fn is_answered(&self, sequence: u64) -> bool {
+        self.answered >= sequence
     }
 
     /// Takes in a measured round trip: a shorter one at once, a longer one little by little.

@@ -154,7 +154,8 @@ impl<'a> Turn<'a> {
     #[cold]
     fn go_on_sent(mut self, answered: usize, writing: bool) {
         let mut state = self.line.lock();
-        let sequence = state.next_sequence();
+        // What others have sent behind it has lower numbers than it could get now; it goes without one.
+        let sequence = if writing { state.next_sequence() } else { 0 };
         let Some(link) = state.link_of(self.generation) else { return };
         let mut batch = link.fresh_batch(sequence);
         if writing {

@@ -16,7 +16,7 @@ use shuttle::rand::{thread_rng, Rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread;
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::Arc;
 
 /// From here on a call does not join the batch of others, and values go straight from and to the caller's memory.
@@ -373,6 +373,15 @@ fn take_role(line: &Line) {
     }
 }
 
+fn config() -> shuttle::Config {
+    let mut config = shuttle::Config::new();
+    config.stack_size = 256 * 1024;
+    config.silence_warnings = true;
+    config.failure_persistence = shuttle::FailurePersistence::None;
+    config.max_steps = shuttle::MaxSteps::FailAfter(300_000);
+    config
+}
+
 fn run(
     how: &'static str,
     name: &'static str,
@@ -381,14 +390,9 @@ fn run(
     draw: impl Fn() -> Plan + Send + Sync + 'static,
     execute: fn(&Plan),
 ) {
-    let mut config = shuttle::Config::new();
-    config.stack_size = 256 * 1024;
-    config.silence_warnings = true;
-    config.failure_persistence = shuttle::FailurePersistence::None;
-    config.max_steps = shuttle::MaxSteps::FailAfter(300_000);
     let last = Arc::new((AtomicU64::new(0), std::sync::Mutex::new(None)));
     let _told = Told { how, name, seed, last: last.clone() };
-    shuttle::Runner::new(scheduler, config).run(move || {
+    shuttle::Runner::new(scheduler, config()).run(move || {
         let plan = draw();
         last.0.fetch_add(1, Ordering::Relaxed);
         *last.1.lock().expect("the plan") = Some(plan.clone());
@@ -425,6 +429,37 @@ fn who_leaves_does_not_take_the_offer_along() {
     run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, count), draw, offer);
 }
 
+/// What a failure prints would else be of no use. (Other tests open and close descriptors meanwhile, as a thread does here.)
+#[test]
+fn the_same_seed_goes_the_same_way() {
+    let over = AtomicBool::new(false);
+    let opens = || {
+        while !over.load(Ordering::Relaxed) {
+            drop(std::fs::File::open("/dev/null"));
+        }
+    };
+    let (once, again) = std::thread::scope(|scope| {
+        let once = ticks();
+        scope.spawn(opens);
+        let again = ticks();
+        over.store(true, Ordering::Relaxed);
+        (once, again)
+    });
+    assert_eq!(once, again);
+}
+
+/// How many ticks some executions take.
+fn ticks() -> Vec<u64> {
+    let ticks = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (seed, seen) = (number_in("BMEMC_MODEL_SEED", SEED), ticks.clone());
+    shuttle::Runner::new(PctScheduler::new_from_seed(seed, 4, 2000), config()).run(move || {
+        execute(&Plan::draw(Trouble::Disconnect));
+        seen.lock().expect("ticks").push(kernel::with(|kernel| kernel.tick()));
+    });
+    let ticks = std::mem::take(&mut *ticks.lock().expect("ticks"));
+    ticks
+}
+
 #[test]
 fn every_call_is_answered() {
     explore("every_call_is_answered", || Plan::draw(Trouble::None));
@@ -443,6 +478,21 @@ fn every_call_is_answered_when_the_server_closes() {
 #[test]
 fn every_call_is_answered_when_all_is_disconnected() {
     explore("every_call_is_answered_when_all_is_disconnected", || Plan::draw(Trouble::Disconnect));
+}
+
+/// Fences are awaited while others leave more of them behind.
+#[test]
+fn fences_are_awaited_while_more_come() {
+    use Step::{Get, Set, SetQuiet};
+    explore("fences_are_awaited_while_more_come", || {
+        let call = |steps: &[Step]| Call { steps: steps.to_vec(), timeout_ms: 1000 };
+        let threads = vec![
+            vec![call(&[Set(0), SetQuiet(0)]), call(&[SetQuiet(0)])],
+            vec![call(&[SetQuiet(0)]), call(&[Get])],
+            vec![call(&[SetQuiet(0), SetQuiet(0)]), call(&[SetQuiet(0)])],
+        ];
+        Plan { connections: 1, threads, ..Plan::draw(Trouble::Disconnect) }
+    });
 }
 
 #[test]

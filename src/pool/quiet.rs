@@ -95,18 +95,22 @@ impl Turn<'_> {
     }
 
     /// Before a caller leaves without its replies: if too many are in flight it waits, and reads if nobody else does.
-    pub(super) fn thin_out(&mut self, sequence: u64) -> Result<(), Stop> {
-        self.read_until(sequence, |link| link.in_flight <= MAX_AHEAD)
+    /// Its last batch is the one that it is enlisted for, if there is any.
+    pub(super) fn thin_out(&mut self) -> Result<(), Stop> {
+        self.read_until(self.hands.last_quiet, MAX_AHEAD)
     }
 
-    /// Waits until `enough` of what is in flight is answered. It is enlisted for batch `sequence`, or has the right to
-    /// read.
-    fn read_until(&mut self, sequence: u64, enough: impl Fn(&Link) -> bool) -> Result<(), Stop> {
+    /// Waits until batch `sequence` is answered, or no more than `most` are in flight. It is enlisted for that batch, by
+    /// whose end it is woken, or has the right to read.
+    fn read_until(&mut self, sequence: u64, most: u32) -> Result<(), Stop> {
         loop {
             let seen = self.line.word(sequence);
             let mut state = self.line.lock();
             self.account(&mut state);
-            let Some(link) = state.link_of(self.generation).filter(|link| !enough(link)) else { return Ok(()) };
+            let Some(link) = state.link_of(self.generation) else { return Ok(()) };
+            if link.is_answered(sequence) || link.in_flight <= most {
+                return Ok(());
+            }
             if self.role.is_none() {
                 self.role = link.role.take();
                 self.role.iter().for_each(|_| self.line.reader_found());
@@ -146,8 +150,9 @@ fn is_same(one: &Error, other: &Error) -> bool {
 }
 
 impl Line {
-    /// Before the connection is closed: waits, until the deadline, for the fences of operations without reply, without which
-    /// the server might never see some of them. (Who closes while bytes wait to be read resets the connection.)
+    /// Before the connection is closed: waits, until the deadline, for the fences of the operations without reply that were
+    /// sent before, without which the server might never see some of them. (Who closes while bytes wait to be read resets
+    /// the connection.)
     pub fn await_fences(&self, shared: &Shared, limit: Limit) {
         let mut state = self.lock();
         let Some(link) = state.link.as_mut().filter(|link| link.owes_fence()) else { return };
@@ -156,7 +161,7 @@ impl Line {
         let mut turn = Turn::of_nobody(self, shared, link, &mut nobody, limit);
         self.enlist(sequence);
         drop(state);
-        let read = turn.read_until(sequence, |link| !link.owes_fence());
+        let read = turn.read_until(sequence, 0);
         turn.leave(read);
         self.delist(sequence);
     }

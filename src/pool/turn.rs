@@ -224,9 +224,8 @@ impl<'a> Turn<'a> {
         let sequence = state.next_sequence();
         let Some(link) = state.link.as_mut() else { return };
         self.quiet = self.is_quiet();
-        match self.quiet {
-            true => link.last_quiet = sequence,
-            false => link.time(sequence),
+        if !self.quiet {
+            link.time(sequence);
         }
         let batch = link.fresh_batch(sequence);
         drop(state);
@@ -266,7 +265,10 @@ impl<'a> Turn<'a> {
         batch.assign(if filled.awaited { Owner::Own } else { Owner::Gone });
         let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
         batch.seal(self.dialect);
-        let (out, pieces, sequence) = (batch.out(), batch.take_pieces(), batch.sequence);
+        let (out, pieces) = (batch.out(), batch.take_pieces());
+        if self.quiet {
+            self.hands.last_quiet = batch.sequence;
+        }
         role.reader.push(batch);
         self.hands.own_batches += usize::from(filled.awaited);
         self.hands.begun += 1;
@@ -276,16 +278,13 @@ impl<'a> Turn<'a> {
         self.answer_quiet(filled.quiet, &sent);
         match filled.awaited {
             true => sent,
-            false => sent.and_then(|()| self.thin_out(sequence)),
+            false => sent.and_then(|()| self.thin_out()),
         }
     }
 
     fn fresh_batch(&mut self, state: &mut Guard<'a>) -> Result<Box<Batch<Owner>>, Stop> {
         let sequence = state.next_sequence();
         let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
-        if self.quiet {
-            link.last_quiet = sequence;
-        }
         Ok(link.fresh_batch(sequence))
     }
 
@@ -350,7 +349,7 @@ impl<'a> Turn<'a> {
     fn wait_among_others(&mut self) {
         let Some(sequence) = self.awaited.take() else { return };
         let followed = match self.quiet && self.is_done() {
-            true => self.thin_out(sequence).and_then(|()| self.hand_back()),
+            true => self.thin_out().and_then(|()| self.hand_back()),
             false => self.follow(sequence),
         };
         self.line.delist(sequence);
@@ -376,10 +375,7 @@ impl<'a> Turn<'a> {
     fn send_large(&mut self, mut state: Guard<'a>) -> Result<(), Stop> {
         while self.next < self.operations.len() {
             state = self.become_writer(state)?;
-            let sequence = self.send_shared(state)?;
-            if let Some(before) = self.awaited.replace(sequence) {
-                self.line.delist(before);
-            }
+            self.send_shared(state)?;
             state = self.line.lock();
         }
         Ok(())
@@ -413,15 +409,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// As the writer, sends the next batch of this caller's; answers with its number, for which it is enlisted.
-    fn send_shared(&mut self, mut state: Guard<'a>) -> Result<u64, Stop> {
+    /// As the writer, sends the next batch of this caller's, for which it is enlisted then, and lets others write.
+    fn send_shared(&mut self, mut state: Guard<'a>) -> Result<(), Stop> {
         let mut batch = self.fresh_batch(&mut state)?;
         drop(state);
-        let sequence = batch.sequence;
         let filled = self.fill(&mut batch, SPLICE, CHUNK_BYTES);
         let awaited = self.call.as_ref().filter(|_| filled.awaited);
         batch.assign(awaited.map_or(Owner::Gone, |call| Owner::Shared(call.clone())));
-        self.line.enlist(sequence);
+        self.await_batch(&batch);
         let mut state = self.line.lock();
         self.account(&mut state);
         let launched = self.launch(state, batch).map(drop);
@@ -434,12 +429,19 @@ impl<'a> Turn<'a> {
             self.flush(state).map(drop)
         });
         self.line.wake_writer();
-        match sent {
-            Ok(()) => Ok(sequence),
-            Err(stop) => {
-                self.line.delist(sequence);
-                Err(stop)
-            }
+        sent
+    }
+
+    /// Enlists this caller for the batch that it is about to send. One that stays empty is not sent, and does not take the
+    /// place of one that was.
+    fn await_batch(&mut self, batch: &Batch<Owner>) {
+        if self.quiet && !batch.is_empty() {
+            self.hands.last_quiet = batch.sequence;
+        }
+        if self.awaited.is_none() || !batch.is_empty() {
+            self.line.enlist(batch.sequence);
+            let before = self.awaited.replace(batch.sequence);
+            before.into_iter().for_each(|sequence| self.line.delist(sequence));
         }
     }
 
