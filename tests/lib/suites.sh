@@ -104,7 +104,12 @@ suite_c() {
 suite_cpp() {
     need_servers
     counted plain "bmemc.hpp and bmemc_easy.h" tests/cpp/compile
-    counted plain "C++ tests" tests/cpp/run "$target/debug" "${servers[@]}"
+    # One more server, which wants a certificate of its clients.
+    local certificates=$scratch/certificates
+    check "certificates" tests/lib/certificates "$certificates" || return
+    start_memcached memcached-tls -l 127.0.0.1 -Z -o ssl_chain_cert="$certificates/server.pem" \
+        -o ssl_key="$certificates/server.key" -o ssl_ca_cert="$certificates/ca.pem" -o ssl_verify_mode=2 || return
+    counted plain "C++ tests" tests/cpp/run "$target/debug" "$address" "$certificates" "${servers[@]}"
 }
 
 suite_valgrind() {
