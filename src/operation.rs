@@ -204,6 +204,15 @@ impl<'a> Operation<'a> {
         self.op_flags & op_flags::NO_REPLY != 0 && self.command.may_be_quiet() && self.meta_flags.is_empty()
     }
 
+    /// Whether it is a get of which nothing but the key, the time-out and the client's own options matter.
+    #[inline(always)]
+    fn is_plain_get(&self) -> bool {
+        self.command == Command::Get
+            && self.op_flags & op_flags::WANT_CAS == 0
+            && self.meta_flags.is_empty()
+            && self.server <= 1
+    }
+
     /// Deletes a key.
     pub fn delete(key: &'a [u8]) -> Operation<'a> {
         Operation::new(Command::Delete, key)
@@ -213,6 +222,14 @@ impl<'a> Operation<'a> {
     pub fn version() -> Operation<'static> {
         Operation::new(Command::Version, b"")
     }
+}
+
+/// Whether these are plain gets with one and the same time-out: what most calls are made of. They need not be asked for
+/// anything else on their way.
+#[inline(always)]
+pub fn are_plain_gets(operations: &[Operation<'_>]) -> bool {
+    let Some(first) = operations.first() else { return false };
+    operations.iter().all(|operation| operation.is_plain_get() && operation.timeout_ms == first.timeout_ms)
 }
 
 /// How much of a key a message shows.

@@ -3,8 +3,15 @@
 
 #[cfg(not(all(test, bmemc_model)))]
 mod real {
-    pub(crate) use std::sync::{atomic, Mutex, MutexGuard};
+    pub(crate) use crate::net::lock::{Guard as MutexGuard, Lock as Mutex};
+    pub(crate) use std::sync::atomic;
     pub(crate) use std::thread_local;
+
+    /// Takes a lock.
+    #[inline(always)]
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock()
+    }
 
     use atomic::{AtomicUsize, Ordering};
 
@@ -17,12 +24,12 @@ mod real {
 }
 
 #[cfg(not(all(test, bmemc_model)))]
-pub(crate) use real::{atomic, thread_local, thread_number, Mutex, MutexGuard};
+pub(crate) use real::{atomic, lock, thread_local, thread_number, Mutex, MutexGuard};
 
 #[cfg(all(test, bmemc_model))]
 pub(crate) use crate::model::{
     memory as atomic,
-    memory::{Mutex, MutexGuard},
+    memory::{lock, Mutex, MutexGuard},
     thread_number,
 };
 #[cfg(all(test, bmemc_model))]

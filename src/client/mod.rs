@@ -24,7 +24,7 @@ pub use crate::protocol::ProtocolChoice;
 use crate::answers::{Answers, Item};
 use crate::connection::Credentials;
 use crate::error::{bits, Error, Result, Status};
-use crate::operation::{Command, Operation, Sink};
+use crate::operation::{are_plain_gets, Command, Operation, Sink};
 use crate::pool::{Account, Ledger, Limit, Settings};
 pub use crate::pool::{Counters, Event, EventKind, Listener, PoolFigures};
 pub use crate::route::{Finder, Mode, Server};
@@ -154,13 +154,16 @@ impl Client {
     #[inline(always)]
     fn run_as_is(&self, operations: &[Operation<'_>], sink: &mut dyn Sink) {
         let first = operations.first().map_or(0, |operation| operation.timeout_ms);
-        if operations.iter().all(|operation| operation.timeout_ms == first) {
+        if are_plain_gets(operations) {
+            self.core.route.run_gets(operations, sink, &self.limit(first));
+        } else if operations.iter().all(|operation| operation.timeout_ms == first) {
             self.core.route.run(operations, sink, self.limit(first));
         } else {
             self.execute_by_timeout(operations, sink);
         }
     }
 
+    #[inline(always)]
     fn limit(&self, timeout_ms: u32) -> Limit {
         let (usual, exact) = (self.core.options.timeout_ms, self.core.options.slow_ms != 0);
         match timeout_ms {

@@ -57,6 +57,15 @@ pub(super) struct Expected {
     pub last: bool,
 }
 
+impl Expected {
+    /// The key that it is about, in the bytes of its batch.
+    #[inline(always)]
+    pub fn key<'a>(&self, requests: &'a [u8]) -> &'a [u8] {
+        let start = self.key_start as usize;
+        requests.get(start..start + usize::from(self.key_len)).unwrap_or_default()
+    }
+}
+
 /// Operations that belong to one owner, in a row: from the end of the group before up to `end`.
 #[derive(Debug)]
 pub(super) struct Group<O> {
@@ -106,6 +115,25 @@ struct Requests {
     unfenced: bool,
     /// With what the reply to a raw command ends.
     raw_end: Vec<u8>,
+}
+
+impl Requests {
+    /// Expects the reply to a key of a `get`, which was just written and ends at `end`.
+    #[inline(always)]
+    fn expect_get(&mut self, end: usize, key: &[u8], index: u32, opaque: u32) {
+        self.expected.push(Expected {
+            index,
+            opaque,
+            key_start: end.wrapping_sub(key.len()) as u32,
+            key_len: key.len() as u8,
+            opcode: 0,
+            command: Command::Get,
+            wire: Wire::TextGet,
+            quiet: false,
+            audience: Audience::Owner,
+            last: false,
+        });
+    }
 }
 
 impl<O> Default for Batch<O> {
@@ -217,10 +245,8 @@ impl<O> Batch<O> {
         &self.requests.raw_end
     }
 
-    #[inline]
     pub(super) fn key(&self, expected: &Expected) -> &[u8] {
-        let start = expected.key_start as usize;
-        self.bytes().get(start..start + usize::from(expected.key_len)).unwrap_or_default()
+        expected.key(self.bytes())
     }
 }
 
@@ -234,7 +260,7 @@ pub struct Writer<'a> {
 impl Writer<'_> {
     /// Adds an operation; [`Batch::assign`] then says whose it is. On failure nothing of it is in the batch. A value of
     /// `splice` bytes or more is left out of the bytes, and the pieces say where it belongs.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, operation: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
         let text = matches!(self.dialect, Dialect::Text | Dialect::TextMeta);
         match operation.command == Command::Get && text && operation.meta_flags.is_empty() {
@@ -243,32 +269,34 @@ impl Writer<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
+        let (len, with_cas) = (self.out.len(), op.op_flags & op_flags::WANT_CAS != 0);
+        let has_room = |run: &&mut Run| run.with_cas == with_cas && len.wrapping_sub(run.start) < MAX_GET_LINE;
+        if let Some(run) = self.requests.run.as_mut().filter(has_room) {
+            if text::push_unchecked_key(self.out, op.key) {
+                run.count = run.count.wrapping_add(1);
+                self.requests.expect_get(self.out.len(), op.key, index, opaque);
+                return Ok(());
+            }
+        }
+        self.begin_get(op, index, opaque, with_cas)
+    }
+
+    /// Adds a get that cannot just go on in the open line.
+    #[inline(never)]
+    fn begin_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32, with_cas: bool) -> Result<()> {
         if let Err(error) = check_key(self.dialect, op.key) {
             if allow_key(self.dialect, op, error).map_err(|error| error.with_bits(bits::NOT_SENT))? {
                 return self.push_other(op, index, opaque, usize::MAX);
             }
         }
-        let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
         match &mut self.requests.run {
             Some(run) if run.with_cas == with_cas && self.out.len() - run.start < MAX_GET_LINE => run.count += 1,
             _ => self.begin_run(with_cas),
         }
         text::push_key(self.out, op.key);
-        let key_len = op.key.len();
-        self.requests.expected.push(Expected {
-            index,
-            opaque,
-            key_start: (self.out.len() - key_len) as u32,
-            key_len: key_len as u8,
-            opcode: 0,
-            command: Command::Get,
-            wire: Wire::TextGet,
-            quiet: false,
-            audience: Audience::Owner,
-            last: false,
-        });
+        self.requests.expect_get(self.out.len(), op.key, index, opaque);
         Ok(())
     }
 
@@ -300,6 +328,7 @@ impl Writer<'_> {
         text::end_line(self.out);
     }
 
+    #[inline(never)]
     fn push_other(&mut self, op: &Operation<'_>, index: u32, opaque: u32, splice: usize) -> Result<()> {
         let (out_len, pieces_len) = (self.out.len(), self.requests.pieces.len());
         self.encode(op, index, opaque, splice).map_err(|error| {

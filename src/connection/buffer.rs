@@ -31,18 +31,28 @@ impl Buffer {
     /// Drops the first `count` bytes, which have been taken.
     pub fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
     }
 
     /// All the room there is behind the bytes, which are moved to the front first.
+    #[inline(always)]
     pub fn spare(&mut self) -> &mut [u8] {
         if self.start > 0 {
-            self.memory.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+            self.move_to_front();
         }
         &mut self.memory[self.end..]
     }
 
+    #[cold]
+    fn move_to_front(&mut self) {
+        self.memory.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+    }
+
     /// `count` bytes were received into [`Buffer::spare`].
+    #[inline(always)]
     pub fn received(&mut self, count: usize) {
         self.end = (self.end + count).min(self.memory.len());
     }

@@ -94,7 +94,8 @@ impl<O> Reader<O> {
             let room = room_of(&self.flight, body.flags(), body.len(), deliver);
             return body.receive(&mut self.buffer, room, after, self.flight.is_last(), receive);
         }
-        let came = self.receive_some(|spare| receive(spare, &mut [], false))?;
+        let came = receive(self.buffer.spare(), &mut [], false)?;
+        self.buffer.received(came);
         if came == 0 {
             self.end(deliver);
         }
@@ -110,11 +111,16 @@ impl<O> Reader<O> {
         }
     }
 
-    /// Receives once into the buffer, for a caller that knows that no value is under way.
-    pub fn receive_some(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        let came = receive(self.buffer.spare())?;
+    /// Room for bytes that are received, for a caller that knows that no value is under way; then [`Reader::received`].
+    #[inline(always)]
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.buffer.spare()
+    }
+
+    /// So many bytes were received.
+    #[inline(always)]
+    pub fn received(&mut self, came: usize) {
         self.buffer.received(came);
-        Ok(came)
     }
 
     /// Takes in what was received, handing out every answer that is complete. Bytes that are left belong to a reply
@@ -132,7 +138,7 @@ impl<O> Reader<O> {
             let advanced = match self.body {
                 Some(_) => self.advance_body(deliver)?,
                 None if self.buffer.is_empty() => return Ok(()),
-                None => self.advance_hits(deliver) || self.advance_reply(deliver)?,
+                None => self.advance_usual(deliver) || self.advance_reply(deliver)?,
             };
             if !advanced {
                 return Ok(());
@@ -142,26 +148,24 @@ impl<O> Reader<O> {
 
     /// The values of a `get` of these keys that come first, in order and whole; the last of them only with its END. It is
     /// for the caller that has nothing in flight but that `get`, and has not pushed it. Answers with how many there were.
-    #[inline]
+    #[inline(always)]
     pub fn take_hits<'k>(
         &mut self,
         keys: impl ExactSizeIterator<Item = &'k [u8]>,
-        mut take: impl FnMut(usize, text::Hit<'_>),
+        mut take: impl FnMut(usize, crate::protocol::Hit<'_>),
     ) -> usize {
         let (bytes, last) = (self.buffer.bytes(), keys.len().wrapping_sub(1));
-        let (mut taken, mut count) = (0, 0);
-        for (index, key) in keys.enumerate() {
-            let Some(hit) = text::decode_hit(key, &bytes[taken..]) else { break };
-            let end = taken + hit.len;
-            let ends = index != last || bytes[end..].starts_with(END);
-            if !ends || hit.value.len() > self.max_value {
+        let (mut rest, mut count) = (bytes, 0usize);
+        for key in keys {
+            let Some((hit, behind)) = text::decode_hit::<false>(key, rest) else { break };
+            if hit.value.len() > self.max_value || (count == last && !behind.starts_with(END)) {
                 break;
             }
-            take(index, hit);
-            taken = if index == last { end + END.len() } else { end };
-            count += 1;
+            take(count, hit);
+            (rest, count) = (behind, count.wrapping_add(1));
         }
-        self.buffer.consume(taken);
+        let taken = bytes.len() - rest.len();
+        self.buffer.consume(if count > last { taken + END.len() } else { taken });
         count
     }
 
@@ -180,33 +184,48 @@ impl<O> Reader<O> {
         self.buffer.consume(self.buffer.len());
     }
 
-    /// The short way through a text `get`: values that are all there, of the very keys that come next. Whatever is not
-    /// that is left to [`Reader::advance_reply`].
-    fn advance_hits(&mut self, deliver: &mut impl Deliver<O>) -> bool {
+    /// The short way: values that are all there, of the very operations that come next, and replies of meta that say that
+    /// something is done. Whatever is not that is left to [`Reader::advance_reply`].
+    fn advance_usual(&mut self, deliver: &mut impl Deliver<O>) -> bool {
         let Some((owner, ahead, batch)) = self.flight.ahead_of_owner().filter(|_| !self.awaiting_end) else {
             return false;
         };
-        let bytes = self.buffer.bytes();
-        let (mut taken, mut done) = (0, 0);
+        let (bytes, requests) = (self.buffer.bytes(), batch.bytes());
+        let (mut rest, mut done) = (bytes, 0);
         for expected in ahead {
-            if expected.wire != Wire::TextGet {
-                break;
-            }
-            let Some(hit) = text::decode_hit(batch.key(expected), &bytes[taken..]) else { break };
+            let hit = match (expected.wire, expected.command) {
+                (Wire::TextGet, _) => text::decode_hit::<true>(expected.key(requests), rest),
+                (Wire::Meta, Command::Get) => meta::decode_hit(expected.opaque, rest),
+                (Wire::Meta, command) if !expected.quiet && expected.audience == Audience::Owner => {
+                    let Some((cas, behind)) = meta::decode_done(command, expected.opaque, rest) else { break };
+                    let answer = Answer { bits: bits::SENT, cas, ..Answer::new(Status::Ok) };
+                    deliver.answer(owner, expected.index, answer);
+                    (rest, done) = (behind, done + 1);
+                    continue;
+                }
+                // What was passed over is settled by the one that cannot be quiet.
+                (Wire::Binary, Command::Get) if !self.flight.has_passed() => {
+                    binary::decode_hit(expected.opcode, expected.opaque, rest)
+                }
+                _ => None,
+            };
+            let Some((hit, behind)) = hit else { break };
             if hit.value.len() > self.max_value {
                 break;
             }
             deliver.hit(owner, expected.index, hit.flags, hit.cas, hit.value);
-            taken += hit.len;
+            rest = behind;
             if expected.last {
-                self.awaiting_end = self.flight.has_passed() || !bytes[taken..].starts_with(END);
-                if !self.awaiting_end {
-                    (taken, done) = (taken + END.len(), done + 1);
+                let end = rest.strip_prefix(END).filter(|_| !self.flight.has_passed());
+                self.awaiting_end = end.is_none();
+                if let Some(behind) = end {
+                    (rest, done) = (behind, done + 1);
                 }
                 break;
             }
             done += 1;
         }
+        let taken = bytes.len() - rest.len();
         self.buffer.consume(taken);
         if done > 0 {
             self.flight.pop_some(done, deliver);

@@ -10,7 +10,7 @@ use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::{place as place_value, place_bytes, Queue, Take};
 use crate::error::{Error, Result, Status};
-use crate::operation::Answer;
+use crate::operation::{Answer, Operation};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::raw::c_int;
@@ -91,8 +91,7 @@ pub extern "C" fn bmemc_queue_submit(
         let client = handle(client, "client")?;
         // SAFETY: the function's contract: NULL or `count` operations, which stay as they are during the call.
         let ops = unsafe { array(ops, count, "ops") }?;
-        let operations = ops.iter().map(|op| Ok((op.tag, op.operation()?)));
-        let (taken, stopped) = queue.queue.submit_checked(&client.client, operations);
+        let (taken, stopped) = queue.queue.submit_checked(&client.client, Ops(ops.iter()));
         *accepted = taken;
         stopped.map(|()| Status::Ok)
     })
@@ -118,7 +117,7 @@ pub extern "C" fn bmemc_queue_fetch(
         let mut room = Room::new(answers, capacity)?;
         *count = queue.queue.fetch_with(capacity, timeout_ms, &mut |tag: u64, answer: Answer<'_>| {
             let (item, owner) = item_and_owner(answer);
-            room.put(bmemc_answer { tag, item, owner, offset: usize::MAX, reserved: [0; 4] });
+            room.put(|| bmemc_answer { tag, item, owner, offset: usize::MAX, reserved: [0; 4] });
         })?;
         Ok(Status::Ok)
     })
@@ -165,6 +164,19 @@ pub extern "C" fn bmemc_queue_cancel(
     })
 }
 
+/// The caller's operations, each with its tag.
+struct Ops<'a>(std::slice::Iter<'a, bmemc_op>);
+
+impl<'a> Iterator for Ops<'a> {
+    type Item = Result<(u64, Operation<'a>)>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Result<(u64, Operation<'a>)>> {
+        let op = self.0.next()?;
+        Some(op.operation().map(|operation| (op.tag, operation)))
+    }
+}
+
 /// The caller's array of answers, and how far it is filled.
 struct Room {
     next: *mut bmemc_answer,
@@ -177,8 +189,8 @@ impl Room {
         Ok(Room { next: answers, left: capacity })
     }
 
-    #[inline]
-    fn put(&mut self, answer: bmemc_answer) {
+    #[inline(always)]
+    fn put(&mut self, answer: impl FnOnce() -> bmemc_answer) {
         if self.left == 0 {
             return;
         }
@@ -186,7 +198,7 @@ impl Room {
         // SAFETY: the functions' contract: room for `capacity` answers, of which `left` are not written yet; none of it
         // is read.
         unsafe {
-            self.next.write(answer);
+            self.next.write(answer());
             self.next = self.next.add(1);
         }
     }
@@ -204,9 +216,14 @@ impl Take for Slab<'_> {
         let Some(place) = place_bytes(value, self.slab, &mut self.used) else {
             return self.answer(tag, Answer { server, ..Answer::hit(flags, cas, value) });
         };
-        let item = bmemc_item::of_hit(server, flags, cas, bmemc_bytes { data: std::ptr::null(), len: place.len() });
-        let owner = std::ptr::null_mut();
-        self.room.put(bmemc_answer { tag, item, owner, offset: place.start, reserved: [0; 4] });
+        let bytes = bmemc_bytes { data: std::ptr::null(), len: value.len() };
+        self.room.put(|| bmemc_answer {
+            tag,
+            item: bmemc_item::of_hit(server, flags, cas, bytes),
+            owner: std::ptr::null_mut(),
+            offset: place.start,
+            reserved: [0; 4],
+        });
     }
 
     fn answer(&mut self, tag: u64, mut answer: Answer<'_>) {
@@ -216,7 +233,7 @@ impl Take for Slab<'_> {
             item.value = bmemc_bytes { data: std::ptr::null(), len: place.len() };
         }
         let offset = place.map_or(usize::MAX, |place| place.start);
-        self.room.put(bmemc_answer { tag, item, owner, offset, reserved: [0; 4] });
+        self.room.put(|| bmemc_answer { tag, item, owner, offset, reserved: [0; 4] });
     }
 }
 

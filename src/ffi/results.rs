@@ -138,7 +138,7 @@ impl bmemc_item {
     }
 
     /// The item of a hit whose value is there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of_hit(server: u32, flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
         bmemc_item {
             status: Status::Ok.code(),

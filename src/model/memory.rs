@@ -8,7 +8,7 @@ use super::kernel;
 use shuttle::rand::{thread_rng, Rng};
 pub use std::sync::atomic::Ordering;
 use std::sync::atomic::{self, Ordering::Relaxed};
-use std::sync::{Arc, LockResult, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// What a thread has written and others do not see yet.
 pub(super) struct Late {
@@ -165,12 +165,9 @@ pub struct Mutex<T>(shuttle::sync::Mutex<T>);
 
 pub struct MutexGuard<'a, T>(shuttle::sync::MutexGuard<'a, T>);
 
-impl<T> Mutex<T> {
-    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        settle();
-        let wrong = |poisoned: PoisonError<_>| PoisonError::new(MutexGuard(poisoned.into_inner()));
-        self.0.lock().map(MutexGuard).map_err(wrong)
-    }
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    settle();
+    MutexGuard(mutex.0.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl<T> Drop for MutexGuard<'_, T> {

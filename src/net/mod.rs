@@ -22,6 +22,8 @@ pub(crate) use resolve::zone;
 pub use resolve::Lookup;
 pub(crate) use socket::LOOK;
 pub use socket::{Keepalive, Ready, Socket, SocketSettings, Wait};
+#[cfg(not(all(test, bmemc_model)))]
+pub(crate) use sys::lock;
 pub use sys::signal;
 pub(crate) use sys::{clock, fork, futex, random, tally};
 pub(crate) use tls::{certificates, private_key, status_of};

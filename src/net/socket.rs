@@ -94,6 +94,7 @@ impl Socket {
     }
 
     /// Sends what the kernel takes without waiting.
+    #[inline]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.session {
             None => sys::send(&self.fd, bytes),
@@ -109,15 +110,24 @@ impl Socket {
         }
     }
 
+    /// Receives into `buffer`. Zero: the peer has closed.
+    #[inline(always)]
+    pub fn receive_one(&self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
+        match &self.session {
+            None => sys::receive(&self.fd, buffer, wait),
+            Some(session) => session.receive(&self.fd, buffer, &mut [], wait),
+        }
+    }
+
     /// Receives into `first` and, once it is full, into `second`. Zero: the peer has closed.
     pub fn receive(&self, first: &mut [u8], second: &mut [u8], wait: Wait) -> io::Result<usize> {
-        if let Some(session) = &self.session {
-            return session.receive(&self.fd, first, second, wait);
-        }
         if second.is_empty() {
-            return sys::receive(&self.fd, first, wait);
+            return self.receive_one(first, wait);
         }
-        sys::receive_both(&self.fd, first, second, wait)
+        match &self.session {
+            None => sys::receive_both(&self.fd, first, second, wait),
+            Some(session) => session.receive(&self.fd, first, second, wait),
+        }
     }
 
     /// Waits until the socket is ready for some of `wanted`, or for `timeout`.

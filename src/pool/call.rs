@@ -5,9 +5,9 @@ use crate::answers::Answers;
 use crate::error::Error;
 use crate::operation::{Answer, Sink};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{thread_local, Mutex, MutexGuard};
+use crate::sync::{lock, thread_local, Mutex, MutexGuard};
 use std::cell::Cell;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Call {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Whether every answer has come.

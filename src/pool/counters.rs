@@ -62,6 +62,7 @@ impl Counters {
     #[inline]
     pub(crate) fn add_lone(&mut self, hits: usize, bytes_sent: usize, bytes_received: usize) {
         let add = |to: &mut u64, more: u64| *to = to.wrapping_add(more);
+        add(&mut self.operations, hits as u64);
         add(&mut self.hits, hits as u64);
         add(&mut self.batches, 1);
         add(&mut self.bytes_sent, bytes_sent as u64);

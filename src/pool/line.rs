@@ -4,7 +4,7 @@
 use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
-use super::lone::{is_lone, Lone};
+use super::lone::Lone;
 use super::turn::Turn;
 use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
@@ -13,9 +13,8 @@ use crate::net::fork::Inheritable;
 use crate::net::{clock, futex, tally, Deadline};
 use crate::operation::{Answer, Operation, Sink};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{lock, Mutex, MutexGuard};
 use std::os::fd::AsFd;
-use std::sync::PoisonError;
 
 /// See the module.
 pub(super) struct Line {
@@ -102,21 +101,37 @@ impl Line {
         self.lock().link.as_ref().map(|link| !busy && link.is_free())
     }
 
+    #[inline(always)]
     pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Runs operations on this line.
     pub fn run(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         self.join();
-        match self.ready(shared, limit) {
-            Ok(state) => match state.link.as_ref().is_some_and(|link| is_lone(link, operations, &limit)) {
-                true => Lone { line: self, shared, operations, sink, limit }.run(state),
-                false => Turn::new(self, shared, operations, sink, limit).run(state),
-            },
-            Err(error) => Turn::new(self, shared, operations, sink, limit).refuse_all(&error),
+        self.run_turn(shared, operations, sink, limit);
+        self.leave();
+    }
+
+    /// The same for plain gets with one time-out: by the short way, if that is open.
+    #[inline(always)]
+    pub fn run_gets(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: &Limit) {
+        self.join();
+        let lone = Lone { line: self, shared, operations, sink: &mut *sink, limit };
+        if !lone.run() {
+            self.run_turn(shared, operations, sink, *limit);
         }
         self.leave();
+    }
+
+    #[inline(never)]
+    fn run_turn(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        let ready = self.ready(shared, limit);
+        let mut turn = Turn::new(self, shared, operations, sink, limit);
+        match ready {
+            Ok(state) => turn.run(state),
+            Err(error) => turn.refuse_all(&error),
+        }
     }
 
     /// Says that a caller uses it, until [`Line::leave`].

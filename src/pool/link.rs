@@ -21,10 +21,10 @@ const SPARES: usize = 3;
 const MAX_GONE: u32 = 64;
 const MAX_GONE_TIME: u64 = 1_000_000_000;
 
-/// Of so many batches that are sent while nothing else is in flight, one has its round trip measured; of so many
-/// calls that could go without a batch, one goes with it for that.
+/// Of so many batches that are sent while nothing else is in flight, one has its round trip measured, and so has one of
+/// so many calls that go without a batch.
 const MEASURE_EACH: u64 = 8;
-const LONG_WAY_EACH: u32 = 64;
+const MEASURE_EACH_CALL: u32 = 64;
 
 /// Who awaits the answers of some operations.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Role {
     pub socket: Arc<Socket>,
     /// When bytes came last; the handshake's do not count.
     pub received_at: u64,
-    /// Where a request that goes alone is written (`single`).
+    /// Where a request that goes alone is written (`lone`).
     pub request: Vec<u8>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Link {
     pub generation: u64,
     /// Of the next operation.
     opaque: u32,
-    /// How many calls have used it.
+    /// How many calls have gone without a batch.
     calls: u32,
     /// Why whoever reads is to give the link up.
     pub doomed: Option<Broken>,
@@ -117,13 +117,14 @@ impl Link {
     pub fn reserve(&mut self, operations: usize) -> u32 {
         let first = self.opaque;
         self.opaque = first.wrapping_add(operations as u32);
-        self.calls = self.calls.wrapping_add(1);
         first
     }
 
-    /// Whether the next call may go the short way, where nothing is measured.
-    pub fn is_measured(&self) -> bool {
-        self.round_trip != 0 && self.calls % LONG_WAY_EACH != 0
+    /// A call is about to be sent without a batch: now and then its round trip is measured, from the moment that this
+    /// answers with.
+    pub fn time_call(&mut self) -> Option<u64> {
+        self.calls = self.calls.wrapping_add(1);
+        (self.calls % MEASURE_EACH_CALL == 1).then(clock::now)
     }
 
     /// Batch `sequence` is about to be sent: now and then its round trip is measured, if nothing else is in flight.

@@ -7,104 +7,116 @@ use super::counters::Counters;
 use super::line::Line;
 use super::link::{Link, Owner, Role};
 use super::turn::{Guard, Stop, Turn};
-use super::{Limit, Shared};
+use super::{Limit, Shared, PEEK_AFTER};
 use crate::connection::Broken;
 use crate::error::Status;
-use crate::net::Wait;
-use crate::operation::{op_flags, Command, Operation, Sink};
-use crate::protocol::{check_key, text, Dialect};
+use crate::net::{clock, Wait};
+use crate::operation::{Operation, Sink};
+use crate::protocol::{text, Dialect, MAX_KEY};
 
 /// Requests of more keys or bytes are batches: a `get` line is not to grow without end.
 const MOST_KEYS: usize = 256;
 const MOST_BYTES: usize = 8 * 1024;
+/// Room for the request of one key.
+const ONE_KEY: usize = MAX_KEY + b"get \r\n".len();
 
-/// Whether a call on this link goes this way, if it has nothing but plain gets.
-#[inline]
-pub(super) fn is_lone(link: &Link, operations: &[Operation<'_>], limit: &Limit) -> bool {
-    // A call that has waited for the connection has less time left than the socket would give it.
-    let at_once = limit.usual && link.opened_at < limit.begun && operations.len() <= MOST_KEYS;
-    let text = matches!(link.dialect, Dialect::Text | Dialect::TextMeta);
-    link.is_free() && at_once && text && link.is_measured() && operations.first().is_some_and(is_plain)
-}
-
-#[inline]
-fn is_plain(op: &Operation<'_>) -> bool {
-    op.command == Command::Get && op.op_flags & op_flags::WANT_CAS == 0 && op.meta_flags.is_empty()
-}
-
-/// Such a call.
+/// A call of plain gets.
 pub(super) struct Lone<'a> {
     pub line: &'a Line,
     pub shared: &'a Shared,
     pub operations: &'a [Operation<'a>],
     pub sink: &'a mut dyn Sink,
-    pub limit: Limit,
+    pub limit: &'a Limit,
 }
 
 impl<'a> Lone<'a> {
-    /// Runs it.
-    pub fn run(self, mut state: Guard<'a>) {
-        let Some(link) = state.link.as_mut() else { return };
-        let (generation, dialect, opaque) = (link.generation, link.dialect, link.reserve(self.operations.len()));
-        let Some(mut role) = link.role.take() else { return };
-        link.writing = true;
-        drop(state);
-        let sent = self.send(&mut role);
-        let sent_bytes = role.request.len();
-        let turn = |lone: Lone<'a>, role| Turn::resume(lone, generation, dialect, opaque, role);
+    /// Runs it; `false`: nothing was done, as this way is not open.
+    #[inline(always)]
+    pub fn run(self) -> bool {
         let mut state = self.line.lock();
-        state.counters.operations += self.operations.len() as u64;
+        let Some(link) = state.link.as_deref_mut().filter(|link| self.is_open_on(link)) else { return false };
+        let Some(mut role) = link.role.take() else { return false };
+        let (generation, dialect) = (link.generation, link.dialect);
+        link.writing = true;
+        let timed = link.time_call();
+        drop(state);
+        let (sent, sent_bytes) = self.send(&mut role);
+        let turn = |lone: Lone<'a>, role| Turn::resume(lone, generation, dialect, role);
+        let mut state = self.line.lock();
         if sent != Sent::All {
-            return turn(self, role).begin_anew(state, sent == Sent::Torn);
+            turn(self, role).begin_anew(state, sent == Sent::Torn);
+            return true;
         }
-        let Some(link) = state.link_of(generation) else { return };
+        let Some(link) = state.link_of(generation) else { return true };
         if !link.open.is_empty() || self.line.has_writers() {
             drop(state);
-            return turn(self, role).counting(1, sent_bytes, 0, 0).go_on_sent(0, true);
+            turn(self, role).counting(1, sent_bytes, 0, 0).go_on_sent(0, true);
+            return true;
         }
         link.writing = false;
         link.begin_flight(self.limit.begun);
         drop(state);
-        let came = role.reader.receive_some(|buffer| role.socket.receive(buffer, &mut [], Wait::Some));
-        let Ok(came) = came else { return turn(self, role).counting(2, sent_bytes, 0, 0).go_on_sent(0, false) };
+        let Role { reader, socket, .. } = &mut *role;
+        let Ok(came) = socket.receive_one(reader.spare(), Wait::Some) else {
+            turn(self, role).counting(2, sent_bytes, 0, 0).go_on_sent(0, false);
+            return true;
+        };
+        reader.received(came);
         role.received_at = self.limit.begun;
         let keys = self.operations.iter().map(|operation| operation.key);
         let sink = &mut *self.sink;
         let taken = role.reader.take_hits(keys, |index, hit| sink.hit(index, hit.flags, hit.cas, hit.value));
         if taken < self.operations.len() {
-            return turn(self, role).counting(2, sent_bytes, came, taken).go_on_sent(taken, false);
+            turn(self, role).counting(2, sent_bytes, came, taken).go_on_sent(taken, false);
+            return true;
         }
         let mut state = self.line.lock();
         state.counters.add_lone(taken, sent_bytes, came);
-        let Some(link) = state.link_of(generation) else { return };
+        let Some(link) = state.link_of(generation) else { return true };
+        if let Some(sent_at) = timed {
+            link.measured(clock::now().saturating_sub(sent_at));
+        }
         link.end_flight(1);
         if link.in_flight == 0 && link.open.is_empty() && link.doomed.is_none() && !role.reader.has_bytes() {
             link.last_used = self.limit.begun;
             link.role = Some(role);
-            return;
+            return true;
         }
         drop(state);
         turn(self, role).rejoin();
+        true
     }
 
-    fn send(&self, role: &mut Role) -> Sent {
-        let request = &mut role.request;
-        request.clear();
-        text::begin_get(request, false);
-        for operation in self.operations {
-            let fits = is_plain(operation) && check_key(Dialect::Text, operation.key).is_ok();
-            if !fits || request.len() > MOST_BYTES {
-                return Sent::Nothing;
-            }
-            text::push_key(request, operation.key);
+    /// Whether a link is as this way wants it: free, text, and used a moment ago. (A call that has waited for the connection
+    /// has less time left than the socket would give it.)
+    #[inline(always)]
+    fn is_open_on(&self, link: &Link) -> bool {
+        let now = self.limit.begun;
+        let at_once = self.limit.usual && link.opened_at < now && self.operations.len() <= MOST_KEYS;
+        let fresh = now.saturating_sub(link.last_used) < PEEK_AFTER && link.doomed.is_none() && self.shared.is_open();
+        let text = matches!(link.dialect, Dialect::Text | Dialect::TextMeta);
+        at_once && fresh && text && link.is_free()
+    }
+
+    /// Sends the request; answers with its length too.
+    #[inline(always)]
+    fn send(&self, role: &mut Role) -> (Sent, usize) {
+        let room = if self.operations.len() == 1 { ONE_KEY } else { MOST_BYTES };
+        if role.request.len() < room {
+            role.request.resize(room, 0);
         }
-        text::end_line(request);
-        match role.socket.send(request) {
-            Ok(sent) if sent == request.len() => Sent::All,
-            // What is wrong shows when it is tried again.
-            Ok(0) | Err(_) => Sent::Nothing,
-            Ok(_) => Sent::Torn,
-        }
+        let keys = self.operations.iter().map(|operation| operation.key);
+        let written = text::write_get(&mut role.request, keys).unwrap_or(0);
+        let sent = match role.request.get(..written) {
+            None | Some([]) => Sent::Nothing,
+            Some(request) => match role.socket.send(request) {
+                Ok(sent) if sent == written => Sent::All,
+                // What is wrong shows when it is tried again.
+                Ok(0) | Err(_) => Sent::Nothing,
+                Ok(_) => Sent::Torn,
+            },
+        };
+        (sent, written)
     }
 }
 
@@ -120,9 +132,9 @@ enum Sent {
 impl<'a> Turn<'a> {
     /// Takes over what a lone call has reserved.
     #[cold]
-    fn resume(lone: Lone<'a>, generation: u64, dialect: Dialect, opaque: u32, role: Box<Role>) -> Turn<'a> {
-        let mut turn = Turn::new(lone.line, lone.shared, lone.operations, lone.sink, lone.limit);
-        (turn.generation, turn.dialect, turn.opaque) = (generation, dialect, opaque);
+    fn resume(lone: Lone<'a>, generation: u64, dialect: Dialect, role: Box<Role>) -> Turn<'a> {
+        let mut turn = Turn::new(lone.line, lone.shared, lone.operations, lone.sink, *lone.limit);
+        (turn.generation, turn.dialect) = (generation, dialect);
         turn.role = Some(role);
         turn
     }
@@ -131,13 +143,19 @@ impl<'a> Turn<'a> {
     #[cold]
     fn counting(mut self, system_calls: u64, bytes_sent: usize, bytes_received: usize, hits: usize) -> Turn<'a> {
         let (bytes_sent, bytes_received, hits) = (bytes_sent as u64, bytes_received as u64, hits as u64);
-        self.hands.counted = Counters { system_calls, bytes_sent, bytes_received, hits, ..Counters::default() };
+        let operations = self.operations.len() as u64;
+        self.hands.counted =
+            Counters { operations, system_calls, bytes_sent, bytes_received, hits, ..Counters::default() };
         self
     }
 
     /// Nothing of the request was sent, or with `torn` some of it.
     #[cold]
-    fn begin_anew(mut self, state: Guard<'a>, torn: bool) {
+    fn begin_anew(mut self, mut state: Guard<'a>, torn: bool) {
+        state.counters.operations += self.operations.len() as u64;
+        if let Some(link) = state.link_of(self.generation) {
+            self.opaque = link.reserve(self.operations.len());
+        }
         if torn {
             drop(state);
             let message = "a request was sent in part".into();
@@ -157,6 +175,7 @@ impl<'a> Turn<'a> {
         // What others have sent behind it has lower numbers than it could get now; it goes without one.
         let sequence = if writing { state.next_sequence() } else { 0 };
         let Some(link) = state.link_of(self.generation) else { return };
+        self.opaque = link.reserve(self.operations.len());
         let mut batch = link.fresh_batch(sequence);
         if writing {
             link.begin_flight(self.limit.begun);

@@ -36,15 +36,15 @@ use crate::connection::{Handshake, Known, Login, Outcome, Rules};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
 use crate::net::{clock, random, Address, ConnectHook, Deadline, Keepalive, Socket, SocketSettings, Tls};
-use crate::operation::{Answer, Operation, Sink};
+use crate::operation::{are_plain_gets, Answer, Operation, Sink};
 use crate::protocol::ProtocolChoice;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{thread_number, Mutex, MutexGuard};
+use crate::sync::{lock, thread_number, Mutex, MutexGuard};
 use base64::prelude::{Engine, BASE64_STANDARD};
 use crossbeam::utils::CachePadded;
 use gate::Gate;
 use line::Line;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A connection that was idle for longer is looked at before it is used.
@@ -268,11 +268,17 @@ impl Shared {
         self.drops.load(Ordering::Acquire)
     }
 
+    /// Whether the client is not closed.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
     /// Fails once the client is closed.
     pub fn check_open(&self) -> Result<()> {
-        match self.closed.load(Ordering::Acquire) {
-            true => Err(Error::new(Status::Closed, "the client is closed").with_bits(bits::NOT_SENT)),
-            false => Ok(()),
+        match self.is_open() {
+            true => Ok(()),
+            false => Err(Error::new(Status::Closed, "the client is closed").with_bits(bits::NOT_SENT)),
         }
     }
 }
@@ -293,6 +299,7 @@ const COARSE_FROM_MS: u32 = 100;
 
 impl Limit {
     /// A limit of so many milliseconds from now; `exact`: which will be measured.
+    #[inline(always)]
     pub fn new(timeout_ms: u32, usual: bool, exact: bool) -> Limit {
         let begun = if timeout_ms >= COARSE_FROM_MS && !exact { clock::now_coarse() } else { clock::now() };
         let deadline = Deadline::at(begun + u64::from(timeout_ms) * 1_000_000);
@@ -376,7 +383,7 @@ impl Pool {
         &self.shared
     }
 
-    /// The same as [`Pool::run`], out of line: that is made part of the way of a client with one server.
+    /// The same as [`Pool::run`], out of line.
     #[inline(never)]
     pub fn run_far(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         self.run(operations, sink, limit);
@@ -388,12 +395,25 @@ impl Pool {
         if operations.is_empty() {
             return;
         }
+        if are_plain_gets(operations) {
+            return self.run_gets(operations, sink, &limit);
+        }
         let home = self.home();
         if self.admit(home, operations, sink) {
             match operations.iter().any(|operation| operation.command.goes_aside()) {
                 true => aside::run(home, &self.shared, operations, sink, limit),
                 false => home.choose().run(&self.shared, operations, sink, limit),
             }
+            self.dismiss(home, operations.len(), &limit);
+        }
+    }
+
+    /// The same for what [`are_plain_gets`] says yes to.
+    #[inline(always)]
+    pub fn run_gets(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: &Limit) {
+        let home = self.home();
+        if self.admit(home, operations, sink) {
+            home.choose().run_gets(&self.shared, operations, sink, limit);
             self.dismiss(home, operations.len(), limit);
         }
     }
@@ -426,7 +446,7 @@ impl Pool {
 
     /// Counts a call out.
     #[inline(always)]
-    fn dismiss(&self, home: &Home, operations: usize, limit: Limit) {
+    fn dismiss(&self, home: &Home, operations: usize, limit: &Limit) {
         home.waiting.fetch_sub(1, Ordering::Relaxed);
         if self.shared.is_timed() {
             self.shared.tell_if_slow(operations, limit.begun);
@@ -450,7 +470,7 @@ impl Pool {
     /// What was done with this server.
     pub fn counters(&self) -> Counters {
         let home = self.home();
-        let mut sum = *home.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = *lock(&home.elsewhere);
         home.all_lines().for_each(|line| sum.add(&line.counters()));
         (sum.breaker_opened, sum.failed_fast) = self.shared.gate_counts();
         sum
@@ -476,7 +496,7 @@ impl Pool {
     }
 
     fn watchers(&self) -> MutexGuard<'_, Vec<Weak<dyn Watch>>> {
-        self.watchers.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
+        lock(self.watchers.get(|_| Mutex::default()))
     }
 
     fn tell_watchers(&self) {
@@ -522,7 +542,7 @@ impl Home {
     }
 
     fn count(&self, counted: &Counters) {
-        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).add(counted);
+        lock(&self.elsewhere).add(counted);
     }
 
     /// An idle connection where there is one; else callers stick to one each, by their thread.

@@ -56,6 +56,6 @@ impl<'a> Begun<'a> {
     fn end(mut self, limit: Limit) {
         self.turn.end();
         self.line.leave();
-        self.pool.dismiss(self.pool.home(), self.turn.operations.len(), limit);
+        self.pool.dismiss(self.pool.home(), self.turn.operations.len(), &limit);
     }
 }

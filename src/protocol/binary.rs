@@ -2,7 +2,7 @@
 //! opcode back, errors of quiet requests too.
 
 use super::{admin, delay, error_line, exptime, has_payload, line, unsupported};
-use super::{Decoded, Head, Violation, What, MAX_KEY};
+use super::{Decoded, Head, Hit, Violation, What, MAX_KEY};
 use crate::error::{Error, Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 
@@ -175,6 +175,19 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 /// The opcode and the opaque of the reply at the start of `bytes`, once its header is there and is one.
 pub fn peek(bytes: &[u8]) -> Option<(u8, u32)> {
     (bytes.len() >= HEADER && bytes[0] == RESPONSE).then(|| (bytes[1], u32_at(bytes, 12)))
+}
+
+/// Reads a whole value that answers this opcode and opaque, which is what most often comes next; with what is behind it.
+/// Anything else, good or bad, is for [`decode`].
+#[inline(always)]
+pub fn decode_hit(opcode: u8, opaque: u32, bytes: &[u8]) -> Option<(Hit<'_>, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<{ HEADER + 4 }>()?;
+    // A hit has four bytes of flags, no key, and status zero.
+    let usual = head[..8] == [RESPONSE, opcode, 0, 0, 4, head[5], 0, 0] && u32_at(head, 12) == opaque;
+    let len = usize::try_from(u32_at(head, 8)).ok()?.checked_sub(4)?;
+    let (value, rest) = rest.split_at_checked(len)?;
+    let cas = (u64::from(u32_at(head, 16)) << 32) | u64::from(u32_at(head, 20));
+    usual.then_some((Hit { flags: u32_at(head, HEADER), cas, value }, rest))
 }
 
 /// Reads a reply's header, extras and key. Which request it answers is the caller's to check, by opaque and opcode.
@@ -400,6 +413,13 @@ mod tests {
         let hit = reply(0, 0, &[0, 0, 0, 5], b"", b"abc");
         let head = decode(Command::Get, &hit).unwrap().unwrap();
         assert_eq!((head.len, head.body, head.flags, head.cas, head.opaque), (28, 3, 5, 9, Some(7)));
+        let whole = Hit { flags: 5, cas: 9, value: b"abc" };
+        assert_eq!(decode_hit(0, 7, &[&hit[..], b"more"].concat()), Some((whole, &b"more"[..])));
+        for other in [&hit[..30], &hit[1..], &reply(0, 1, &[0; 4], b"", b"abc"), &reply(0, 0, &[0; 4], b"k", b"abc")] {
+            assert_eq!(decode_hit(0, 7, other), None);
+        }
+        assert!(decode_hit(0, 8, &hit).is_none() && decode_hit(9, 7, &hit).is_none(), "another request's");
+        assert!(decode_hit(0, 7, &reply(0, 0, b"", b"", b"abcdef")).is_none(), "it has no flags");
         for cut in 0..28 {
             assert!(decode(Command::Get, &hit[..cut]).unwrap().is_none(), "{cut}");
         }

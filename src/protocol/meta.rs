@@ -2,7 +2,7 @@
 //! brings back.
 
 use super::{error_line, exptime, has_payload, leading_number, line, parse_number, push_number};
-use super::{Decoded, Head, Violation, What};
+use super::{Decoded, Head, Hit, Violation, What};
 use crate::error::{bits, Error, Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 
@@ -214,6 +214,41 @@ fn push_set_flags(out: &mut Vec<u8>, operation: &Operation<'_>) {
     out.extend_from_slice(mode);
 }
 
+/// Reads a whole value that names `opaque`, which is what most often comes next; with what is behind it. Anything else,
+/// good or bad, is for [`decode`].
+#[inline(always)]
+pub fn decode_hit(opaque: u32, bytes: &[u8]) -> Option<(Hit<'_>, &[u8])> {
+    let (len, rest) = leading_number(bytes.strip_prefix(b"VA ")?)?;
+    let (flags, cas, rest) = decode_flags(opaque, rest)?;
+    let (value, rest) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+    Some((Hit { flags, cas, value }, rest.strip_prefix(b"\r\n")?))
+}
+
+/// The same where no value is asked for: the cas, if it says one, and what is behind the reply.
+#[inline(always)]
+pub fn decode_done(command: Command, opaque: u32, bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (_, cas, rest) = decode_flags(opaque, bytes.strip_prefix(b"HD")?)?;
+    (!asks_value(command)).then_some((cas, rest))
+}
+
+/// The flags of a reply that are always asked for, the opaque among them, and what is behind the line.
+#[inline(always)]
+fn decode_flags(opaque: u32, mut rest: &[u8]) -> Option<(u32, u64, &[u8])> {
+    let (mut flags, mut cas, mut named) = (0, 0, false);
+    while let [b' ', flag, token @ ..] = rest {
+        let (number, behind) = leading_number(token)?;
+        match flag {
+            b'O' => named = number == u64::from(opaque),
+            b'f' => flags = u32::try_from(number).ok()?,
+            b'c' => cas = number,
+            _ => return None,
+        }
+        rest = behind;
+    }
+    let rest = rest.strip_prefix(b"\r\n")?;
+    named.then_some((flags, cas, rest))
+}
+
 /// Reads a reply with the flags that are always asked for, which is what most often comes. Anything else, good or bad, is
 /// for [`decode`].
 fn decode_plain(command: Command, bytes: &[u8]) -> Option<Head<'_>> {
@@ -347,6 +382,34 @@ mod tests {
         let mut out = Vec::new();
         encode(&mut out, &operation, 7).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_short_way_takes_what_decode_takes() {
+        let hit = Hit { flags: 5, cas: 9, value: b"abc" };
+        assert_eq!(decode_hit(7, b"VA 3 f5 c9 O7\r\nabc\r\nHD"), Some((hit, &b"HD"[..])));
+        let others = [
+            "VA 3 f5 O8\r\nabc\r\n",
+            "VA 3 f5\r\nabc\r\n",
+            "VA 3 f5 O7\r\nabc\r",
+            "VA 3 f5 O7\r\nabcd\n",
+            "VA 3 t5 O7\r\nabc\r\n",
+            "VA 3 f4294967296 O7\r\nabc\r\n",
+            "VA -3 O7\r\nabc\r\n",
+            "HD O7\r\n",
+            "EN\r\n",
+        ];
+        for other in others {
+            assert_eq!(decode_hit(7, other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(decode_done(Command::Set, 7, b"HD O7\r\nHD"), Some((0, &b"HD"[..])));
+        assert_eq!(decode_done(Command::Delete, 7, b"HD c9 O7\r\n"), Some((9, &b""[..])));
+        for other in ["HD O8\r\n", "HD\r\n", "HD O7\r", "HD O7 W\r\n", "NS O7\r\n", "HDO7\r\n", "HD O7O7\r\n"] {
+            assert_eq!(decode_done(Command::Set, 7, other.as_bytes()), None, "{other}");
+        }
+        for command in [Command::Get, Command::Increment] {
+            assert_eq!(decode_done(command, 7, b"HD O7\r\n"), None, "it asks for a value");
+        }
     }
 
     #[test]

@@ -85,6 +85,14 @@ pub struct Head<'a> {
     pub close: bool,
 }
 
+/// A value with all that belongs to it, where a reply is whole and says no more than that.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hit<'a> {
+    pub flags: u32,
+    pub cas: u64,
+    pub value: &'a [u8],
+}
+
 impl Head<'_> {
     /// A head that is a status and nothing else.
     pub fn new(len: usize, what: What, status: Status) -> Head<'static> {
@@ -170,19 +178,89 @@ pub fn check_key_for(choice: ProtocolChoice, operation: &Operation<'_>) -> Resul
 /// The longest key whose base64 is a key.
 const MAX_BINARY_KEY: usize = 186;
 
-/// Whether all bytes are from 0x21 to 0x7e. Eight at a time: each of the three terms has the high bit of a byte set
-/// that is below 0x21, is 0x7f, or has its own.
+/// Whether all bytes are from 0x21 to 0x7e.
 fn is_printable(key: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let wrong = |word: [u8; 8]| {
-        let word = u64::from_ne_bytes(word);
-        let low = word.wrapping_sub(ONES * 0x21) & !word;
-        (low | word.wrapping_add(ONES) | word) & (ONES * 0x80)
-    };
     let Some(last) = key.last_chunk::<8>() else { return key.iter().all(|byte| (0x21..=0x7e).contains(byte)) };
     // The last eight bytes may overlap those before them.
-    let words = key.chunks_exact(8).filter_map(|word| <[u8; 8]>::try_from(word).ok());
-    words.fold(wrong(*last), |found, word| found | wrong(word)) == 0
+    words(key).all(is_printable_word) && is_printable_word(*last)
+}
+
+/// The bytes eight by eight, without those that are left.
+#[inline(always)]
+fn words(bytes: &[u8]) -> impl Iterator<Item = [u8; 8]> + '_ {
+    bytes.chunks_exact(8).filter_map(|word| word.try_into().ok())
+}
+
+/// The same for eight bytes at once. Of the first byte that is wrong one of the two terms has the high bit set: the one if
+/// it is below 0x21 or 0xff, the other if it is 0x7f or above.
+#[inline(always)]
+fn is_printable_word(word: [u8; 8]) -> bool {
+    let word = u64::from_le_bytes(word);
+    (word.wrapping_sub(ONES * 0x21) | word.wrapping_add(ONES)) & (ONES * 0x80) == 0
+}
+
+/// One in each byte of a word.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
+/// Copies a key to a place of its length, unless text cannot carry it: then it answers `false`.
+#[inline(always)]
+fn copy_key(key: &[u8], place: &mut [u8]) -> bool {
+    let (Some(last), Some(place_of_last)) = (key.last_chunk::<8>(), place.last_chunk_mut::<8>()) else {
+        return copy_short_key(key, place);
+    };
+    *place_of_last = *last;
+    for (word, to) in words(key).zip(place.chunks_exact_mut(8)) {
+        if !is_printable_word(word) {
+            return false;
+        }
+        to.copy_from_slice(&word);
+    }
+    is_printable_word(*last) && key.len() <= MAX_KEY
+}
+
+/// Adds a key, or some of it and answers `false`, where text cannot carry it.
+#[inline(always)]
+fn extend_by_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
+    let Some(last) = key.last_chunk::<8>() else {
+        out.extend_from_slice(key);
+        return !key.is_empty() && is_printable(key);
+    };
+    let begin = out.len();
+    for word in words(key) {
+        if !is_printable_word(word) {
+            return false;
+        }
+        out.extend_from_slice(&word);
+    }
+    // The last eight bytes may overlap those before them.
+    out.truncate(begin.wrapping_add(key.len()).wrapping_sub(last.len()));
+    out.extend_from_slice(last);
+    is_printable_word(*last) && key.len() <= MAX_KEY
+}
+
+/// The same for less than eight bytes.
+#[inline(never)]
+fn copy_short_key(key: &[u8], place: &mut [u8]) -> bool {
+    place.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    !key.is_empty() && is_printable(key)
+}
+
+/// Whether two pieces of bytes are the same; as short as keys are, that is cheaper than to call memcmp.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let (Some(one_end), Some(other_end)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
+        return one == other;
+    };
+    let (mut one, mut other, same_len) = (one, other, one.len() == other.len());
+    while let (Some((a, one_behind)), Some((b, other_behind))) =
+        (one.split_first_chunk::<8>(), other.split_first_chunk::<8>())
+    {
+        if a != b {
+            return false;
+        }
+        (one, other) = (one_behind, other_behind);
+    }
+    same_len && one_end == other_end
 }
 
 #[cold]
@@ -261,22 +339,42 @@ fn parse_number(text: &[u8]) -> Option<u64> {
     Some(number)
 }
 
+/// A number of up to seven digits at the start of `bytes`, where eight bytes are there, the byte that ends it, and what is
+/// behind that. All digits are read at once.
+#[inline(always)]
+fn short_number(bytes: &[u8]) -> Option<(u64, u8, &[u8])> {
+    let word = u64::from_le_bytes(*bytes.first_chunk::<8>()?) ^ (ONES * 0x30);
+    // The first byte that is no digit has the high bit set here, and some behind it.
+    let others = (word.wrapping_add(ONES * 0x76) | word) & (ONES * 0x80);
+    let bits = others.trailing_zeros() & !7;
+    if !(8..64).contains(&bits) {
+        return None;
+    }
+    let (end, rest) = bytes.get(bits as usize / 8..)?.split_first()?;
+    // The digits move to the top, with zeroes before them; then pairs of them, of pairs, and of those are added up.
+    let ones = word << (64 - bits);
+    let pairs = (ones.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000 << 32 | 1) >> 32, *end, rest))
+}
+
 /// The decimal number at the start of `bytes`, and what follows it.
 #[inline(always)]
 fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0u64;
-    // Up to 19 digits always fit.
-    for (at, byte) in bytes.iter().take(20).enumerate() {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return if at > 0 { Some((number, &bytes[at..])) } else { None };
-        }
-        number = number.wrapping_mul(10).wrapping_add(digit.into());
+    let (mut number, mut rest) = (0u64, bytes);
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        number = number.wrapping_mul(10).wrapping_add(u64::from(*digit & 0xf));
+        rest = behind;
     }
-    long_number(bytes)
+    // Up to 19 digits always fit.
+    match bytes.len().wrapping_sub(rest.len()) {
+        0 => None,
+        1..=19 => Some((number, rest)),
+        _ => long_number(bytes),
+    }
 }
 
-/// The same, where there are 20 digits, or nothing else.
+/// The same, where there are 20 digits or more.
 #[cold]
 fn long_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -350,6 +448,22 @@ mod tests {
         }
         for bad in ["", "-1", "+1", " 1", "1 ", "18446744073709551616", "000000000000000000001", "x"] {
             assert_eq!(parse_number(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn short_numbers_tell_what_ends_them() {
+        for number in (0..3000).chain([9999, 10_000, 12_345, 99_999, 654_321, 999_999, 1_000_000, 9_876_543, 9_999_999])
+        {
+            let text = format!("{number} behind it");
+            assert_eq!(short_number(text.as_bytes()), Some((number, b' ', &b"behind it"[..])));
+        }
+        for end in (0..=255).filter(|end: &u8| !end.is_ascii_digit()) {
+            assert_eq!(short_number(&[b'4', b'2', end, 0xff, b'9', 0, 0xd0, b':']).map(|found| found.0), Some(42));
+            assert_eq!(short_number(&[end, b'4', b'2', b' ', b' ', b' ', b' ', b' ']), None, "{end}");
+        }
+        for other in ["", "7", "1234567", "12345678", "12345678 ", "99999999999999999999 ", "x       ", "-1      "] {
+            assert_eq!(short_number(other.as_bytes()), None, "{other}");
         }
     }
 

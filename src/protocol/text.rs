@@ -1,7 +1,8 @@
 //! The classic text protocol. Replies carry no opaque: they are matched by position, and a VALUE by its key too.
 
-use super::{admin, error_line, exptime, has_payload, leading_number, line, parse_number, push_number, unsupported};
-use super::{Decoded, Head, Violation, What};
+use super::{admin, copy_key, error_line, exptime, extend_by_key, has_payload, is_same, leading_number, line};
+use super::{parse_number, push_number, short_number, unsupported};
+use super::{Decoded, Head, Hit, Violation, What};
 use crate::error::{Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 
@@ -10,10 +11,42 @@ pub fn begin_get(out: &mut Vec<u8>, with_cas: bool) {
     out.extend_from_slice(if with_cas { b"gets" } else { b"get" });
 }
 
+/// Writes a whole `get` line; its length, or `None` where it does not fit or a key cannot stand in it.
+#[inline(always)]
+pub fn write_get<'k>(out: &mut [u8], keys: impl Iterator<Item = &'k [u8]>) -> Option<usize> {
+    let room = out.len();
+    let (verb, mut rest) = out.split_first_chunk_mut::<3>()?;
+    *verb = *b"get";
+    for key in keys {
+        let (space, behind) = rest.split_first_mut()?;
+        let (place, behind) = behind.split_at_mut_checked(key.len())?;
+        *space = b' ';
+        if !copy_key(key, place) {
+            return None;
+        }
+        rest = behind;
+    }
+    let (end, behind) = rest.split_first_chunk_mut::<2>()?;
+    *end = *b"\r\n";
+    Some(room - behind.len())
+}
+
 /// One more key of a `get` line.
 pub fn push_key(out: &mut Vec<u8>, key: &[u8]) {
     out.push(b' ');
     out.extend_from_slice(key);
+}
+
+/// The same with a key that is not checked yet: where it cannot stand in a line it adds nothing and answers `false`.
+#[inline(always)]
+pub fn push_unchecked_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
+    let begin = out.len();
+    out.push(b' ');
+    let pushed = extend_by_key(out, key);
+    if !pushed {
+        out.truncate(begin);
+    }
+    pushed
 }
 
 /// Ends a line.
@@ -99,31 +132,26 @@ fn push_exptime(out: &mut Vec<u8>, ttl: i64) {
     push_number(out, exptime(ttl).into());
 }
 
-/// A value with all that belongs to it.
-pub struct Hit<'a> {
-    /// Bytes of the whole, from VALUE to the line end behind the value.
-    pub len: usize,
-    pub flags: u32,
-    pub cas: u64,
-    pub value: &'a [u8],
-}
-
-/// Reads a whole value of `key`, which is what most often comes next. Anything else, good or bad, is for [`decode`].
+/// Reads a whole value of `key`, which is what most often comes next, perhaps `WITH_CAS`; with what is behind it. Anything
+/// else, good or bad, is for [`decode`].
 #[inline(always)]
-pub fn decode_hit<'a>(key: &[u8], bytes: &'a [u8]) -> Option<Hit<'a>> {
+pub fn decode_hit<'a, const WITH_CAS: bool>(key: &[u8], bytes: &'a [u8]) -> Option<(Hit<'a>, &'a [u8])> {
     let (name, rest) = bytes.strip_prefix(b"VALUE ")?.split_at_checked(key.len())?;
-    if name != key {
+    if !is_same(name, key) {
         return None;
     }
-    let (flags, rest) = leading_number(rest.strip_prefix(b" ")?)?;
-    let (len, rest) = leading_number(rest.strip_prefix(b" ")?)?;
-    let (cas, rest) = match rest.strip_prefix(b" ") {
-        Some(rest) => leading_number(rest)?,
-        None => (0, rest),
+    let (flags, rest) = match rest.strip_prefix(b" ")? {
+        [digit @ b'0'..=b'9', b' ', rest @ ..] => (u64::from(*digit & 0xf), rest),
+        rest => short_number(rest).filter(|(_, end, _)| *end == b' ').map(|(flags, _, rest)| (flags, rest))?,
     };
-    let (value, rest) = rest.strip_prefix(b"\r\n")?.split_at_checked(usize::try_from(len).ok()?)?;
-    let rest = rest.strip_prefix(b"\r\n")?;
-    Some(Hit { len: bytes.len() - rest.len(), flags: u32::try_from(flags).ok()?, cas, value })
+    let (len, end, mut rest) = short_number(rest)?;
+    let mut cas = 0;
+    if end != b'\r' {
+        (cas, rest) = leading_number(if WITH_CAS && end == b' ' { rest } else { return None })?;
+        rest = rest.strip_prefix(b"\r")?;
+    }
+    let (value, rest) = rest.strip_prefix(b"\n")?.split_at_checked(usize::try_from(len).ok()?)?;
+    Some((Hit { flags: u32::try_from(flags).ok()?, cas, value }, rest.strip_prefix(b"\r\n")?))
 }
 
 /// Reads the reply to `command`.
@@ -205,6 +233,33 @@ mod tests {
     }
 
     #[test]
+    fn a_get_line_is_written_whole_or_not_at_all() {
+        let mut room = [0; 600];
+        let (long, vast) = ([b'x'; 250], [b'x'; 251]);
+        for keys in [vec![&b"k"[..]], vec![b"exactly8"], vec![b"a", b"key:of:seventeen", b"0123456789abcdef", &long]] {
+            let len = write_get(&mut room, keys.iter().copied()).unwrap();
+            let mut expected = b"get".to_vec();
+            keys.iter().for_each(|key| push_key(&mut expected, key));
+            end_line(&mut expected);
+            assert_eq!(room[..len], expected);
+            assert_eq!(write_get(&mut room[..len], keys.iter().copied()), Some(len));
+            assert_eq!(write_get(&mut room[..len - 1], keys.iter().copied()), None, "there is no room");
+            let mut added = b"get".to_vec();
+            assert!(keys.iter().all(|key| push_unchecked_key(&mut added, key)));
+            end_line(&mut added);
+            assert_eq!(added, expected);
+        }
+        for bad in
+            [&b""[..], b" ", b"a b", b"k\r\n", b"seventeen bytes.", b"0123456789abcde\x7f", b"\0bcdefghijkl", &vast]
+        {
+            assert_eq!(write_get(&mut room, [&b"k"[..], bad].into_iter()), None);
+            let mut out = b"get".to_vec();
+            assert!(!push_unchecked_key(&mut out, bad));
+            assert_eq!(out, b"get");
+        }
+    }
+
+    #[test]
     fn requests_of_pymemcache() {
         let op = |command| Operation { value: b"v", delta: 1, ttl: 60, ..Operation::new(command, b"k") };
         assert_eq!(encoded(Operation { flags: 5, ttl: 100, ..op(Command::Set) }), "set k 5 100 1\r\n");
@@ -241,8 +296,8 @@ mod tests {
     fn values_and_lines() {
         let head = decode(Command::Get, b"VALUE k 7 3 99\r\nabc\r\n").unwrap().unwrap();
         assert_eq!((head.key, head.flags, head.body, head.cas, head.len), (&b"k"[..], 7, 3, 99, 16));
-        let hit = decode_hit(b"k", b"VALUE k 7 3 99\r\nabc\r\nEND").unwrap();
-        assert_eq!((hit.len, hit.flags, hit.cas, hit.value), (21, 7, 99, &b"abc"[..]));
+        let (hit, rest) = decode_hit::<true>(b"k", b"VALUE k 7 3 99\r\nabc\r\nEND").unwrap();
+        assert_eq!((hit.flags, hit.cas, hit.value, rest), (7, 99, &b"abc"[..], &b"END"[..]));
         let others = [
             "VALUE k2 7 3\r\nabc\r\n",
             "VALUE k 7 3\r\nabc\r",
@@ -256,7 +311,7 @@ mod tests {
             "VALUE ",
         ];
         for other in others {
-            assert!(decode_hit(b"k", other.as_bytes()).is_none(), "{other}");
+            assert!(decode_hit::<true>(b"k", other.as_bytes()).is_none(), "{other}");
         }
         assert_eq!(decode(Command::Get, b"END\r\n").unwrap().unwrap().what, What::End);
         assert!(decode(Command::Get, b"VALUE k 7 3").unwrap().is_none());

@@ -89,7 +89,6 @@ impl Route {
     }
 
     /// Runs operations, each of which `sink` gets one answer for.
-    #[inline]
     pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         match self {
             Route::Single(pool, server) if operations.iter().any(|operation| operation.server > 1) => {
@@ -97,6 +96,15 @@ impl Route {
             }
             Route::Single(pool, _) => pool.run(operations, sink, limit),
             Route::Many(policy) => policy.run(operations, sink, limit),
+        }
+    }
+
+    /// The same for what [`crate::operation::are_plain_gets`] says yes to.
+    #[inline(always)]
+    pub fn run_gets(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: &Limit) {
+        match self {
+            Route::Single(pool, _) => pool.run_gets(operations, sink, limit),
+            Route::Many(policy) => policy.run(operations, sink, *limit),
         }
     }
 

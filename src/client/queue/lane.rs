@@ -202,11 +202,11 @@ impl Lane {
     // ---- Taking operations in ----
 
     /// Takes an operation in, which `slot` of the records is about. On failure it has nothing of it.
+    #[inline(always)]
     pub fn push(&mut self, records: &mut Records, slot: u32, operation: &Operation<'_>, shared: &Shared) -> Result<()> {
         let max = shared.settings.max_value_bytes;
         if operation.value.len() as u64 > max {
-            let words = format!("the value has {} bytes; max_value_bytes is {max}", operation.value.len());
-            return Err(Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT));
+            return Err(too_large(operation.value.len(), max));
         }
         match &self.stage {
             Stage::Open(open) => {
@@ -223,7 +223,7 @@ impl Lane {
     }
 
     /// Adds an operation to the open batch.
-    #[inline]
+    #[inline(always)]
     fn encode(&mut self, records: &mut Records, slot: u32, operation: &Operation<'_>, dialect: Dialect) -> Result<()> {
         if self.open.is_empty() {
             self.made += 1;
@@ -235,10 +235,15 @@ impl Lane {
             self.quiet.push_back((self.open.sequence, slot));
         }
         if self.open.size() >= MAX_BATCH_BYTES || self.open.spliced() >= MAX_BATCH_PIECES {
-            let next = self.spare.pop().unwrap_or_default();
-            self.full.push_back(mem::replace(&mut self.open, next));
+            self.close_batch();
         }
         Ok(())
+    }
+
+    #[cold]
+    fn close_batch(&mut self) {
+        let next = self.spare.pop().unwrap_or_default();
+        self.full.push_back(mem::replace(&mut self.open, next));
     }
 
     /// Puts what has waited for the connection into batches. What cannot be said is answered at once.
@@ -400,6 +405,12 @@ impl Lane {
         }
         open.watch_writing(host, open.blocked)
     }
+}
+
+#[cold]
+fn too_large(len: usize, max: u64) -> Error {
+    let words = format!("the value has {len} bytes; max_value_bytes is {max}");
+    Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT)
 }
 
 fn connect_deadline(host: &Host<'_>) -> Deadline {

@@ -83,23 +83,26 @@ impl State {
         let shared = pool.shared();
         let (usual, most) = (shared.settings.timeout_ms, shared.settings.max_waiting as usize);
         let barred = bar(shared, &mut self.events);
+        let usual_deadline = io.now + u64::from(usual) * 1_000_000;
         let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
         let mut accepted = 0;
         for next in operations {
-            if let (Ok((tag, operation)), Some(error)) = (&next, &barred) {
-                pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
-                output.give(*tag, front::finish(front.as_ref(), operation.command.reads(), Answer::failed(error)));
-                accepted += 1;
-                continue;
-            }
             let (tag, operation) = match next {
-                Ok(_) if under_way >= most => return (accepted, Err(busy(under_way, most, &shared.address))),
                 Ok(next) => next,
                 Err(error) => return (accepted, Err(error)),
             };
-            if operation.server > 1 {
+            if under_way >= most && barred.is_none() {
+                return (accepted, Err(busy(under_way, most, &shared.address)));
+            }
+            if operation.server > 1 || barred.is_some() {
                 pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
-                output.give(tag, Answer::failed(&no_other(operation.server - 1)));
+                match &barred {
+                    Some(error) => {
+                        let reads = operation.command.reads();
+                        output.give(tag, front::finish(front.as_ref(), reads, Answer::failed(error)));
+                    }
+                    None => output.give(tag, Answer::failed(&no_other(operation.server - 1))),
+                }
                 accepted += 1;
                 continue;
             }
@@ -111,7 +114,10 @@ impl State {
                 false => place,
             };
             let Some(lane) = lanes.get_mut(place.lane as usize) else { break };
-            let Task { deadline, timeout_ms, .. } = task(io, tag, &operation, usual);
+            let (deadline, timeout_ms) = match operation.timeout_ms {
+                0 => (usual_deadline, usual),
+                own => (io.now + u64::from(own) * 1_000_000, own),
+            };
             lane.counted.operations += 1;
             let reads = operation.command.reads();
             let slot = self.records.add(Asker { tag, journey: NONE, reads }, deadline, timeout_ms, place);

@@ -1,6 +1,7 @@
 //! Monotonic time in nanoseconds, as one number that fits a register.
 
 /// Reads a clock; both clocks used here always exist on Linux.
+#[inline(always)]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a timespec of ours to write to; the call keeps no pointer.

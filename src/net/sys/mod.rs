@@ -6,6 +6,8 @@ pub mod epoll;
 pub mod fork;
 #[cfg(not(all(test, bmemc_model)))]
 pub mod futex;
+#[cfg(not(all(test, bmemc_model)))]
+pub mod lock;
 pub mod random;
 pub mod signal;
 #[cfg(not(all(test, bmemc_model)))]

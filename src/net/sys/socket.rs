@@ -18,6 +18,7 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 }
 
 /// Repeats a call that a signal interrupted.
+#[inline(always)]
 fn retry(mut call: impl FnMut() -> isize) -> io::Result<usize> {
     loop {
         let result = call();
@@ -178,6 +179,7 @@ pub fn shutdown(fd: &OwnedFd) {
 }
 
 /// Sends what the kernel takes without waiting.
+#[inline]
 pub fn send(fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: `bytes` is only read, and only during the call.
@@ -218,6 +220,7 @@ impl Wait {
 }
 
 /// Receives into `buffer`. Zero: the peer has closed.
+#[inline]
 pub fn receive(fd: &OwnedFd, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
     // SAFETY: `buffer` is ours to write during the call.
     retry(|| unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), wait.flags()) })
