@@ -2,6 +2,7 @@
 //! answer all that it can answer; `Sink` is where answers go. No layer above adds a field of its own.
 
 use crate::error::{bits, Error, Status};
+use std::borrow::Cow;
 
 /// What is asked of the server. The numbers are those of the C ABI (`bmemc_opcode`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -224,6 +225,45 @@ impl<'a> Operation<'a> {
     }
 }
 
+/// Plain gets with one time-out: their keys are most often all that is needed of them.
+pub trait Gets {
+    /// How many they are.
+    fn count(&self) -> usize;
+    /// Their keys, in order.
+    fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]>;
+    /// The operations that they are.
+    fn operations(&self) -> Cow<'_, [Operation<'_>]>;
+}
+
+impl Gets for [Operation<'_>] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.iter().map(|operation| operation.key)
+    }
+
+    fn operations(&self) -> Cow<'_, [Operation<'_>]> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl Gets for [&[u8]] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.iter().copied()
+    }
+
+    #[cold]
+    fn operations(&self) -> Cow<'_, [Operation<'_>]> {
+        self.iter().map(|key| Operation::get(key)).collect()
+    }
+}
+
 /// Whether these are plain gets with one and the same time-out: what most calls are made of. They need not be asked for
 /// anything else on their way.
 #[inline(always)]
@@ -405,4 +445,34 @@ pub trait Sink {
 
     /// The answer of operation `index`. Must not block.
     fn answer(&mut self, index: usize, answer: Answer<'_>);
+}
+
+/// A sink as who has hits for it knows it: by its type, so that each hit is a plain call, or as any sink.
+pub trait Hits {
+    /// [`Sink::hit`].
+    fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]);
+    /// The sink, for everything else.
+    fn sink(&mut self) -> &mut dyn Sink;
+}
+
+impl<S: Sink> Hits for S {
+    #[inline(always)]
+    fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
+        Sink::hit(self, index, flags, cas, value);
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        self
+    }
+}
+
+impl<'a> Hits for &'a mut (dyn Sink + 'a) {
+    #[inline(always)]
+    fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
+        Sink::hit(*self, index, flags, cas, value);
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        &mut **self
+    }
 }

@@ -269,11 +269,11 @@ impl Writer<'_> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn push_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
         let (len, with_cas) = (self.out.len(), op.op_flags & op_flags::WANT_CAS != 0);
-        let has_room = |run: &&mut Run| run.with_cas == with_cas && len.wrapping_sub(run.start) < MAX_GET_LINE;
-        if let Some(run) = self.requests.run.as_mut().filter(has_room) {
+        let goes_on = |run: &&mut Run| run.with_cas == with_cas && len.wrapping_sub(run.start) < MAX_GET_LINE;
+        if let Some(run) = self.requests.run.as_mut().filter(goes_on) {
             if text::push_unchecked_key(self.out, op.key) {
                 run.count = run.count.wrapping_add(1);
                 self.requests.expect_get(self.out.len(), op.key, index, opaque);

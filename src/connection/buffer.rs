@@ -16,6 +16,7 @@ impl Buffer {
     }
 
     /// What was received and not yet taken.
+    #[inline(always)]
     pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
@@ -29,6 +30,7 @@ impl Buffer {
     }
 
     /// Drops the first `count` bytes, which have been taken.
+    #[inline(always)]
     pub fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {

@@ -24,11 +24,8 @@ impl Arena {
     /// Keeps a copy of these bytes.
     #[inline]
     pub fn copy(&mut self, bytes: &[u8]) -> bmemc_bytes {
-        if bytes.is_empty() {
-            return bmemc_bytes::EMPTY;
-        }
         let start = self.open.len();
-        if self.open.capacity() - start < bytes.len() {
+        if self.open.capacity().wrapping_sub(start) < bytes.len() {
             return self.copy_elsewhere(bytes);
         }
         self.open.extend_from_slice(bytes);

@@ -1,6 +1,7 @@
 //! How the functions that C calls run their operations: one whose value is wanted, one whose status
 //! is, many, and one whose value goes into a buffer of the caller's.
 
+use super::bytes::bmemc_bytes;
 use super::guard::{null, refused};
 use super::results::{bmemc_results, bmemc_value, result_of, unanswered, Many, One};
 use crate::client::Client;
@@ -54,6 +55,29 @@ pub(super) fn many<'a>(
     }
     *out = answers.into_results();
     Ok(Status::Ok)
+}
+
+/// Reads many keys.
+pub(super) fn get_many(client: &Client, keys: &[bmemc_bytes], out: &mut *mut bmemc_results) -> Result<Status> {
+    let Some(good) = slices(keys) else {
+        // One of them fails alone.
+        return many(client, keys.len(), out, |index| Ok(Operation::get(keys[index].slice("key")?)));
+    };
+    let mut answers = Many::new(keys.len());
+    answers.accept_all();
+    client.run_gets(&good, &mut answers)?;
+    *out = answers.into_results();
+    Ok(Status::Ok)
+}
+
+/// The keys, if each can be one.
+#[inline(never)]
+fn slices(keys: &[bmemc_bytes]) -> Option<Vec<&[u8]>> {
+    let mut slices = Vec::with_capacity(keys.len());
+    for key in keys {
+        slices.push(key.slice("key").ok()?);
+    }
+    Some(slices)
 }
 
 /// Takes an answer's status.

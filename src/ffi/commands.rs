@@ -4,7 +4,7 @@
 //! characters, over binary any bytes.
 
 use super::bytes::bmemc_bytes;
-use super::calls::{counted, many, one, outcome, writable, Into};
+use super::calls::{counted, get_many, many, one, outcome, writable, Into};
 use super::client::bmemc_client;
 use super::guard::{array, guard, handle, number, place, refused};
 use super::results::{bmemc_results, bmemc_value};
@@ -83,7 +83,7 @@ pub extern "C" fn bmemc_get_into(
         let len = number(len, "len")?;
         let client = handle(client, "client")?;
         let mut sink = Into::new(writable(buffer, capacity)?);
-        client.client.execute(&[Operation::get(key.slice("key")?)], &mut sink)?;
+        client.client.run_gets(&[key.slice("key")?], &mut sink)?;
         let result = sink.finish();
         *len = sink.len;
         if let Some(flags) = flags {
@@ -109,7 +109,7 @@ pub extern "C" fn bmemc_get_many(
         let client = handle(client, "client")?;
         // SAFETY: the function's contract: NULL or `count` keys, which stay as they are during the call.
         let keys = unsafe { array(keys, count, "keys") }?;
-        many(&client.client, count, out, |index| Ok(Operation::get(keys[index].slice("key")?)))
+        get_many(&client.client, keys, out)
     })
 }
 

@@ -292,6 +292,11 @@ impl Many {
         self.accepted += 1;
     }
 
+    /// The engine is given the operation of each item.
+    pub(super) fn accept_all(&mut self) {
+        self.accepted = self.items.len();
+    }
+
     #[cold]
     fn accept_behind_refused(&mut self, index: usize) {
         if self.places.is_empty() {
@@ -303,9 +308,9 @@ impl Many {
     /// The item of an operation that the engine was given.
     #[inline]
     fn place(&self, operation: usize) -> Option<usize> {
-        match operation < self.accepted {
-            true => Some(self.places.get(operation).copied().unwrap_or(operation)),
-            false => None,
+        match self.places.is_empty() {
+            true => Some(operation),
+            false => self.places.get(operation).copied(),
         }
     }
 

@@ -4,14 +4,14 @@
 use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
-use super::lone::Lone;
+use super::lone::{Left, Lone, Went};
 use super::turn::Turn;
 use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
 use crate::net::{clock, futex, tally, Deadline};
-use crate::operation::{Answer, Operation, Sink};
+use crate::operation::{Answer, Gets, Hits, Operation, Sink};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{lock, Mutex, MutexGuard};
 use std::os::fd::AsFd;
@@ -115,13 +115,19 @@ impl Line {
 
     /// The same for plain gets with one time-out: by the short way, if that is open.
     #[inline(always)]
-    pub fn run_gets(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: &Limit) {
+    pub fn run_gets(&self, shared: &Shared, gets: &(impl Gets + ?Sized), sink: &mut impl Hits, limit: &Limit) {
         self.join();
-        let lone = Lone { line: self, shared, operations, sink: &mut *sink, limit };
-        if !lone.run() {
-            self.run_turn(shared, operations, sink, *limit);
+        match (Lone { line: self, shared, gets, sink: &mut *sink, limit }).run() {
+            Went::ToItsEnd => {}
+            Went::Nowhere => self.run_turn(shared, &gets.operations(), sink.sink(), *limit),
+            Went::Astray(left) => self.go_on(shared, &gets.operations(), sink.sink(), *limit, left),
         }
         self.leave();
+    }
+
+    #[cold]
+    fn go_on(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit, left: Left<'_>) {
+        Turn::new(self, shared, operations, sink, limit).go_on(left);
     }
 
     #[inline(never)]

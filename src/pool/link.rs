@@ -124,7 +124,7 @@ impl Link {
     /// answers with.
     pub fn time_call(&mut self) -> Option<u64> {
         self.calls = self.calls.wrapping_add(1);
-        (self.calls % MEASURE_EACH_CALL == 1).then(clock::now)
+        (self.round_trip == 0 || self.calls % MEASURE_EACH_CALL == 0).then(clock::now)
     }
 
     /// Batch `sequence` is about to be sent: now and then its round trip is measured, if nothing else is in flight.

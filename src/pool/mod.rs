@@ -36,7 +36,7 @@ use crate::connection::{Handshake, Known, Login, Outcome, Rules};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::PerProcess;
 use crate::net::{clock, random, Address, ConnectHook, Deadline, Keepalive, Socket, SocketSettings, Tls};
-use crate::operation::{are_plain_gets, Answer, Operation, Sink};
+use crate::operation::{are_plain_gets, Answer, Gets, Hits, Operation, Sink};
 use crate::protocol::ProtocolChoice;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{lock, thread_number, Mutex, MutexGuard};
@@ -396,10 +396,10 @@ impl Pool {
             return;
         }
         if are_plain_gets(operations) {
-            return self.run_gets(operations, sink, &limit);
+            return self.run_gets(operations, &mut { sink }, &limit);
         }
         let home = self.home();
-        if self.admit(home, operations, sink) {
+        if self.admit(home, operations.len(), || &mut *sink) {
             match operations.iter().any(|operation| operation.command.goes_aside()) {
                 true => aside::run(home, &self.shared, operations, sink, limit),
                 false => home.choose().run(&self.shared, operations, sink, limit),
@@ -410,24 +410,24 @@ impl Pool {
 
     /// The same for what [`are_plain_gets`] says yes to.
     #[inline(always)]
-    pub fn run_gets(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: &Limit) {
+    pub fn run_gets(&self, gets: &(impl Gets + ?Sized), sink: &mut impl Hits, limit: &Limit) {
         let home = self.home();
-        if self.admit(home, operations, sink) {
-            home.choose().run_gets(&self.shared, operations, sink, limit);
-            self.dismiss(home, operations.len(), limit);
+        if self.admit(home, gets.count(), || sink.sink()) {
+            home.choose().run_gets(&self.shared, gets, sink, limit);
+            self.dismiss(home, gets.count(), limit);
         }
     }
 
     /// Counts a call in, unless too many are under way: then its operations are answered so.
     #[inline(always)]
-    fn admit(&self, home: &Home, operations: &[Operation<'_>], sink: &mut dyn Sink) -> bool {
+    fn admit<'s>(&self, home: &Home, operations: usize, sink: impl FnOnce() -> &'s mut dyn Sink) -> bool {
         let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
-        waiting < self.shared.bound() || self.admit_late(home, waiting, operations, sink)
+        waiting < self.shared.bound() || self.admit_late(home, waiting, operations, sink())
     }
 
     /// There are too many, or the server is out; or it no longer is.
     #[cold]
-    fn admit_late(&self, home: &Home, waiting: usize, operations: &[Operation<'_>], sink: &mut dyn Sink) -> bool {
+    fn admit_late(&self, home: &Home, waiting: usize, operations: usize, sink: &mut dyn Sink) -> bool {
         let max_waiting = self.shared.settings.max_waiting;
         let error = match self.shared.check_open().err().or_else(|| self.shared.bar(&mut self.shared.teller())) {
             Some(error) => error,
@@ -439,7 +439,7 @@ impl Pool {
         };
         home.waiting.fetch_sub(1, Ordering::Relaxed);
         fail_all(operations, sink, &error);
-        let count = operations.len() as u64;
+        let count = operations as u64;
         self.count(&Counters { operations: count, failures: count, ..Counters::default() });
         false
     }
@@ -555,8 +555,8 @@ impl Home {
 }
 
 /// Answers all operations with a failure.
-fn fail_all(operations: &[Operation<'_>], sink: &mut dyn Sink, error: &Error) {
-    for index in 0..operations.len() {
+fn fail_all(operations: usize, sink: &mut dyn Sink, error: &Error) {
+    for index in 0..operations {
         sink.answer(index, Answer::failed(error));
     }
 }

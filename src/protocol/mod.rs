@@ -137,10 +137,17 @@ impl Violation {
 
 /// Refuses a key that the dialect cannot carry.
 pub fn check_key(dialect: Dialect, key: &[u8]) -> Result<()> {
-    if !key.is_empty() && key.len() <= MAX_KEY && (dialect == Dialect::Binary || is_printable(key)) {
+    let good = if dialect == Dialect::Binary { (1..=MAX_KEY).contains(&key.len()) } else { is_text_key(key) };
+    if good {
         return Ok(());
     }
     Err(bad_key(key))
+}
+
+/// Whether text and meta can carry a key as it is.
+#[inline(always)]
+fn is_text_key(key: &[u8]) -> bool {
+    (1..=MAX_KEY).contains(&key.len()) && is_printable(key)
 }
 
 /// How an operation's key stands on the wire where it is no plain key of the dialect: as it is, or by base64 (true). Only a
@@ -179,6 +186,7 @@ pub fn check_key_for(choice: ProtocolChoice, operation: &Operation<'_>) -> Resul
 const MAX_BINARY_KEY: usize = 186;
 
 /// Whether all bytes are from 0x21 to 0x7e.
+#[inline(always)]
 fn is_printable(key: &[u8]) -> bool {
     let Some(last) = key.last_chunk::<8>() else { return key.iter().all(|byte| (0x21..=0x7e).contains(byte)) };
     // The last eight bytes may overlap those before them.
@@ -215,26 +223,6 @@ fn copy_key(key: &[u8], place: &mut [u8]) -> bool {
         }
         to.copy_from_slice(&word);
     }
-    is_printable_word(*last) && key.len() <= MAX_KEY
-}
-
-/// Adds a key, or some of it and answers `false`, where text cannot carry it.
-#[inline(always)]
-fn extend_by_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
-    let Some(last) = key.last_chunk::<8>() else {
-        out.extend_from_slice(key);
-        return !key.is_empty() && is_printable(key);
-    };
-    let begin = out.len();
-    for word in words(key) {
-        if !is_printable_word(word) {
-            return false;
-        }
-        out.extend_from_slice(&word);
-    }
-    // The last eight bytes may overlap those before them.
-    out.truncate(begin.wrapping_add(key.len()).wrapping_sub(last.len()));
-    out.extend_from_slice(last);
     is_printable_word(*last) && key.len() <= MAX_KEY
 }
 

@@ -1,6 +1,6 @@
 //! The classic text protocol. Replies carry no opaque: they are matched by position, and a VALUE by its key too.
 
-use super::{admin, copy_key, error_line, exptime, extend_by_key, has_payload, is_same, leading_number, line};
+use super::{admin, copy_key, error_line, exptime, has_payload, is_same, is_text_key, leading_number, line};
 use super::{parse_number, push_number, short_number, unsupported};
 use super::{Decoded, Head, Hit, Violation, What};
 use crate::error::{Result, Status};
@@ -40,13 +40,11 @@ pub fn push_key(out: &mut Vec<u8>, key: &[u8]) {
 /// The same with a key that is not checked yet: where it cannot stand in a line it adds nothing and answers `false`.
 #[inline(always)]
 pub fn push_unchecked_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
-    let begin = out.len();
-    out.push(b' ');
-    let pushed = extend_by_key(out, key);
-    if !pushed {
-        out.truncate(begin);
+    let good = is_text_key(key);
+    if good {
+        push_key(out, key);
     }
-    pushed
+    good
 }
 
 /// Ends a line.
@@ -136,13 +134,17 @@ fn push_exptime(out: &mut Vec<u8>, ttl: i64) {
 /// else, good or bad, is for [`decode`].
 #[inline(always)]
 pub fn decode_hit<'a, const WITH_CAS: bool>(key: &[u8], bytes: &'a [u8]) -> Option<(Hit<'a>, &'a [u8])> {
-    let (name, rest) = bytes.strip_prefix(b"VALUE ")?.split_at_checked(key.len())?;
+    // As one word; there is a key behind it, and more.
+    if u64::from_le_bytes(*bytes.first_chunk::<8>()?) << 16 != u64::from_le_bytes(*b"\0\0VALUE ") {
+        return None;
+    }
+    let (name, rest) = bytes.get(b"VALUE ".len()..)?.split_at_checked(key.len())?;
     if !is_same(name, key) {
         return None;
     }
-    let (flags, rest) = match rest.strip_prefix(b" ")? {
-        [digit @ b'0'..=b'9', b' ', rest @ ..] => (u64::from(*digit & 0xf), rest),
-        rest => short_number(rest).filter(|(_, end, _)| *end == b' ').map(|(flags, _, rest)| (flags, rest))?,
+    let (flags, rest) = match rest {
+        [b' ', digit @ b'0'..=b'9', b' ', rest @ ..] => (u32::from(*digit & 0xf), rest),
+        _ => long_flags(rest)?,
     };
     let (len, end, mut rest) = short_number(rest)?;
     let mut cas = 0;
@@ -151,7 +153,14 @@ pub fn decode_hit<'a, const WITH_CAS: bool>(key: &[u8], bytes: &'a [u8]) -> Opti
         rest = rest.strip_prefix(b"\r")?;
     }
     let (value, rest) = rest.strip_prefix(b"\n")?.split_at_checked(usize::try_from(len).ok()?)?;
-    Some((Hit { flags: u32::try_from(flags).ok()?, cas, value }, rest.strip_prefix(b"\r\n")?))
+    Some((Hit { flags, cas, value }, rest.strip_prefix(b"\r\n")?))
+}
+
+/// Flags of more than one digit, between spaces; with what is behind.
+#[inline(never)]
+fn long_flags(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (flags, rest) = leading_number(bytes.strip_prefix(b" ")?)?;
+    Some((u32::try_from(flags).ok()?, rest.strip_prefix(b" ")?))
 }
 
 /// Reads the reply to `command`.

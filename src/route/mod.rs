@@ -103,7 +103,7 @@ impl Route {
     #[inline(always)]
     pub fn run_gets(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: &Limit) {
         match self {
-            Route::Single(pool, _) => pool.run_gets(operations, sink, limit),
+            Route::Single(pool, _) => pool.run_gets(operations, &mut { sink }, limit),
             Route::Many(policy) => policy.run(operations, sink, *limit),
         }
     }
