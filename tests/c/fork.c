@@ -141,6 +141,18 @@ static int connections(void) {
     return line ? atoi(line + strlen("STAT curr_connections ")) : -1;
 }
 
+// As many as there are once those of programs that have ended are gone.
+static int settled(void) {
+    int seen = connections();
+    for (int try = 0, same = 0; try < 500 && same < 5; try++) {
+        pause_ms(20);
+        int now = connections();
+        same = now == seen ? same + 1 : 0;
+        seen = now;
+    }
+    return seen;
+}
+
 // Waits until the server has so many connections.
 static int comes_to(int wanted) {
     for (int try = 0; try < 200; try++) {
@@ -190,7 +202,7 @@ static void children_of_a_busy_parent(void) {
     for (int try = 0; try < 500 && sockets(before, 256) < 2; try++) pause_ms(10);
     pause_ms(50);
     size_t had = sockets(before, 256);
-    int known = connections();
+    int known = settled();
     EXPECT(had >= 2 && known > 0);
     for (int i = 0; i < CHILDREN; i++) {
         fflush(stdout);
