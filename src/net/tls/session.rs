@@ -66,7 +66,8 @@ impl Session {
         let mut state = self.lock();
         loop {
             tally::add(u64::from(state.tls.wants_write()));
-            if !state.flush(fd)? || !state.tls.is_handshaking() {
+            let flushed = state.flush(fd);
+            if !flushed.map_err(|error| state.last_words(fd, error))? || !state.tls.is_handshaking() {
                 return Ok(!state.tls.wants_write());
             }
             if state.from == state.to {
@@ -94,26 +95,10 @@ impl Session {
     /// it has no room for all of it, and then waits for the socket, though the rest is with its TLS library; while the last
     /// record is not read it is woken, and of one byte nothing is left.
     pub fn send(&self, fd: &OwnedFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let total = pieces.iter().map(|piece| piece.len()).sum();
         let mut state = self.lock();
         state.check()?;
-        if total == 0 {
-            return Ok(0);
-        }
-        if !state.flush(fd)? {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let mut sent = usize::from(mem::take(&mut state.owed));
-        let is_long = mem::take(&mut state.torn) || total > RECORD;
-        while sent < total {
-            let until = if is_long && sent + 1 < total { total - 1 } else { total };
-            sent += state.tls.writer().write_vectored(&between(pieces, sent, until))?;
-            if !state.flush(fd)? {
-                (state.owed, state.torn) = (true, true);
-                return if sent == 1 { Err(ErrorKind::WouldBlock.into()) } else { Ok(sent - 1) };
-            }
-        }
-        Ok(sent)
+        let sent = state.send(fd, pieces);
+        sent.map_err(|error| state.last_words(fd, error))
     }
 
     /// Receives into `first` and, once it is full, into `second`; zero: the peer has closed. It waits in one system call at
@@ -191,6 +176,44 @@ impl State {
 
     fn has_something(&self) -> bool {
         self.plain > 0 || self.from < self.to || self.ended || self.failed.is_some()
+    }
+
+    /// As of the session.
+    fn send(&mut self, fd: &OwnedFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let total = pieces.iter().map(|piece| piece.len()).sum();
+        if total == 0 {
+            return Ok(0);
+        }
+        if !self.flush(fd)? {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut sent = usize::from(mem::take(&mut self.owed));
+        let is_long = mem::take(&mut self.torn) || total > RECORD;
+        while sent < total {
+            let until = if is_long && sent + 1 < total { total - 1 } else { total };
+            sent += self.tls.writer().write_vectored(&between(pieces, sent, until))?;
+            if !self.flush(fd)? {
+                (self.owed, self.torn) = (true, true);
+                return if sent == 1 { Err(ErrorKind::WouldBlock.into()) } else { Ok(sent - 1) };
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Why nothing can be sent: a server that has hung up may have said it in TLS's words. They are not looked for while
+    /// somebody receives, who then has the memory for it: it hears them.
+    fn last_words(&mut self, fd: &OwnedFd, error: io::Error) -> io::Error {
+        if error.kind() == ErrorKind::WouldBlock || self.inbound.is_empty() {
+            return error;
+        }
+        while self.from < self.to || matches!(self.fill(fd), Ok(1..)) {
+            match self.decipher(fd) {
+                Err(why) if why.kind() == ErrorKind::InvalidData => return why,
+                Err(_) => return error,
+                Ok(()) => {}
+            }
+        }
+        error
     }
 
     /// Sends the ciphertext that is ready, without waiting; answers whether all has gone.
@@ -305,4 +328,44 @@ fn invalid(error: &rustls::Error) -> io::Error {
         _ => "",
     };
     io::Error::new(ErrorKind::InvalidData, format!("TLS failed: {error}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Tls, Trust};
+    use super::*;
+    use crate::net::Address;
+    use std::net::{TcpListener, TcpStream};
+
+    /// A session whose server has sent `words` and reset the connection.
+    fn reset_behind(words: &'static [u8]) -> (OwnedFd, Session) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        stream.write_all(b"bytes that nobody reads make a reset of a close").unwrap();
+        server.peek(&mut [0]).unwrap();
+        server.write_all(words).unwrap();
+        stream.peek(&mut [0]).unwrap();
+        drop(server);
+        let tls = Tls::new(Trust::Anybody, None, "", false).unwrap();
+        (stream.into(), tls.begin(&Address::Ip([127, 0, 0, 1].into(), 0)).unwrap())
+    }
+
+    #[test]
+    fn a_server_that_has_hung_up_is_heard_before_a_send_fails() {
+        // A fatal alert: handshake_failure.
+        let (fd, session) = reset_behind(b"\x15\x03\x03\x00\x02\x02\x28");
+        let error = session.handshake(&fd).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidData && error.to_string().contains("HandshakeFailure"), "{error}");
+        let error = session.send(&fd, &[IoSlice::new(b"get k\r\n")]).unwrap_err();
+        assert!(error.to_string().contains("HandshakeFailure"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_has_said_nothing_of_tls_has_hung_up() {
+        // A record that is not all there.
+        let (fd, session) = reset_behind(b"\x15\x03\x03\x00");
+        let error = session.handshake(&fd).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+    }
 }
