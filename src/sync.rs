@@ -5,6 +5,7 @@
 mod real {
     pub(crate) use crate::net::lock::{Guard as MutexGuard, Lock as Mutex};
     pub(crate) use std::sync::atomic;
+    pub(crate) use std::thread::yield_now;
     pub(crate) use std::thread_local;
 
     /// Takes a lock.
@@ -24,7 +25,7 @@ mod real {
 }
 
 #[cfg(not(all(test, bmemc_model)))]
-pub(crate) use real::{atomic, lock, thread_local, thread_number, Mutex, MutexGuard};
+pub(crate) use real::{atomic, lock, thread_local, thread_number, yield_now, Mutex, MutexGuard};
 
 #[cfg(all(test, bmemc_model))]
 pub(crate) use crate::model::{
@@ -33,4 +34,4 @@ pub(crate) use crate::model::{
     thread_number,
 };
 #[cfg(all(test, bmemc_model))]
-pub(crate) use shuttle::thread_local;
+pub(crate) use shuttle::{thread::yield_now, thread_local};

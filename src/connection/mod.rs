@@ -20,4 +20,4 @@ pub use handshake::{Handshake, Outcome};
 pub use known::Known;
 pub use login::{Credentials, Login, Rules, Style, MAX_PASSWORD, MAX_USERNAME};
 pub use reader::{Broken, Reader};
-pub use window::{window, WIDEST};
+pub use window::{is_short, window, WIDEST};

@@ -8,6 +8,11 @@ const LONG_ROUND_TRIP: u64 = 200_000;
 /// The widest window.
 pub const WIDEST: u32 = 32;
 
+/// Whether a reply comes so soon that it is worth waiting for awake, and that a large batch is worth a moment.
+pub fn is_short(round_trip: u64) -> bool {
+    round_trip < LONG_ROUND_TRIP
+}
+
 /// How many batches may be in flight where a round trip takes so many nanoseconds.
 pub fn window(round_trip: u64) -> u32 {
     match round_trip {

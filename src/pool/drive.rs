@@ -93,7 +93,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends the open batch, and the next one that has filled meanwhile, as long as nobody else writes and the window is
-    /// open. A caller that has no time left leaves that to others.
+    /// open. Where callers are many it lets them come first: those whose answers have just arrived are about to ask again.
+    /// A caller that has no time left leaves all of that to others.
     pub(super) fn flush(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {
         while !self.leaving {
             let sequence = state.next_sequence();
@@ -102,9 +103,14 @@ impl<'a> Turn<'a> {
                 return Ok(state);
             }
             link.writing = true;
-            let next = link.fresh_batch(sequence);
-            let batch = mem::replace(&mut link.open, next);
+            if self.line.gathers(link, &self.limit) {
+                state = self.gather(state);
+            }
+            let Some(link) = state.link_of(self.generation) else { return Ok(state) };
+            let batch = link.take_open(sequence);
             state = self.launch(state, batch)?;
+            // Where sending would block it has read.
+            self.account(&mut state);
             self.count(&mut state);
             if let Some(link) = state.link_of(self.generation) {
                 link.writing = false;
@@ -116,6 +122,15 @@ impl<'a> Turn<'a> {
             self.line.wake_writer();
         }
         Ok(state)
+    }
+
+    /// As the writer, lets others come first. Those who have their answers ask again, if they know.
+    fn gather(&mut self, mut state: Guard<'a>) -> Guard<'a> {
+        self.account(&mut state);
+        drop(state);
+        self.line.wake_finished(&mut self.hands);
+        self.line.step_back();
+        self.line.lock()
     }
 
     /// Lets others write, and sends what they have put into the open batch.
@@ -262,8 +277,6 @@ impl<'a> Turn<'a> {
             self.account(&mut state);
         }
         state = self.flush(state)?;
-        // Where sending would block it has read.
-        self.account(&mut state);
         self.count(&mut state);
         let Some(role) = self.role.take() else { return Ok(()) };
         if let Some(link) = state.link_of(self.generation) {

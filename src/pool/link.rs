@@ -9,6 +9,7 @@ use crate::net::{clock, status_of, tally, Deadline, Ready, Socket, Wait, LOOK};
 use crate::protocol::Dialect;
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 /// Words that callers sleep on; the batch with number `n` has word `n % WORDS`.
@@ -58,6 +59,9 @@ pub(super) struct Link {
     pub open: Box<Batch<Owner>>,
     /// Batches that are being sent and that the reader has not taken over yet.
     pub sealed: VecDeque<Box<Batch<Owner>>>,
+    /// How many callers have joined the open batch, and about how many joined those before.
+    joined: u32,
+    crowd: u32,
     /// Memory for the next batches, boxed as they are passed around.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Batch<Owner>>>,
@@ -170,6 +174,28 @@ impl Link {
         self.in_flight < connection::window(self.round_trip)
     }
 
+    /// One more caller has joined the open batch.
+    pub fn join(&mut self) {
+        self.joined += 1;
+    }
+
+    /// Takes the open batch out to be sent, and puts an empty one with this number in its place.
+    pub fn take_open(&mut self, sequence: u64) -> Box<Batch<Owner>> {
+        self.crowd = mem::take(&mut self.joined).max(self.crowd / 2);
+        let next = self.fresh_batch(sequence);
+        mem::replace(&mut self.open, next)
+    }
+
+    /// Whether callers were more than one a moment ago.
+    pub fn is_crowded(&self) -> bool {
+        self.crowd > 1
+    }
+
+    /// Whether replies come soon.
+    pub fn is_short(&self) -> bool {
+        connection::is_short(self.round_trip)
+    }
+
     /// An empty batch with this number.
     pub fn fresh_batch(&mut self, sequence: u64) -> Box<Batch<Owner>> {
         let mut batch = self.spare.pop().unwrap_or_default();
@@ -216,6 +242,8 @@ pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: De
         writing: false,
         open,
         sealed: VecDeque::new(),
+        joined: 0,
+        crowd: 0,
         spare: Vec::new(),
         in_flight: 0,
         dialect,

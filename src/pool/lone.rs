@@ -123,7 +123,7 @@ impl<'a, G: Gets + ?Sized, S: Hits> Lone<'a, '_, G, S> {
         let at_once = self.limit.usual && link.opened_at < now && self.gets.count() <= MOST_KEYS;
         let fresh = now.saturating_sub(link.last_used) < PEEK_AFTER && link.doomed.is_none() && self.shared.is_open();
         let text = matches!(link.dialect, Dialect::Text | Dialect::TextMeta);
-        at_once && fresh && text && link.is_free()
+        at_once && fresh && text && link.is_free() && !self.line.gathers(link, self.limit)
     }
 
     /// Sends the request; answers with its length too.

@@ -294,6 +294,10 @@ pub(crate) struct Limit {
     pub timeout_ms: u32,
 }
 
+/// So many callers share one connection before they are spread over all. (Measured with 8 threads: one connection 3.5
+/// times as fast as a single caller, two 3.0 times.)
+const COMPANY: u32 = 8;
+
 /// Below this a time-out is measured by the exact clock.
 const COARSE_FROM_MS: u32 = 100;
 
@@ -545,12 +549,15 @@ impl Home {
         lock(&self.elsewhere).add(counted);
     }
 
-    /// An idle connection where there is one; else callers stick to one each, by their thread.
+    /// An idle connection, as long as none is shared; else one with few callers, so that they go together; else callers
+    /// stick to one each, by their thread.
     fn choose(&self) -> &Line {
-        if let Some(line) = self.lines.iter().find(|line| line.is_idle()) {
-            return line;
+        let shared = self.lines.iter().any(|line| line.users() > 1);
+        let most = if shared { COMPANY } else { 1 };
+        match self.lines.iter().find(|line| line.users() < most) {
+            Some(line) => line,
+            None => &self.lines[thread_number() % self.lines.len()],
         }
-        &self.lines[thread_number() % self.lines.len()]
     }
 }
 

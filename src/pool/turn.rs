@@ -4,7 +4,7 @@
 
 use super::call::Call;
 use super::hands::Hands;
-use super::line::{Line, State};
+use super::line::{Line, State, STEPS};
 use super::link::{Owner, Role};
 use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
@@ -122,7 +122,8 @@ impl<'a> Turn<'a> {
     pub fn run(&mut self, state: Guard<'a>) {
         let Some(mut state) = self.enter(state) else { return };
         let Some(link) = state.link.as_mut() else { return };
-        if link.is_free() {
+        let joins = self.line.gathers(link, &self.limit) && !self.is_large() && !self.has_quiet();
+        if link.is_free() && !joins {
             // A call that has waited for the connection has less time left than the socket would give it.
             self.at_once = link.opened_at < self.limit.begun;
             self.alone(state);
@@ -368,6 +369,7 @@ impl<'a> Turn<'a> {
         }
         self.awaited = Some(open.sequence);
         self.line.enlist(open.sequence);
+        link.join();
         self.flush(state).map(drop)
     }
 
@@ -455,7 +457,7 @@ impl<'a> Turn<'a> {
             if self.is_done() {
                 return Ok(());
             }
-            let mut state = self.line.lock();
+            let (mut state, mut is_lively) = (self.line.lock(), false);
             if let Some(link) = state.link_of(self.generation) {
                 if link.in_flight > 0 && link.role.is_some() {
                     self.role = link.role.take();
@@ -466,13 +468,24 @@ impl<'a> Turn<'a> {
                     drop(self.flush(state)?);
                     continue;
                 }
+                is_lively = self.line.is_lively(link, &self.limit);
             }
             drop(state);
             if self.limit.deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             }
-            self.line.sleep(sequence, seen, self.limit.deadline);
+            if !is_lively || !self.comes_soon(sequence, seen) {
+                self.line.sleep(sequence, seen, self.limit.deadline);
+            }
         }
+    }
+
+    /// Lets others run; whether something has happened to batch `sequence` meanwhile.
+    fn comes_soon(&self, sequence: u64, seen: u32) -> bool {
+        (0..STEPS).any(|_| {
+            self.line.step_back();
+            self.is_done() || self.line.word(sequence) != seen
+        })
     }
 
     /// Whether this caller has nothing more to wait for.
