@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ pub fn receive_both(fd: &OwnedFd, first: &mut [u8], second: &mut [u8], wait: Wai
         if enough || ended {
             return Ok(came);
         }
-        if wait == Wait::No || !wait_for(fd, deadline, Wire::is_readable) {
+        if wait == Wait::No || !wait_for(fd.as_raw_fd(), deadline, Wire::is_readable) {
             return if came > 0 { Ok(came) } else { Err(ErrorKind::WouldBlock.into()) };
         }
     }
@@ -221,14 +221,28 @@ pub fn poll(fd: &OwnedFd, wanted: Ready, timeout: Duration) -> io::Result<Ready>
         shuttle::thread::yield_now();
     } else {
         memory::point();
-        wait_for(fd, now.saturating_add(timeout.as_nanos() as u64), |wire| ready(wire) != Ready::default());
+        wait_for(fd.as_raw_fd(), now.saturating_add(timeout.as_nanos() as u64), |wire| ready(wire) != Ready::default());
     }
     Ok(on_wire(fd, |wire| ready(wire)))
 }
 
+/// Waits for the first of them: none is late here, and none stays away.
+pub fn poll_any(sockets: &[(BorrowedFd<'_>, Ready)], timeout: Duration) -> io::Result<()> {
+    memory::settle();
+    memory::point();
+    let Some((fd, wanted)) = sockets.first() else {
+        shuttle::thread::yield_now();
+        return Ok(());
+    };
+    let (now, capacity) = kernel::with(|kernel| (kernel.tick(), kernel.world.capacity));
+    let ready = |wire: &Wire| wanted.read && wire.is_readable() || wanted.write && wire.is_writable(capacity);
+    wait_for(fd.as_raw_fd(), now.saturating_add(timeout.as_nanos() as u64), ready);
+    Ok(())
+}
+
 /// Waits until the connection is as `is_ready` wants it to be, or until `deadline`; answers whether it is.
-fn wait_for(fd: &OwnedFd, deadline: u64, is_ready: impl Fn(&Wire) -> bool) -> bool {
-    let at = kernel::with(|kernel| kernel.place(fd.as_raw_fd()));
+fn wait_for(fd: RawFd, deadline: u64, is_ready: impl Fn(&Wire) -> bool) -> bool {
+    let at = kernel::with(|kernel| kernel.place(fd));
     let look = |kernel: &mut kernel::Kernel| is_ready(&kernel.wires[at]);
     while kernel::sleep(On::Wire(at), deadline, look) {
         if kernel::with(look) {

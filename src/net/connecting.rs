@@ -87,6 +87,11 @@ impl Connecting {
         self.attempt.as_ref().map(Attempt::descriptor)
     }
 
+    /// What is to be waited for there.
+    pub fn awaits(&self) -> Ready {
+        self.attempt.as_ref().map_or_else(Ready::default, Attempt::awaits)
+    }
+
     /// Changes with the descriptor.
     pub fn sockets(&self) -> u32 {
         self.sockets
@@ -102,7 +107,7 @@ impl Connecting {
     pub fn wait(&self, most: Duration) -> io::Result<()> {
         let left = self.due().left().min(most);
         match (&self.attempt, &self.lookup) {
-            (Some(attempt), _) => attempt.wait(left),
+            (Some(attempt), _) => sys::poll_any(&[(attempt.descriptor(), attempt.awaits())], left),
             (None, Some(lookup)) => {
                 lookup.wait(left);
                 Ok(())
@@ -226,10 +231,10 @@ impl Attempt {
         }
     }
 
-    fn wait(&self, timeout: Duration) -> io::Result<()> {
+    fn awaits(&self) -> Ready {
         match &self.stage {
-            Stage::Connecting(fd) => sys::poll(fd, Ready { read: false, write: true }, timeout).map(drop),
-            Stage::Greeting(socket) => socket.await_handshake(timeout),
+            Stage::Connecting(_) => Ready { read: false, write: true },
+            Stage::Greeting(socket) => socket.handshake_awaits(),
         }
     }
 

@@ -25,6 +25,7 @@ pub use socket::{Keepalive, Ready, Socket, SocketSettings, Wait};
 #[cfg(not(all(test, bmemc_model)))]
 pub(crate) use sys::lock;
 pub use sys::signal;
+pub(crate) use sys::socket::poll_any;
 pub(crate) use sys::{clock, fork, futex, random, tally};
 pub(crate) use tls::{certificates, private_key, status_of};
 pub use tls::{Identity, Tls, Trust};

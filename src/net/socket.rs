@@ -87,10 +87,9 @@ impl Socket {
         self.session.as_ref().map_or(Ok(true), |session| session.handshake(&self.fd))
     }
 
-    /// Waits until the handshake can go on, or for `timeout`.
-    pub(super) fn await_handshake(&self, timeout: Duration) -> io::Result<()> {
-        let wanted = self.session.as_ref().map_or_else(Ready::default, |session| session.awaits());
-        sys::poll(&self.fd, wanted, timeout).map(drop)
+    /// What TLS's handshake waits for.
+    pub(super) fn handshake_awaits(&self) -> Ready {
+        self.session.as_ref().map_or_else(Ready::default, |session| session.awaits())
     }
 
     /// Sends what the kernel takes without waiting.

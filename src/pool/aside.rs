@@ -2,7 +2,7 @@
 //! from, or since the connection ends with them. It is opened for them and closed behind them.
 
 use super::line::Line;
-use super::{link, Home, Limit, Shared};
+use super::{opening, Home, Limit, Shared};
 use crate::connection::Batch;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::{clock, status_of, tally, Deadline, Ready, Socket, Wait, LOOK};
@@ -92,7 +92,7 @@ pub(super) fn dump(
     let connect = Duration::from_millis(shared.settings.connect_timeout_ms.into());
     let begun = clock::now();
     let calls = tally::made();
-    let opened = link::connect(shared, Deadline::after(timeout).earlier(Deadline::after(connect)));
+    let opened = opening::connect(shared, Deadline::after(timeout).earlier(Deadline::after(connect)));
     counted.system_calls += tally::made() - calls;
     shared.tell_connected(begun, opened.as_ref().err());
     let (socket, dialect) = opened?;

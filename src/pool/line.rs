@@ -5,13 +5,15 @@ use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
 use super::lone::{Left, Lone, Went};
+use super::opening::Opening;
 use super::turn::Turn;
 use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
-use crate::net::{clock, futex, tally, Deadline};
+use crate::net::{clock, futex, tally, Deadline, Socket};
 use crate::operation::{Answer, Gets, Hits, Operation, Sink};
+use crate::protocol::Dialect;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{lock, yield_now, Mutex, MutexGuard};
 use std::os::fd::AsFd;
@@ -75,6 +77,28 @@ impl State {
         self.sequence += 1;
         self.sequence
     }
+}
+
+/// How a caller comes to a link.
+pub(super) enum Way<'a> {
+    /// There is one: the lock that has it.
+    Ready(MutexGuard<'a, State>),
+    /// There is none, and this caller is the one to connect: it must bring the attempt to its end, and [`Line::arrive`].
+    Opening(Box<Attempt>),
+    /// Another caller connects; the word changes when that ends.
+    Awaited(u32),
+}
+
+/// An attempt to connect that one caller makes for all.
+pub(super) struct Attempt {
+    pub opening: Opening,
+    generation: u64,
+    sequence: u64,
+    /// How long it might have, if this call had more time.
+    whole: Deadline,
+    begun: u64,
+    /// System calls.
+    pub calls: u64,
 }
 
 impl Line {
@@ -171,96 +195,112 @@ impl Line {
         self.users.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether there is a connection.
-    pub fn is_connected(&self) -> bool {
-        self.lock().link.is_some()
-    }
-
     /// The lock, once there is a link that can be used: connects, or waits for who does.
     #[inline(always)]
     pub fn ready(&self, shared: &Shared, limit: Limit) -> Result<MutexGuard<'_, State>> {
-        let mut attempt_seen = None;
+        let mut seen = None;
+        loop {
+            match self.approach(shared, limit, &mut seen)? {
+                Way::Ready(state) => return Ok(state),
+                Way::Opening(attempt) => return self.connect(shared, attempt),
+                Way::Awaited(word) => self.wait(&self.connect_word, word, limit.deadline.nanoseconds()),
+            }
+        }
+    }
+
+    /// How a caller comes to a link that can be used; `seen` is what it has seen of attempts that others make.
+    #[inline(always)]
+    pub fn approach(&self, shared: &Shared, limit: Limit, seen: &mut Option<u64>) -> Result<Way<'_>> {
         loop {
             shared.check_open()?;
             let word = self.connect_word.load(Ordering::Acquire);
             let mut state = self.lock();
             let State { link, counters, .. } = &mut *state;
-            if let Some(link) = link {
-                match look(link, counters, shared, limit.begun) {
-                    Look::Good => return Ok(state),
-                    Look::Unread => {
-                        self.catch_up(shared, limit, state);
-                        continue;
-                    }
-                    Look::Stale => {}
+            let Some(link) = link else { return self.approach_closed(shared, limit, seen, word, state) };
+            match look(link, counters, shared, limit.begun) {
+                Look::Good => return Ok(Way::Ready(state)),
+                Look::Unread => {
+                    self.catch_up(shared, limit, state);
+                    continue;
                 }
-                let idle = self.take_link(&mut state);
-                drop(state);
-                shared.tell_closed(&why_stale(idle, shared, limit.begun));
-                continue;
+                Look::Stale => {}
             }
-            // An attempt that began before this call and fails speaks for this call too.
-            if let (Some((failed, error)), Some(seen)) = (&state.failure, attempt_seen) {
-                if *failed >= seen {
-                    return Err(error.clone());
-                }
-            }
-            if !state.connecting {
-                state = self.connect(shared, limit, state)?;
-                if state.link.is_some() {
-                    return Ok(state);
-                }
-                continue;
-            }
-            attempt_seen.get_or_insert(state.attempts + 1);
+            let idle = self.take_link(&mut state);
             drop(state);
-            if limit.deadline.is_over() {
-                return Err(limit.error(&shared.address).with_bits(bits::NOT_SENT));
-            }
-            self.wait(&self.connect_word, word, limit.deadline.nanoseconds());
+            shared.tell_closed(&why_stale(idle, shared, limit.begun));
         }
     }
 
-    fn connect<'a>(
+    #[cold]
+    fn approach_closed<'a>(
         &'a self,
         shared: &Shared,
         limit: Limit,
+        seen: &mut Option<u64>,
+        word: u32,
         mut state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>> {
-        shared.check_early(clock::now())?;
+    ) -> Result<Way<'a>> {
+        // An attempt that began before this call and fails speaks for this call too.
+        if let (Some((failed, error)), Some(seen)) = (&state.failure, *seen) {
+            if *failed >= seen {
+                return Err(error.clone());
+            }
+        }
+        if state.connecting {
+            seen.get_or_insert(state.attempts + 1);
+            return match limit.deadline.is_over() {
+                true => Err(limit.error(&shared.address).with_bits(bits::NOT_SENT)),
+                false => Ok(Way::Awaited(word)),
+            };
+        }
+        let begun = clock::now();
+        shared.check_early(begun)?;
         state.connecting = true;
         state.generations += 1;
         let (generation, sequence) = (state.generations, state.next_sequence());
-        drop(state);
-        let whole = Deadline::at(clock::now() + u64::from(shared.settings.connect_timeout_ms) * 1_000_000);
+        let whole = Deadline::at(begun + u64::from(shared.settings.connect_timeout_ms) * 1_000_000);
+        let opening = Opening::new(limit.deadline.earlier(whole));
+        Ok(Way::Opening(Box::new(Attempt { opening, generation, sequence, whole, begun, calls: 0 })))
+    }
+
+    #[cold]
+    fn connect(&self, shared: &Shared, mut attempt: Box<Attempt>) -> Result<MutexGuard<'_, State>> {
         let calls = tally::made();
-        let begun = clock::now();
-        let opened = link::open(shared, generation, sequence, limit.deadline.earlier(whole));
-        shared.tell_connected(begun, opened.as_ref().err());
+        let opened = attempt.opening.finish(shared);
+        attempt.calls += tally::made() - calls;
+        self.arrive(shared, &attempt, opened)
+    }
+
+    /// An attempt has ended: the link is there for everybody, or who waits for it is told why it is not.
+    pub fn arrive(
+        &self,
+        shared: &Shared,
+        attempt: &Attempt,
+        opened: Result<(Socket, Dialect)>,
+    ) -> Result<MutexGuard<'_, State>> {
+        shared.tell_connected(attempt.begun, opened.as_ref().err());
+        // Cut short by this call's own deadline, it says no more than any call that was not answered.
+        let is_cut_short =
+            |error: &Error| error.status() == Status::Timeout && attempt.opening.deadline < attempt.whole;
         if let Err(error) = &opened {
-            // Cut short by this call's own deadline, it says no more than any call that was not answered.
-            let cut_short = error.status() == Status::Timeout && limit.deadline < whole;
-            shared.lost(
-                if cut_short { Loss::Timeout { heard_at: 0 } } else { Loss::Connect },
-                error,
-                &mut shared.teller(),
-            );
+            let loss = if is_cut_short(error) { Loss::Timeout { heard_at: 0 } } else { Loss::Connect };
+            shared.lost(loss, error, &mut shared.teller());
         }
         let mut state = self.lock();
         state.connecting = false;
         state.attempts += 1;
-        state.counters.system_calls += tally::made() - calls;
+        state.counters.system_calls += attempt.calls;
         state.counters.connects += u64::from(opened.is_ok());
         self.connect_word.fetch_add(1, Ordering::Release);
-        let result = opened.and_then(|link| shared.check_open().map(|()| link));
-        let result = match result {
-            Ok(link) => {
+        let result = match opened.and_then(|opened| shared.check_open().map(|()| opened)) {
+            Ok(opened) => {
+                let link = Link::new(shared, attempt.generation, attempt.sequence, opened);
                 self.descriptor.set(link.socket.as_fd());
                 state.link = Some(Box::new(link));
                 Ok(state)
             }
-            // Cut short by this call's own deadline, it says nothing to calls that have more time.
-            Err(error) if error.status() == Status::Timeout && limit.deadline < whole => Err(error),
+            // Nor does it say anything to calls that have more time.
+            Err(error) if is_cut_short(&error) => Err(error),
             Err(error) => {
                 shared.connect_failed();
                 state.failure = Some((state.attempts, error.clone()));

@@ -1,14 +1,12 @@
 //! Link: what the callers of one connection share under its lock: who writes, who reads, what is open and what is in
-//! flight. And how a link comes to be: connect, and learn what the server speaks.
+//! flight.
 
 use super::call::Call;
 use super::Shared;
-use crate::connection::{self, Batch, Broken, Handshake, Outcome, Reader};
-use crate::error::{Error, Result, Status};
-use crate::net::{clock, status_of, tally, Deadline, Ready, Socket, Wait, LOOK};
+use crate::connection::{self, Batch, Broken, Reader};
+use crate::net::{clock, Socket};
 use crate::protocol::Dialect;
 use std::collections::VecDeque;
-use std::io;
 use std::mem;
 use std::sync::Arc;
 
@@ -93,6 +91,41 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// A link over a connection that has just been opened.
+    pub fn new(shared: &Shared, generation: u64, sequence: u64, (socket, dialect): (Socket, Dialect)) -> Link {
+        let socket = Arc::new(socket);
+        let reader = Reader::new(usize::try_from(shared.settings.max_value_bytes).unwrap_or(usize::MAX));
+        let now = clock::now_coarse();
+        let mut open = Box::<Batch<Owner>>::default();
+        open.sequence = sequence;
+        let role = Role { reader, socket: socket.clone(), received_at: 0, request: Vec::new() };
+        Link {
+            socket,
+            role: Some(Box::new(role)),
+            writing: false,
+            open,
+            sealed: VecDeque::new(),
+            joined: 0,
+            crowd: 0,
+            spare: Vec::new(),
+            in_flight: 0,
+            dialect,
+            generation,
+            opaque: 0,
+            calls: 0,
+            doomed: None,
+            round_trip: 0,
+            timed: None,
+            opened_at: now,
+            last_used: now,
+            sent_at: now,
+            answered: 0,
+            last_quiet: 0,
+            gone: 0,
+            gone_since: 0,
+        }
+    }
+
     /// Whether nothing at all goes on: a caller may take both roles and be alone.
     pub fn is_free(&self) -> bool {
         self.role.is_some() && !self.writing && self.in_flight == 0 && self.open.is_empty()
@@ -224,111 +257,5 @@ impl Link {
             self.sent_at = now;
         }
         self.in_flight += 1;
-    }
-}
-
-/// Opens a link within `deadline`.
-pub(super) fn open(shared: &Shared, generation: u64, sequence: u64, deadline: Deadline) -> Result<Link> {
-    let (socket, dialect) = connect(shared, deadline)?;
-    let socket = Arc::new(socket);
-    let reader = Reader::new(usize::try_from(shared.settings.max_value_bytes).unwrap_or(usize::MAX));
-    let now = clock::now_coarse();
-    let mut open = Box::<Batch<Owner>>::default();
-    open.sequence = sequence;
-    let role = Role { reader, socket: socket.clone(), received_at: 0, request: Vec::new() };
-    Ok(Link {
-        socket,
-        role: Some(Box::new(role)),
-        writing: false,
-        open,
-        sealed: VecDeque::new(),
-        joined: 0,
-        crowd: 0,
-        spare: Vec::new(),
-        in_flight: 0,
-        dialect,
-        generation,
-        opaque: 0,
-        calls: 0,
-        doomed: None,
-        round_trip: 0,
-        timed: None,
-        opened_at: now,
-        last_used: now,
-        sent_at: now,
-        answered: 0,
-        last_quiet: 0,
-        gone: 0,
-        gone_since: 0,
-    })
-}
-
-/// Opens a connection and learns what is spoken on it.
-pub(super) fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
-    let settings = shared.socket_settings();
-    loop {
-        // Before the socket: it may be that nothing is to be said there.
-        let mut handshake = shared.handshake()?;
-        let socket = Socket::connect(&shared.address, &settings, deadline, || shared.check_open())?;
-        // An error, or another try: the close of this socket.
-        let outcome = greet(&socket, &mut handshake, shared, deadline).inspect_err(|error| {
-            shared.greeting_failed(&handshake, error);
-            tally::add(1);
-        })?;
-        shared.learn(&outcome);
-        if !outcome.reconnect {
-            return Ok((socket, outcome.dialect));
-        }
-        tally::add(1);
-    }
-}
-
-/// Goes through a handshake within `deadline`.
-fn greet(socket: &Socket, handshake: &mut Handshake, shared: &Shared, deadline: Deadline) -> Result<Outcome> {
-    loop {
-        if let Some(outcome) = handshake.outcome() {
-            return Ok(outcome);
-        }
-        // A server that has hung up may have said why.
-        let said = say(socket, &handshake.take_request());
-        match hear(socket, shared, deadline).map_err(|error| said.err().unwrap_or(error)) {
-            Ok(bytes) => handshake.receive(&bytes)?,
-            Err(error) if error.status() == Status::Closed => return Err(error),
-            Err(error) => handshake.fail(error)?,
-        }
-    }
-}
-
-fn lost(error: io::Error) -> Error {
-    Error::os(status_of(&error), "the connection was lost", &error)
-}
-
-fn say(socket: &Socket, request: &[u8]) -> Result<()> {
-    tally::add(u64::from(!request.is_empty()));
-    match request.is_empty() || socket.send(request).map_err(lost)? == request.len() {
-        true => Ok(()),
-        false => Err(Error::new(Status::Connection, "the handshake could not be sent")),
-    }
-}
-
-/// Some bytes of the server's, within `deadline`.
-fn hear(socket: &Socket, shared: &Shared, deadline: Deadline) -> Result<Vec<u8>> {
-    let mut chunk = [0; 512];
-    loop {
-        let left = deadline.left();
-        if left.is_zero() {
-            return Err(Error::new(Status::Timeout, "no answer in time"));
-        }
-        shared.check_open()?;
-        if !socket.poll(Ready { read: true, write: false }, left.min(LOOK)).map_err(lost)?.read {
-            continue;
-        }
-        tally::add(1);
-        match socket.receive(&mut chunk, &mut [], Wait::No) {
-            Ok(0) => return Err(Error::new(Status::Connection, "the server closed the connection")),
-            Ok(came) => return Ok(chunk[..came].to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(lost(error)),
-        }
     }
 }

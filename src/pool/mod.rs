@@ -17,6 +17,7 @@ mod link;
 mod lone;
 #[cfg(all(test, bmemc_model))]
 mod model;
+mod opening;
 mod probe;
 mod quiet;
 mod several;

@@ -2,7 +2,7 @@
 //! waiting. It connects, logs in where there are credentials, and asks for the version; what comes back is all it wants.
 
 use super::Shared;
-use crate::connection::{Handshake, Known};
+use crate::connection::{Handshake, Known, Outcome};
 use crate::error::{Error, Result, Status};
 use crate::net::{status_of, tally, Connecting, Deadline, Socket, Wait};
 use crate::protocol::{Dialect, ProtocolChoice};
@@ -62,11 +62,8 @@ fn connect(shared: &Shared, deadline: Deadline) -> Result<Stage> {
     Ok(Stage::Connecting(Box::new(connecting)))
 }
 
-fn converse(
-    socket: &Socket,
-    handshake: &mut Handshake,
-    deadline: Deadline,
-) -> Result<Option<crate::connection::Outcome>> {
+/// Goes on with a handshake as far as it can without waiting; `None`: not to its end.
+pub(super) fn converse(socket: &Socket, handshake: &mut Handshake, deadline: Deadline) -> Result<Option<Outcome>> {
     loop {
         if let Some(outcome) = handshake.outcome() {
             return Ok(Some(outcome));

@@ -2,9 +2,14 @@
 //! round trips go on at the same time. While it sends to one server it has no right to read from another, and nobody
 //! counts on it there: two such calls can never wait for each other.
 
+use super::line::{Attempt, State, Way};
+use super::opening::{wait_for_any, GLANCE};
 use super::turn::Turn;
 use super::{Limit, Line, Pool};
+use crate::error::Result;
+use crate::net::{tally, LOOK};
 use crate::operation::{Operation, Sink};
+use crate::sync::MutexGuard;
 
 /// What a call has for one server; answers come by their index among these operations.
 pub(crate) struct Part<'a> {
@@ -13,25 +18,41 @@ pub(crate) struct Part<'a> {
     pub sink: &'a mut dyn Sink,
 }
 
-/// A part whose operations are on their way.
+/// A part that was let in.
 struct Begun<'a> {
     pool: &'a Pool,
     line: &'a Line,
     turn: Turn<'a>,
+    /// The connection that this call opens for it.
+    attempt: Option<Box<Attempt>>,
+    /// What was seen of attempts that others make.
+    seen: Option<u64>,
 }
 
-/// Runs all parts. Those whose servers are connected go first: that another one has to be connected does not hold them up.
+/// Runs all parts. Each is sent as soon as its server is connected; those that are not are connected at the same time.
 pub(crate) fn run_several(parts: Vec<Part<'_>>, limit: Limit) {
     let (aside, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::goes_aside);
-    let admitted = parts.into_iter().filter_map(|part| Begun::admit(part, limit));
-    let (mut begun, cold): (Vec<_>, Vec<_>) = admitted.partition(|part| part.line.is_connected());
-    begun.iter_mut().for_each(|part| part.turn.begin());
-    for mut part in cold {
-        part.turn.begin();
-        begun.push(part);
+    let mut begun: Vec<_> = parts.into_iter().filter_map(|part| Begun::admit(part, limit)).collect();
+    let mut cold: Vec<_> = begun.iter_mut().filter_map(|part| (!part.set_out(limit)).then_some(part)).collect();
+    while !cold.is_empty() {
+        wait(&mut cold);
+        cold.retain_mut(|part| !part.set_out(limit));
     }
     begun.into_iter().for_each(|part| part.end(limit));
     aside.into_iter().for_each(|part| part.pool.run_far(part.operations, part.sink, limit));
+}
+
+/// Waits until one of the connections may go on.
+fn wait(cold: &mut [&mut Begun<'_>]) {
+    let calls = tally::made();
+    let attempts = cold.iter().filter_map(|part| part.attempt.as_deref());
+    // Of a connection that another caller opens nothing is heard: it is looked after.
+    let most = if cold.iter().all(|part| part.attempt.is_some()) { LOOK } else { GLANCE };
+    // Where it fails, what is next to be done does too, or the deadline ends it.
+    let _ = wait_for_any(attempts.map(|attempt| &attempt.opening), most);
+    if let Some(attempt) = cold.iter_mut().find_map(|part| part.attempt.as_deref_mut()) {
+        attempt.calls += tally::made() - calls;
+    }
 }
 
 impl Part<'_> {
@@ -50,7 +71,37 @@ impl<'a> Begun<'a> {
         }
         let line = home.choose();
         line.join();
-        Some(Begun { pool, line, turn: Turn::new(line, &pool.shared, operations, sink, limit) })
+        let turn = Turn::new(line, &pool.shared, operations, sink, limit);
+        Some(Begun { pool, line, turn, attempt: None, seen: None })
+    }
+
+    /// Goes on as far as it can without waiting; whether its operations are sent, or refused.
+    fn set_out(&mut self, limit: Limit) -> bool {
+        let shared = &self.pool.shared;
+        if self.attempt.is_none() {
+            match self.line.approach(shared, limit, &mut self.seen) {
+                Ok(Way::Opening(attempt)) => self.attempt = Some(attempt),
+                Ok(Way::Awaited(_)) => return false,
+                Ok(Way::Ready(state)) => return self.begin(Ok(state)),
+                Err(error) => return self.begin(Err(error)),
+            }
+        }
+        let Some(attempt) = &mut self.attempt else { return false };
+        let calls = tally::made();
+        let opened = attempt.opening.advance(shared).transpose();
+        attempt.calls += tally::made() - calls;
+        let Some(opened) = opened else { return false };
+        let arrived = self.line.arrive(shared, attempt, opened);
+        self.attempt = None;
+        self.begin(arrived)
+    }
+
+    fn begin(&mut self, ready: Result<MutexGuard<'a, State>>) -> bool {
+        match ready {
+            Ok(state) => self.turn.begin(state),
+            Err(error) => self.turn.refuse_all(&error),
+        }
+        true
     }
 
     fn end(mut self, limit: Limit) {

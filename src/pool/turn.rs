@@ -134,17 +134,10 @@ impl<'a> Turn<'a> {
         self.finish();
     }
 
-    /// The first half of a call that goes on elsewhere meanwhile: sends, and keeps neither the right to read nor a place
+    /// The first half of a call that goes on elsewhere meanwhile, with the lock of a line that has a connection: sends, and keeps neither the right to read nor a place
     /// among those who may be woken for it.
-    pub fn begin(&mut self) {
-        let mut state = match self.line.ready(self.shared, self.limit) {
-            Ok(state) => state,
-            Err(error) => return self.refuse_all(&error),
-        };
-        state = match self.enter(state) {
-            Some(state) => state,
-            None => return,
-        };
+    pub fn begin(&mut self, state: Guard<'a>) {
+        let Some(mut state) = self.enter(state) else { return };
         let Some(link) = state.link.as_mut() else { return };
         if link.is_free() && !self.has_quiet() {
             let sequence = link.open.sequence;

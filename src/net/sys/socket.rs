@@ -4,7 +4,7 @@ use super::tally;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -259,25 +259,40 @@ pub struct Ready {
 /// Waits until the socket is ready for some of `wanted`; none of it: the time is over. An error or a hang-up counts as
 /// ready for all.
 pub fn poll(fd: &OwnedFd, wanted: Ready, timeout: Duration) -> io::Result<Ready> {
+    let mut entry = [entry(fd.as_fd(), wanted)];
+    poll_entries(&mut entry, timeout)?;
+    let [libc::pollfd { revents, .. }] = entry;
+    let broken = revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
+    Ok(Ready { read: revents & libc::POLLIN != 0 || broken, write: revents & libc::POLLOUT != 0 || broken })
+}
+
+/// Waits until any of the sockets is ready for some of what is wanted of it, or for `timeout`.
+pub fn poll_any(sockets: &[(BorrowedFd<'_>, Ready)], timeout: Duration) -> io::Result<()> {
+    let mut entries: Vec<_> = sockets.iter().map(|(fd, wanted)| entry(*fd, *wanted)).collect();
+    poll_entries(&mut entries, timeout)
+}
+
+fn entry(fd: BorrowedFd<'_>, wanted: Ready) -> libc::pollfd {
+    let read = if wanted.read { libc::POLLIN } else { 0 };
+    let write = if wanted.write { libc::POLLOUT } else { 0 };
+    libc::pollfd { fd: fd.as_raw_fd(), events: read | write, revents: 0 }
+}
+
+fn poll_entries(entries: &mut [libc::pollfd], timeout: Duration) -> io::Result<()> {
     tally::add(1);
-    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
-    if wanted.read {
-        entry.events |= libc::POLLIN;
-    }
-    if wanted.write {
-        entry.events |= libc::POLLOUT;
-    }
     let time = libc::timespec {
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as libc::time_t,
         tv_nsec: timeout.subsec_nanos() as libc::c_long,
     };
-    // SAFETY: one pollfd and one timespec of ours; no signal mask.
-    let result = check(unsafe { libc::ppoll(&mut entry, 1, &time, std::ptr::null()) });
+    // SAFETY: so many pollfds and one timespec of ours, which live until the call ends; no signal mask.
+    let result =
+        check(unsafe { libc::ppoll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, &time, std::ptr::null()) });
     match result {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Ready::default()),
-        Err(error) => return Err(error),
-        Ok(_) => {}
+        // Nothing is ready then, as far as is known: who waits looks again.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            entries.iter_mut().for_each(|entry| entry.revents = 0);
+            Ok(())
+        }
+        result => result.map(drop),
     }
-    let broken = entry.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
-    Ok(Ready { read: entry.revents & libc::POLLIN != 0 || broken, write: entry.revents & libc::POLLOUT != 0 || broken })
 }

@@ -1,0 +1,95 @@
+//! Cold calls over several servers: connections are opened at the same time, and a server that cannot be connected to, or
+//! says nothing, costs its own keys and no others.
+
+mod common;
+
+use bmemc::{Client, Operation, Queue, Status};
+use common::fleet::{client_of, delay_proxy, servers, Got, Way, WAYS};
+use common::oracle::Sleeper;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+fn keys() -> Vec<String> {
+    (0..100).map(|number| format!("key:{number}")).collect()
+}
+
+fn set_all(way: Way, client: &Client, keys: &[String]) -> Vec<Got> {
+    let sets: Vec<Operation<'_>> = keys.iter().map(|key| Operation::set(key.as_bytes(), b"v", 0)).collect();
+    way.run_on(&Queue::new().unwrap(), client, &sets)
+}
+
+/// How long a new client's first call takes, in the best of some attempts.
+fn cold(way: Way, addresses: &[String], protocol: &str) -> Duration {
+    let attempts = (0..3).map(|_| {
+        let client = client_of(addresses.iter().map(String::as_str), &[("protocol", protocol)]);
+        let begun = Instant::now();
+        let got = set_all(way, &client, &keys());
+        let took = begun.elapsed();
+        assert!(got.iter().all(|got| got.status == Status::Ok), "{way:?} {protocol}");
+        let connects: Vec<u64> = (0..addresses.len()).map(|at| client.counters(Some(at)).unwrap().connects).collect();
+        assert!(connects.iter().all(|count| (1..=2).contains(count)), "{way:?} {protocol}: {connects:?}");
+        took
+    });
+    attempts.min().unwrap()
+}
+
+#[test]
+fn four_servers_are_connected_to_in_the_time_of_one() {
+    let servers = servers(4);
+    let proxies: Vec<String> =
+        servers.iter().map(|server| delay_proxy(server.address(), Duration::from_millis(10))).collect();
+    for protocol in ["auto", "text", "binary"] {
+        for way in WAYS {
+            let sleeper = Sleeper::start();
+            let (one, four) = (cold(way, &proxies[..1], protocol), cold(way, &proxies, protocol));
+            let late = sleeper.lateness();
+            assert!(one >= Duration::from_millis(20), "{way:?} {protocol}: {one:?} is less than a round trip");
+            // What is said before the first operation costs round trips: each of them once, and not once a server.
+            assert!(four < one * 3 / 2 + late, "{way:?} {protocol}: {four:?}, and one alone {one:?}; {late:?} late");
+        }
+    }
+}
+
+/// A server whose queue of connections is full: nothing answers there.
+fn hole() -> (TcpListener, Vec<TcpStream>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut fillers = Vec::new();
+    while let Ok(filler) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        fillers.push(filler);
+        assert!(fillers.len() < 10_000, "the queue never fills");
+    }
+    (listener, fillers, address.to_string())
+}
+
+/// A call over servers of which the first is `address`.
+fn costs_its_own_keys(address: &str, way: Way) {
+    let servers = servers(2);
+    let addresses = [address, servers[0].address(), servers[1].address()];
+    let client = client_of(addresses.into_iter(), &[("timeout_ms", "400"), ("connect_timeout_ms", "10000")]);
+    let keys = keys();
+    let (sleeper, begun) = (Sleeper::start(), Instant::now());
+    let all = set_all(way, &client, &keys);
+    let took = begun.elapsed();
+    for (key, got) in keys.iter().zip(all) {
+        let owner = client.server_for(key.as_bytes()).unwrap().0;
+        let expected = if owner == 0 { Status::Timeout } else { Status::Ok };
+        assert_eq!((got.status, got.server), (expected, owner), "{key} {way:?}: {}", got.detail);
+    }
+    let limit = Duration::from_millis(600) + sleeper.lateness();
+    assert!(took < limit, "{way:?}: {took:?}");
+}
+
+#[test]
+fn a_server_that_takes_no_connection_costs_its_own_keys() {
+    let (_listener, _fillers, address) = hole();
+    WAYS.into_iter().for_each(|way| costs_its_own_keys(&address, way));
+}
+
+#[test]
+fn a_server_that_says_nothing_costs_its_own_keys() {
+    // The kernel takes connections, and nobody reads what comes.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    WAYS.into_iter().for_each(|way| costs_its_own_keys(&address, way));
+}
