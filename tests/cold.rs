@@ -66,7 +66,7 @@ fn hole() -> (TcpListener, Vec<TcpStream>, String) {
 fn costs_its_own_keys(address: &str, way: Way) {
     let servers = servers(2);
     let addresses = [address, servers[0].address(), servers[1].address()];
-    let client = client_of(addresses.into_iter(), &[("timeout_ms", "400"), ("connect_timeout_ms", "10000")]);
+    let client = client_of(addresses, &[("timeout_ms", "400"), ("connect_timeout_ms", "10000")]);
     let keys = keys();
     let (sleeper, begun) = (Sleeper::start(), Instant::now());
     let all = set_all(way, &client, &keys);
