@@ -15,7 +15,7 @@ pub(crate) mod stats;
 pub use front::KeyBytes;
 pub use options::{DiscoveryKind, FailoverKind, Kind, Options, Spec, TABLE};
 pub use profile::Profile;
-pub(crate) use queue::{place, place_bytes, Take};
+pub(crate) use queue::{place, place_bytes, Hit, Take};
 pub use queue::{Fetched, Queue};
 pub use stats::{statistics, DumpEntry};
 

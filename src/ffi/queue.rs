@@ -8,7 +8,7 @@ use super::guard::{array, guard, handle, null, number, place, quietly, refused};
 use super::operation::bmemc_op;
 use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::{place as place_value, place_bytes, Queue, Take};
+use crate::client::{place as place_value, place_bytes, Hit, Queue, Take};
 use crate::error::{Error, Result, Status};
 use crate::operation::{Answer, Operation};
 use std::mem::MaybeUninit;
@@ -212,14 +212,13 @@ struct Slab<'a> {
 }
 
 impl Take for Slab<'_> {
-    fn hit(&mut self, tag: u64, server: u32, flags: u32, cas: u64, value: &[u8]) {
-        let Some(place) = place_bytes(value, self.slab, &mut self.used) else {
-            return self.answer(tag, Answer { server, ..Answer::hit(flags, cas, value) });
+    fn hit(&mut self, tag: u64, hit: Hit<'_>) {
+        let Some(place) = place_bytes(hit.value, self.slab, &mut self.used) else {
+            return self.answer(tag, hit.answer());
         };
-        let bytes = bmemc_bytes { data: std::ptr::null(), len: value.len() };
         self.room.put(|| bmemc_answer {
             tag,
-            item: bmemc_item::of_hit(server, flags, cas, bytes),
+            item: bmemc_item::of_hit(&hit, bmemc_bytes { data: std::ptr::null(), len: place.len() }),
             owner: std::ptr::null_mut(),
             offset: place.start,
             reserved: [0; 4],

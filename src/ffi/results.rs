@@ -4,6 +4,7 @@
 use super::arena::Arena;
 use super::bytes::bmemc_bytes;
 use super::guard::quietly;
+use crate::client::Hit;
 use crate::error::{bits, Error, Result, Status};
 use crate::operation::{Answer, Room, Sink, Value};
 use std::mem::MaybeUninit;
@@ -139,15 +140,15 @@ impl bmemc_item {
 
     /// The item of a hit whose value is there.
     #[inline(always)]
-    pub(super) fn of_hit(server: u32, flags: u32, cas: u64, value: bmemc_bytes) -> bmemc_item {
+    pub(super) fn of_hit(hit: &Hit<'_>, value: bmemc_bytes) -> bmemc_item {
         bmemc_item {
             status: Status::Ok.code(),
             os_error: 0,
-            flags,
-            value_type: 0,
-            server,
+            flags: hit.flags,
+            value_type: hit.value_type,
+            server: hit.server,
             bits: bits::SENT,
-            cas,
+            cas: hit.cas,
             number: 0,
             ttl: 0,
             key: bmemc_bytes::EMPTY,

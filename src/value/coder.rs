@@ -7,6 +7,9 @@ use super::compressor::{CustomCompressor, Output};
 use crate::error::{bits, Error, Result, Status};
 use std::borrow::Cow;
 
+/// Longer values are not looked through while others wait for that.
+const GLANCE: usize = 16 << 10;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Coder {
@@ -65,6 +68,22 @@ impl Coder {
         let value_type = self.codec.value_type(flags)?;
         let is_packed = self.codec.packing().is_some_and(|packing| flags & packing.bit != 0);
         (!is_packed && matches!(value_type, ValueType::Bytes | ValueType::Object)).then_some(value_type)
+    }
+
+    /// What `decode` would make of a value, where that is a part of it and found as quickly as it is copied. `None`: it has
+    /// to be decoded, which may fail.
+    pub fn glance<'a>(&self, value: &'a [u8], flags: u32) -> Option<(ValueType, &'a [u8])> {
+        if let Some(value_type) = self.is_plain(flags) {
+            return Some((value_type, value));
+        }
+        if value.len() > GLANCE || self.codec.packing().is_some_and(|packing| flags & packing.bit != 0) {
+            return None;
+        }
+        let value_type = self.codec.value_type(flags)?;
+        match self.read(Cow::Borrowed(value), value_type) {
+            Ok(Cow::Borrowed(value)) => Some((value_type, value)),
+            _ => None,
+        }
     }
 
     /// The value that is stored so. What its flags do not fit is the failure `Decode`.

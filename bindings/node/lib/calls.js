@@ -5,7 +5,7 @@ const { statsItems, dumpItems } = require('./native.js');
 const {
   constants, Answer, answers, enter, leave, cancel, statusAt, casAt, numberAt, ttlAt, bytesAt, textAt,
 } = require('./engine.js');
-const { CancelledError, PartialError, errorOf } = require('./errors.js');
+const { PartialError, errorOf } = require('./errors.js');
 const { decodeError } = require('./values.js');
 
 const { OK, NOT_FOUND, E_CANCELLED, BIT_STALE, BIT_WIN, BIT_WON_BY_OTHER, BIT_PARTLY } = constants;
@@ -29,11 +29,13 @@ function failureAt(at, beside, status = statusAt(at)) {
 
 /** One operation and its promise. */
 class Call {
-  constructor(session) {
+  /** `resultOf(call, at, status, beside)`: what an answer that is no failure resolves it to. */
+  constructor(session, resultOf) {
     this.promise = new Promise(executor);
     this.resolve = taken;
     this.reject = refused;
     this.session = session;
+    this.resultOf = resultOf;
     this.settings = undefined;
     this.slot = -1;
     this.stopListening = undefined;
@@ -68,7 +70,7 @@ class Call {
     try {
       const status = statusAt(at);
       if (status < 0) this.reject(this.failure(at, beside, status));
-      else this.resolve(this.result(at, status, beside));
+      else this.resolve(this.resultOf(this, at, status, beside));
     } catch (error) {
       this.reject(error);
     }
@@ -86,68 +88,51 @@ class Call {
   }
 }
 
+// --- what answers are made into ----------------------------------------------
+
 /** get: the value; a miss is undefined, or the default. */
-class ValueCall extends Call {
-  result(at, status, beside) {
-    return status === OK ? this.value(at, beside) : this.settings?.default;
-  }
+function valueOf(call, at, status, beside) {
+  return status === OK ? call.value(at, beside) : call.settings?.default;
 }
 
 /** gets: the value with all that is known of it. */
-class ItemCall extends Call {
-  result(at, status, beside) {
-    if (status === OK) return itemOf(this, at, beside);
-    const { default: value, casDefault: cas } = this.settings;
-    return value === undefined && cas === undefined ? undefined : { value, cas, flags: 0 };
-  }
-}
-
-function itemOf(call, at, beside) {
-  return { value: call.value(at, beside), cas: casAt(at), flags: answers[at + Answer.FLAGS] };
+function itemOf(call, at, status, beside) {
+  if (status === OK) return { value: call.value(at, beside), cas: casAt(at), flags: answers[at + Answer.FLAGS] };
+  const { default: value, casDefault: cas } = call.settings;
+  return value === undefined && cas === undefined ? undefined : { value, cas, flags: 0 };
 }
 
 /** Writes: whether it was done. */
-class DoneCall extends Call {
-  result(at, status) {
-    return status === OK;
-  }
+function doneOf(call, at, status) {
+  return status === OK;
 }
 
 /** cas: true, or false where the item has changed, or undefined where it is gone. */
-class CasCall extends Call {
-  result(at, status) {
-    return status === OK ? true : status === NOT_FOUND ? undefined : false;
-  }
+function casOf(call, at, status) {
+  return status === OK ? true : status === NOT_FOUND ? undefined : false;
 }
 
 /** Nothing but that it was done. */
-class VoidCall extends Call {
-  result() {
-    return undefined;
-  }
+function nothingOf() {
+  return undefined;
 }
 
-/** Counters: a number, or a bigint where the delta was one; a miss is undefined. */
-class CounterCall extends Call {
-  constructor(session, big) {
-    super(session);
-    this.big = big;
-  }
+/** Counters: a number; a miss is undefined. */
+function counterOf(call, at, status) {
+  const number = bigCounterOf(call, at, status);
+  if (number === undefined) return undefined;
+  if (number <= Number.MAX_SAFE_INTEGER) return Number(number);
+  throw decodeError(`the counter is ${number}, which no number holds exactly: give the delta as a bigint to get one`);
+}
 
-  result(at, status) {
-    if (status !== OK) return undefined;
-    const number = numberAt(at);
-    if (this.big) return number;
-    if (number <= Number.MAX_SAFE_INTEGER) return Number(number);
-    throw decodeError(`the counter is ${number}, which no number holds exactly: give the delta as a bigint to get one`);
-  }
+/** The same as a bigint, where the delta was one. */
+function bigCounterOf(call, at, status) {
+  return status === OK ? numberAt(at) : undefined;
 }
 
 /** version and the like: the server's own words. */
-class TextCall extends Call {
-  result(at, status, beside) {
-    return textAt(at, 'utf8', beside);
-  }
+function textOf(call, at, status, beside) {
+  return textAt(at, 'utf8', beside);
 }
 
 /** Statistics by name, each read as the library says that it is to be read. */
@@ -169,12 +154,6 @@ const readers = new Map([
 ]);
 
 /** call: everything that there is of an answer. */
-class AnswerCall extends Call {
-  result(at, status, beside) {
-    return answerOf(this, at, status, beside);
-  }
-}
-
 function answerOf(call, at, status, beside) {
   const bits = answers[at + Answer.BITS];
   return {
@@ -220,7 +199,7 @@ class ManyCall extends Call {
     try {
       const status = statusAt(at);
       if (status < 0) this.fail(index, this.failure(at, beside, status));
-      else this.results[index] = this.result(at, status, beside);
+      else this.results[index] = this.resultOf(this, at, status, beside);
     } catch (error) {
       this.fail(index, error);
     }
@@ -257,64 +236,39 @@ class ManyCall extends Call {
   }
 }
 
-/** getMany: a Map of the hits. */
-class ValuesCall extends ManyCall {
-  result(at, status, beside) {
-    return status === OK ? this.value(at, beside) : undefined;
-  }
-}
-
-/** getsMany: a Map of the hits with their cas. */
-class ItemsCall extends ManyCall {
-  result(at, status, beside) {
-    return status === OK ? itemOf(this, at, beside) : undefined;
-  }
-}
-
-/** setMany: nothing; deleteMany: how many there were. */
-class DonesCall extends ManyCall {
-  result(at, status) {
-    return status === OK;
-  }
-}
-
-class SetManyCall extends DonesCall {
+/** setMany: nothing. */
+class SetManyCall extends ManyCall {
   all() {
     return undefined;
   }
 }
 
-class DeleteManyCall extends DonesCall {
+/** deleteMany: how many there were. */
+class DeleteManyCall extends ManyCall {
   all() {
     return this.results.filter(Boolean).length;
   }
 }
 
-/** stats: what the servers tell, a Map by their names. */
-class StatsCall extends ManyCall {
-  result(at, status, beside) {
-    return statsOf(textAt(at, 'latin1', beside));
-  }
+/** stats: what a server tells. */
+function statsOfServer(call, at, status, beside) {
+  return statsOf(textAt(at, 'latin1', beside));
 }
 
 /** metadump: the items that the servers hold, without their values. */
 class DumpCall extends ManyCall {
-  result(at, status, beside) {
-    const server = answers[at + Answer.SERVER];
-    return dumpItems(bytesAt(at, beside)).map((item) => ({ ...item, server }));
-  }
-
   all() {
     return this.results.flat();
   }
 }
 
+function dumpOf(call, at, status, beside) {
+  const server = answers[at + Answer.SERVER];
+  return dumpItems(bytesAt(at, beside)).map((item) => ({ ...item, server }));
+}
+
 /** execute: answer i for operation i, a failure too. */
 class AnswersCall extends ManyCall {
-  result(at, status, beside) {
-    return answerOf(this, at, status, beside);
-  }
-
   finish() {
     this.leave();
     this.resolve(this.results);
@@ -326,6 +280,6 @@ class AnswersCall extends ManyCall {
 }
 
 module.exports = {
-  Call, ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, DumpCall, AnswerCall,
-  ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall, CancelledError,
+  Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
+  ManyCall, SetManyCall, DeleteManyCall, DumpCall, AnswersCall, statsOfServer, dumpOf,
 };

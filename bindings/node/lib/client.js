@@ -2,14 +2,14 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { native, constants, begin, nameOf, toBytes, kindOf, flush, listen } = require('./engine.js');
+const { native, constants, begin, nameOf, toBytes, kindOf, flush, keepTurnsWhole, listen } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
 const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
 const { Settings, accepts, readers, whole } = require('./settings.js');
 const {
-  ValueCall, ItemCall, DoneCall, CasCall, VoidCall, CounterCall, TextCall, StatsCall, DumpCall, AnswerCall,
-  ValuesCall, ItemsCall, SetManyCall, DeleteManyCall, AnswersCall,
+  Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
+  ManyCall, SetManyCall, DeleteManyCall, DumpCall, AnswersCall, statsOfServer, dumpOf,
 } = require('./calls.js');
 
 // Each by itself: looking them up in `constants` would take longer than the rest of a call.
@@ -83,6 +83,8 @@ function create(options) {
     if (!given.some(([each]) => each === name)) given.push([name, value]);
   }
   const [, codec] = given.findLast(([name]) => name === 'codec');
+  const [, connections] = given.findLast(([name]) => name === 'connections');
+  if (connections !== defaults.connections) keepTurnsWhole();
   const values = new Values(codec !== 'none', options);
   const number = checked(native.client, serversOf(options.servers), given, functionsOf(options));
   return { number, values };
@@ -163,44 +165,44 @@ class Client extends EventEmitter {
   // ---- reads ----
 
   get(key, options) {
-    return this.#one(new ValueCall(this.#session), OP_GET, key, NONE, options, forRead);
+    return this.#one(new Call(this.#session, valueOf), OP_GET, key, NONE, options, forRead);
   }
 
   gets(key, options) {
-    const call = new ItemCall(this.#session);
+    const call = new Call(this.#session, itemOf);
     return this.#with(call, OP_GET, key, NONE, options, { wantCas: true }, forItem);
   }
 
   getMany(keys, options) {
-    return this.#manyReads(ValuesCall, keys, options, {});
+    return this.#manyReads(valueOf, keys, options, {});
   }
 
   getsMany(keys, options) {
-    return this.#manyReads(ItemsCall, keys, options, { wantCas: true });
+    return this.#manyReads(itemOf, keys, options, { wantCas: true });
   }
 
   getAndTouch(key, ttl, options) {
-    const call = new ValueCall(this.#session);
+    const call = new Call(this.#session, valueOf);
     return this.#with(call, OP_GET_AND_TOUCH, key, NONE, options, { ttl }, forRead, 'ttl');
   }
 
   getsAndTouch(key, ttl, options) {
-    const call = new ItemCall(this.#session);
+    const call = new Call(this.#session, itemOf);
     return this.#with(call, OP_GET_AND_TOUCH, key, NONE, options, { ttl, wantCas: true }, forItem, 'ttl');
   }
 
   // ---- writes ----
 
   set(key, value, options) {
-    return this.#one(new DoneCall(this.#session), OP_SET, key, value, options, forWrite);
+    return this.#one(new Call(this.#session, doneOf), OP_SET, key, value, options, forWrite);
   }
 
   add(key, value, options) {
-    return this.#one(new DoneCall(this.#session), OP_ADD, key, value, options, forWrite);
+    return this.#one(new Call(this.#session, doneOf), OP_ADD, key, value, options, forWrite);
   }
 
   replace(key, value, options) {
-    return this.#one(new DoneCall(this.#session), OP_REPLACE, key, value, options, forWrite);
+    return this.#one(new Call(this.#session, doneOf), OP_REPLACE, key, value, options, forWrite);
   }
 
   append(key, value, options) {
@@ -212,14 +214,14 @@ class Client extends EventEmitter {
   }
 
   cas(key, value, cas, options) {
-    const call = new CasCall(this.#session);
+    const call = new Call(this.#session, casOf);
     if (cas === 0 || cas === 0n) return refused(call, new ArgumentError('cas is 0, which no item has'));
     return this.#with(call, OP_SET, key, value, options, { cas }, forWrite, 'cas');
   }
 
   setMany(entries, options) {
     const { values } = this.#session;
-    return this.#many(SetManyCall, options, forWrite, (settings) => {
+    return this.#many(new SetManyCall(this.#session, doneOf), options, forWrite, (settings) => {
       const pairs = entriesOf(entries);
       const types = pairs.map((pair) => values.typeOf(pair[1]));
       const payloads = pairs.map((pair, i) => values.encode(pair[1], types[i]));
@@ -233,63 +235,63 @@ class Client extends EventEmitter {
   }
 
   delete(key, options) {
-    return this.#one(new DoneCall(this.#session), OP_DELETE, key, NONE, options, forChange);
+    return this.#one(new Call(this.#session, doneOf), OP_DELETE, key, NONE, options, forChange);
   }
 
   deleteMany(keys, options) {
-    return this.#many(DeleteManyCall, options, forChange, byKey(OP_DELETE, keys));
+    return this.#many(new DeleteManyCall(this.#session, doneOf), options, forChange, byKey(OP_DELETE, keys));
   }
 
   increment(key, delta = 1, options = undefined) {
-    const call = new CounterCall(this.#session, typeof delta === 'bigint');
+    const call = new Call(this.#session, typeof delta === 'bigint' ? bigCounterOf : counterOf);
     return this.#with(call, OP_INCREMENT, key, NONE, options, { delta }, forCounter);
   }
 
   decrement(key, delta = 1, options = undefined) {
-    const call = new CounterCall(this.#session, typeof delta === 'bigint');
+    const call = new Call(this.#session, typeof delta === 'bigint' ? bigCounterOf : counterOf);
     return this.#with(call, OP_DECREMENT, key, NONE, options, { delta }, forCounter);
   }
 
   touch(key, ttl, options) {
-    const call = new DoneCall(this.#session);
+    const call = new Call(this.#session, doneOf);
     return this.#with(call, OP_TOUCH, key, NONE, options, { ttl }, forTouch, 'ttl');
   }
 
   // ---- the servers' own ----
 
   version(options) {
-    return this.#one(new TextCall(this.#session), OP_VERSION, '', NONE, options, forServer);
+    return this.#one(new Call(this.#session, textOf), OP_VERSION, '', NONE, options, forServer);
   }
 
   stats(argument = '', options = undefined) {
-    return this.#everywhere(StatsCall, OP_STATS, argument, options);
+    return this.#everywhere(new ManyCall(this.#session, statsOfServer), OP_STATS, argument, options);
   }
 
   noop(options) {
-    return this.#one(new VoidCall(this.#session), OP_NOOP, '', NONE, options, forServer);
+    return this.#one(new Call(this.#session, nothingOf), OP_NOOP, '', NONE, options, forServer);
   }
 
   flushAll(options) {
-    return this.#one(new VoidCall(this.#session), OP_FLUSH_ALL, '', NONE, options, forServer);
+    return this.#one(new Call(this.#session, nothingOf), OP_FLUSH_ALL, '', NONE, options, forServer);
   }
 
   verbosity(level, options) {
-    const call = new VoidCall(this.#session);
+    const call = new Call(this.#session, nothingOf);
     return this.#with(call, OP_VERBOSITY, '', NONE, options, { delta: level }, forServer, 'delta');
   }
 
   cacheMemlimit(megabytes, options) {
-    const call = new VoidCall(this.#session);
+    const call = new Call(this.#session, nothingOf);
     return this.#with(call, OP_CACHE_MEMLIMIT, '', NONE, options, { delta: megabytes }, forServer, 'delta');
   }
 
   async shutdown(options) {
     const [graceful, rest] = apart(options, 'graceful');
-    return this.#one(new VoidCall(this.#session), OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
+    return this.#one(new Call(this.#session, nothingOf), OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
   }
 
   metadump(classes = '', options = undefined) {
-    return this.#everywhere(DumpCall, OP_METADUMP, classes, options);
+    return this.#everywhere(new DumpCall(this.#session, dumpOf), OP_METADUMP, classes, options);
   }
 
   // ---- every operation ----
@@ -306,7 +308,7 @@ class Client extends EventEmitter {
   }
 
   call(operation) {
-    const call = new AnswerCall(this.#session);
+    const call = new Call(this.#session, answerOf);
     try {
       const { opcode, key, value, valueType, settings } = this.#operation(operation);
       return this.#start(call, opcode, key, value, valueType, settings);
@@ -316,7 +318,7 @@ class Client extends EventEmitter {
   }
 
   execute(operations, options) {
-    return this.#many(AnswersCall, options, forOperations, () => {
+    return this.#many(new AnswersCall(this.#session, answerOf), options, forOperations, () => {
       const list = listOf('operations', operations).map((operation) => this.#operation(operation));
       if (list.some((operation) => operation.settings.signal !== undefined)) {
         throw new ArgumentError('signal is an option of execute, not of one operation');
@@ -418,7 +420,7 @@ class Client extends EventEmitter {
 
   /** Bytes for what is there already, whatever type it has. */
   #piece(opcode, key, value, options) {
-    const call = new DoneCall(this.#session);
+    const call = new Call(this.#session, doneOf);
     try {
       const { values } = this.#session;
       const type = values.typeOf(value);
@@ -457,14 +459,13 @@ class Client extends EventEmitter {
     return call.promise;
   }
 
-  #manyReads(Class, keys, options, own) {
-    return this.#many(Class, options, forManyReads, byKey(OP_GET, keys), own);
+  #manyReads(resultOf, keys, options, own) {
+    return this.#many(new ManyCall(this.#session, resultOf), options, forManyReads, byKey(OP_GET, keys), own);
   }
 
   /** Many operations with one promise. `make` answers with those of each key, as {keys, operations}. */
-  #many(Class, options, read, make, own = {}) {
-    const session = this.#session;
-    const call = new Class(session);
+  #many(call, options, read, make, own = {}) {
+    const { session } = call;
     try {
       const settings = options === undefined ? (own.wantCas ? read(own) : undefined) : read(and(options, own));
       if (settings?.signal?.aborted) throw aborted(settings.signal);
@@ -488,8 +489,8 @@ class Client extends EventEmitter {
   }
 
   /** One operation for each server, or for the one that `options` names. */
-  #everywhere(Class, opcode, argument, options) {
-    return this.#many(Class, options, forServers, (settings = new Settings()) => {
+  #everywhere(call, opcode, argument, options) {
+    return this.#many(call, options, forServers, (settings = new Settings()) => {
       const servers = this.#session.servers();
       const asked = settings.server === 0 ? servers : servers.filter(({ server }) => server === settings.server - 1);
       const keys = asked.length === 0 ? [settings.server - 1] : asked.map(({ name }) => name);

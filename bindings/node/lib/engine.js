@@ -82,12 +82,13 @@ const SHORT = 48;
 function putText(text, start, what) {
   const { length } = text;
   if (length > SHORT) return putLongText(text, start, what);
+  let all = 0;
   for (let i = 0; i < length; i++) {
     const unit = text.charCodeAt(i);
-    if (unit > 127) return putLongText(text, start, what);
+    all |= unit;
     bytes[start + i] = unit;
   }
-  return length;
+  return all < 128 ? length : putLongText(text, start, what);
 }
 
 function putLongText(text, start, what) {
@@ -125,6 +126,18 @@ function kindOf(value) {
   if (value === null || value === undefined) return `${value}`;
   if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'without a prototype'})`;
   return `a ${typeof value} (${String(value).slice(0, 50)})`;
+}
+
+/**
+ * So many requests go out at once while a turn makes more of them: the server is at work on these meanwhile. It answers them
+ * together, so that each part costs a wake-up too.
+ */
+const PART = 64;
+let part = PART;
+
+/** From now on a turn's requests go out together, and so over one connection where there are several. */
+function keepTurnsWhole() {
+  part = REQUESTS;
 }
 
 let inside = false;
@@ -173,8 +186,9 @@ function begin(call, index, client, opcode, key, value, valueType, settings) {
   requests[at + VALUE_TYPE] = valueType;
   requests[at + START] = start;
   counts[USED] = end;
-  if (counts[COUNT]++ === 0 && counts[AWAKE] === 0) nextTick(flush);
-  if (large !== undefined) flush(large);
+  const count = ++counts[COUNT];
+  if (large !== undefined || count === part) flush(large);
+  else if (count === 1 && counts[AWAKE] === 0) nextTick(flush);
 }
 
 function wellFormed(text) {
@@ -255,9 +269,14 @@ const ttlAt = (at) => Number(answersI64[(at + Answer.TTL) / 2]);
 
 // --- values ------------------------------------------------------------------
 
-/** Values of up to so many bytes share memory with their neighbours, as those of Buffer's pool do; never with the slab. */
+/** What Buffer's own methods make: a Buffer of a part of an ArrayBuffer, without a look at what it was given. */
+const FastBuffer = Buffer[Symbol.species];
+
+/** Values share pieces of memory with their neighbours, as Buffers of Buffer's pool do; never with the slab. */
 const PIECE = 8 << 10;
+/** Longer ones share larger pieces. */
 const SMALL = PIECE / 2;
+const LARGE_PIECE = 32 << 10;
 let piece;
 let pieceStart = 0;
 let pieceEnd = -1;
@@ -268,14 +287,18 @@ function bytesAt(at, beside) {
   const offset = signed[at + 3];
   if (offset < 0) return Buffer.alloc(0);
   const length = answers[at + 4];
-  const end = offset + length;
-  if (length > SMALL) return Buffer.from(memory.slab.slice(offset, end));
-  if (offset < pieceStart || end > pieceEnd) {
-    pieceStart = offset;
-    pieceEnd = Math.max(end, Math.min(offset + PIECE, counts[SLAB_USED]));
-    piece = Buffer.from(memory.slab.slice(pieceStart, pieceEnd));
-  }
-  return piece.subarray(offset - pieceStart, end - pieceStart);
+  if (offset < pieceStart || offset + length > pieceEnd) takePiece(offset, offset + length);
+  return new FastBuffer(piece, offset - pieceStart, length);
+}
+
+/** Copies a part of the slab out, from the value between `start` and `end` on. */
+function takePiece(start, end) {
+  const size = end - start > SMALL ? LARGE_PIECE : PIECE;
+  pieceStart = start;
+  pieceEnd = Math.max(end, Math.min(start + size, counts[SLAB_USED]));
+  const copy = Buffer.allocUnsafeSlow(pieceEnd - start);
+  slab.copy(copy, 0, start, pieceEnd);
+  piece = copy.buffer;
 }
 
 /** An answer's value as a string. */
@@ -304,6 +327,6 @@ function takeEvents() {
 const native = create(memory, onAnswers);
 
 module.exports = {
-  native, constants, Answer, answers, enter, leave, begin, guarded, flush, cancel, nameOf, toBytes, kindOf,
+  native, constants, Answer, answers, enter, leave, begin, guarded, flush, keepTurnsWhole, cancel, nameOf, toBytes, kindOf,
   statusAt, casAt, numberAt, ttlAt, bytesAt, textAt, listen,
 };

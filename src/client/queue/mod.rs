@@ -13,7 +13,7 @@ mod state;
 mod submit;
 
 pub use output::Fetched;
-pub(crate) use output::Take;
+pub(crate) use output::{Hit, Take};
 
 use super::front::Front;
 use super::{coding, Client};
@@ -172,7 +172,7 @@ impl Queue {
         coder: &Coder,
         operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
     ) -> (usize, Result<()>) {
-        let (mut encoded, mut stopped) = (Vec::new(), None);
+        let (mut encoded, mut stopped) = (Vec::with_capacity(operations.size_hint().0), None);
         for next in operations {
             let next = next.and_then(|(tag, operation)| Ok((tag, operation, coding::encode(coder, &operation)?)));
             match next {

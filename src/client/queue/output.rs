@@ -1,6 +1,6 @@
 //! Output: where the answers of a queue go. While somebody fetches and has room they are handed out at once, straight from
-//! the receive buffer; else they are copied and wait for the next fetch. So do those whose values are to be decoded, and
-//! what comes behind them: whoever fetches does that once the lock is free.
+//! the receive buffer; else they are copied and wait for the next fetch. So do those whose values take time to decode, such as
+//! compressed ones, and what comes behind them: whoever fetches does that once the lock is free.
 
 use super::journeys::Journeys;
 use super::records::{Asker, Records, NONE};
@@ -109,11 +109,27 @@ impl Waiting {
     }
 }
 
+/// A hit whose value is at hand. The fields are those of [`Answer`].
+pub(crate) struct Hit<'a> {
+    pub server: u32,
+    pub value_type: u32,
+    pub flags: u32,
+    pub cas: u64,
+    pub value: &'a [u8],
+}
+
+impl<'a> Hit<'a> {
+    pub fn answer(&self) -> Answer<'a> {
+        let Hit { server, value_type, flags, cas, value } = *self;
+        Answer { server, value_type, ..Answer::hit(flags, cas, value) }
+    }
+}
+
 /// Who takes answers, each with its tag. It is called under the queue's lock: it copies and no more.
 pub(crate) trait Take {
     /// The answer where it is a hit whose value is at hand: what most answers are.
-    fn hit(&mut self, tag: u64, server: u32, flags: u32, cas: u64, value: &[u8]) {
-        self.answer(tag, Answer { server, ..Answer::hit(flags, cas, value) });
+    fn hit(&mut self, tag: u64, hit: Hit<'_>) {
+        self.answer(tag, hit.answer());
     }
 
     /// The answer of the operation with this tag.
@@ -168,10 +184,15 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Gives out an answer whose value is to be decoded, as soon as nothing is held.
+    /// Gives out an answer whose value is to be decoded: at once where that takes no time, else as soon as nothing is held.
     #[cold]
     pub fn give_coded(&mut self, tag: u64, answer: Answer<'_>, coder: &Arc<Coder>) {
-        self.keep(tag, answer, Some(coder.clone()));
+        match coder.glance(answer.value.bytes(), answer.flags) {
+            Some((value_type, value)) if value.len() == answer.value.len() => {
+                self.give(tag, Answer { value_type: value_type.code(), ..answer })
+            }
+            _ => self.keep(tag, answer, Some(coder.clone())),
+        }
     }
 
     fn keep(&mut self, tag: u64, answer: Answer<'_>, coder: Option<Arc<Coder>>) {
@@ -182,13 +203,13 @@ impl<'a> Output<'a> {
 
     /// Gives out an answer that is a hit.
     #[inline]
-    pub fn give_hit(&mut self, tag: u64, server: u32, flags: u32, cas: u64, value: &[u8]) {
+    pub fn give_hit(&mut self, tag: u64, hit: Hit<'_>) {
         match &mut self.take {
             Some(take) if self.room > 0 => {
                 self.room -= 1;
-                take.hit(tag, server, flags, cas, value);
+                take.hit(tag, hit);
             }
-            _ => self.keep(tag, Answer { server, ..Answer::hit(flags, cas, value) }, None),
+            _ => self.keep(tag, hit.answer(), None),
         }
     }
 
@@ -291,11 +312,21 @@ impl<'a> Hands<'a, '_> {
     }
 
     /// Takes a hit whose value is to be decoded.
-    #[cold]
     #[inline(never)]
     fn hit_coded(&mut self, index: u32, flags: u32, cas: u64, value: &[u8], coder: &Arc<Coder>) {
+        self.released += 1;
         self.counted.hits += 1;
-        self.answer_coded(index, Answer::hit(flags, cas, value), coder);
+        let (server, stored) = (self.server, Answer::hit(flags, cas, value));
+        match self.records.release(index) {
+            Some(Asker { tag, journey: NONE, .. }) => match coder.glance(value, flags) {
+                Some((value_type, value)) => {
+                    self.output.give_hit(tag, Hit { server, value_type: value_type.code(), flags, cas, value })
+                }
+                None => self.output.give_coded(tag, Answer { server, ..stored }, coder),
+            },
+            Some(asker) => self.give(asker, stored),
+            None => self.late += 1,
+        }
     }
 
     /// Takes an answer whose value is to be decoded.
@@ -331,9 +362,10 @@ impl Deliver<()> for Hands<'_, '_> {
         }
         self.released += 1;
         self.counted.hits += 1;
+        let hit = Hit { server: self.server, value_type: 0, flags, cas, value };
         match self.records.release(index) {
-            Some(Asker { tag, journey: NONE, .. }) => self.output.give_hit(tag, self.server, flags, cas, value),
-            Some(asker) => self.give(asker, Answer::hit(flags, cas, value)),
+            Some(Asker { tag, journey: NONE, .. }) => self.output.give_hit(tag, hit),
+            Some(asker) => self.give(asker, hit.answer()),
             None => self.late += 1,
         }
     }
