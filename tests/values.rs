@@ -292,6 +292,115 @@ fn a_queue_encodes_and_decodes() {
     }
 }
 
+/// What a queue answers to gets of these keys, submitted together; each one's tag is its place.
+fn fetched(queue: &Queue, client: &Client, keys: &[String], slab: &mut [u8]) -> Vec<Fetched> {
+    let reads = keys.iter().map(|key| Operation::get(key.as_bytes()));
+    assert_eq!(queue.submit(client, (0..).zip(reads)).0, keys.len());
+    fetch_all(queue, slab)
+}
+
+#[test]
+fn a_queue_keeps_the_order_of_values_that_need_work_and_of_those_that_need_none() {
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let settings = [("protocol", protocol), ("codec", "pymemcache"), ("connections", "1")];
+        let (coded, queue) = (client(server.address(), &settings), Queue::new().unwrap());
+        // In turns plain, compressed, a number, and one that cannot be read.
+        let value = |i: usize| match i % 4 {
+            0 => (text(50 + i), ValueType::Text),
+            1 => (text(1000 + i), ValueType::Text),
+            2 => (i.to_string().into_bytes(), ValueType::Integer),
+            _ => (vec![0xff, i as u8], ValueType::Bytes),
+        };
+        let keys: Vec<String> = (0..40).map(|i| format!("mixed-{i}")).collect();
+        for (i, key) in keys.iter().enumerate() {
+            let (value, value_type) = value(i);
+            let write = match i % 4 {
+                3 => Operation {
+                    op_flags: op_flags::EXPLICIT_FLAGS,
+                    flags: 16,
+                    ..Operation::set(key.as_bytes(), &value, 0)
+                },
+                _ => typed(key, &value, value_type),
+            };
+            assert_eq!(outcome(&coded, write).0, Status::Ok, "{protocol} {i}");
+        }
+        let answers = fetched(&queue, &coded, &keys, &mut [0; 100_000]);
+        let tags: Vec<u64> = answers.iter().map(|answer| answer.tag).collect();
+        assert_eq!(tags, (0..40).collect::<Vec<u64>>(), "{protocol}: not in the order in which they came");
+        for (i, answer) in answers.iter().enumerate() {
+            let (value, value_type) = value(i);
+            if i % 4 == 3 {
+                assert_eq!(answer.status, Status::Decode, "{protocol} {i}");
+                continue;
+            }
+            assert!(answer.status == Status::Ok && answer.value == value, "{protocol} {i}");
+            assert_eq!((answer.value_type, answer.flags & 8 != 0), (value_type.code(), i % 4 == 1), "{protocol} {i}");
+        }
+    }
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_by_a_queue_whatever_its_length() {
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let settings = [("protocol", protocol), ("codec", "pylibmc")];
+        let (coded, plain) = (client(server.address(), &settings), client(server.address(), &settings[..1]));
+        let queue = Queue::new().unwrap();
+        let lengths = [1, 100, 16_383, 16_384, 16_385, 100_000];
+        let keys: Vec<String> =
+            lengths.iter().flat_map(|len| ["good", "bad"].map(|how| format!("{how}-{len}"))).collect();
+        for len in lengths {
+            let mut value = text(len);
+            plain.set(format!("good-{len}").as_bytes(), &value, 16, 0).unwrap();
+            value[len - 1] = 0xff;
+            plain.set(format!("bad-{len}").as_bytes(), &value, 16, 0).unwrap();
+        }
+        let answers = fetched(&queue, &coded, &keys, &mut [0; 1 << 20]);
+        assert_eq!(answers.len(), keys.len(), "{protocol}");
+        for answer in &answers {
+            let (len, key) = (lengths[answer.tag as usize / 2], &keys[answer.tag as usize]);
+            if key.starts_with("good") {
+                assert!(answer.status == Status::Ok && answer.value == text(len), "{protocol} {key}");
+                continue;
+            }
+            let words = String::from_utf8_lossy(&answer.detail);
+            assert_eq!(answer.status, Status::Decode, "{protocol} {key}");
+            assert!(words.contains(&format!("not UTF-8 from byte {} on", len - 1)), "{protocol} {key}: {words}");
+        }
+    }
+}
+
+#[test]
+fn what_a_queue_copies_into_the_first_of_several_clients_is_what_was_stored() {
+    let servers = [Memcached::tcp(&[]), Memcached::tcp(&[])];
+    let coded = |server: &Memcached, more: &[(&str, &str)]| {
+        client(server.address(), &[&[("codec", "pymemcache")], more].concat())
+    };
+    let old = coded(&servers[1], &[]);
+    let both = Client::new_fallback(&[coded(&servers[0], &[("fallback_copy_ttl", "100")]), old.clone()]).unwrap();
+    // As memcached leaves a counter, as compressed text, and as it is.
+    let values = [(b"9 ".to_vec(), 2, b"9".to_vec()), (b"text".to_vec(), 16, b"text".to_vec())];
+    let long = text(1000);
+    let packed = old.encode_value(&typed("", &long, ValueType::Text)).unwrap();
+    let values = values.into_iter().chain([(packed.value.to_vec(), packed.flags, long.clone())]);
+    for (i, (stored, flags, value)) in values.enumerate() {
+        let key = format!("copied-{i}");
+        client(servers[1].address(), &[]).set(key.as_bytes(), &stored, flags, 0).unwrap();
+        let queue = Queue::new().unwrap();
+        let answers = fetched(&queue, &both, std::slice::from_ref(&key), &mut [0; 10_000]);
+        assert!(answers[0].status == Status::Ok && answers[0].value == value, "{key}");
+        let first = client(servers[0].address(), &[]);
+        let copy = (0..2000).find_map(|_| {
+            queue.fetch(&mut Vec::new(), 1, 0).unwrap();
+            thread::sleep(Duration::from_millis(5));
+            first.get(key.as_bytes()).unwrap()
+        });
+        let copy = copy.expect("it is copied");
+        assert_eq!((&copy.value[..], copy.flags), (&stored[..], flags), "{key}");
+    }
+}
+
 /// What was called, and on which thread.
 type Calls = Arc<Mutex<Vec<(String, ThreadId)>>>;
 type Watch = Box<dyn Fn(&str) + Send + Sync>;

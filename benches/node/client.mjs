@@ -1,5 +1,8 @@
 // One client, one case, one run: prints a line of JSON as the programs in C do. `in-flight` loops, each awaiting one call
-// after the other; every value is compared with what was stored.
+// after the other; every value is compared with what was stored. `socket` is no client but the floor: the same exchange by
+// a socket of Node's whose bytes are counted and not read.
+import { once } from 'node:events';
+import net from 'node:net';
 import { parseArgs } from 'node:util';
 
 const { values: plan } = parseArgs({
@@ -85,9 +88,61 @@ const clients = {
   },
 };
 
-const client = await clients[plan.client]();
 let done = 0;
 let stop = () => false;
+
+/** The floor: what is answered is asked for again at once, all of it in one request. */
+async function floor() {
+  const [host, port] = plan.server.split(':');
+  const socket = net.connect(Number(port), host).setNoDelay();
+  await once(socket, 'connect');
+  const many = plan.case === 'many';
+  const reply = plan.case === 'set' ? 'STORED\r\n'.length : `VALUE ${keys[0]} 0 ${value.length}\r\n\r\n`.length + value.length;
+  const end = plan.case === 'set' ? 0 : 'END\r\n'.length;
+  const writes = keys.map((key) => Buffer.concat([Buffer.from(`set ${key} 0 0 ${value.length}\r\n`), value, Buffer.from('\r\n')]));
+  const asked = []; // how many replies each request has still to get
+  let next = 0;
+  let came = 0;
+  let ended = () => {};
+
+  function ask(count) {
+    const first = next;
+    next += count;
+    asked.push(count);
+    if (plan.case === 'set') socket.write(Buffer.concat(Array.from({ length: count }, (_, i) => writes[(first + i) % KEYS])));
+    else socket.write(`get ${Array.from({ length: count }, (_, i) => keys[(first + i) % KEYS]).join(' ')}\r\n`, 'latin1');
+  }
+
+  socket.on('data', (chunk) => {
+    came += chunk.length;
+    let count = 0;
+    while (asked.length > 0) {
+      const whole = Math.min(asked[0], Math.floor(came / reply));
+      count += whole;
+      came -= whole * reply;
+      asked[0] -= whole;
+      if (asked[0] > 0 || came < end) break;
+      came -= end;
+      asked.shift();
+    }
+    done += count;
+    if (stop()) return asked.length === 0 && ended();
+    if (!many) return count > 0 && ask(count);
+    if (asked.length === 0) ask(batch);
+  });
+  return {
+    async store() {
+      const filler = net.connect(Number(port), host);
+      filler.write(Buffer.concat(writes));
+      for (let left = KEYS * 'STORED\r\n'.length; left > 0; ) left -= (await once(filler, 'data'))[0].length;
+      filler.destroy();
+    },
+    run: () => new Promise((resolve) => ((ended = resolve), ask(many ? batch : inFlight))),
+    close: () => socket.destroy(),
+  };
+}
+
+const client = plan.client === 'socket' ? await floor() : await clients[plan.client]();
 
 /** What one loop does again and again. */
 const steps = {
@@ -115,11 +170,12 @@ async function loop(first) {
 async function run(until) {
   done = 0;
   stop = until;
-  await Promise.all(Array.from({ length: inFlight }, (_, i) => loop(i * 31)));
+  if (client.run) await client.run();
+  else await Promise.all(Array.from({ length: inFlight }, (_, i) => loop(i * 31)));
   return done;
 }
 
-await Promise.all(keys.map((key) => client.set(key)));
+await (client.store?.() ?? Promise.all(keys.map((key) => client.set(key))));
 await run(() => done >= Number(plan.warmup));
 
 let now = performance.now();

@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn garbage_with_any_flags_is_a_value_or_a_failure() {
-        let (mut random, mut refused, mut read) = (Random(2), 0, 0);
+        let (mut random, mut refused, mut read, mut glances) = (Random(2), 0, 0, 0);
         for _ in 0..times(6) {
             for codec in CODED {
                 for flags in (0..64).chain((0..16).flat_map(|kind| (0..4).map(move |low| kind << 8 | low))).chain([!0])
@@ -463,7 +463,13 @@ mod tests {
                         value.get_mut(at).map(|byte| *byte ^= 1 << random.below(8)).unwrap_or_default();
                     }
                     let coder = Coder { max: 1 << random.below(20), ..Coder::new(codec) };
-                    match coder.decode(value.into(), flags) {
+                    let glanced = coder.glance(&value, flags).map(|(value_type, value)| (value_type, value.to_vec()));
+                    let decoded = coder.decode(value.into(), flags);
+                    if let Some((value_type, value)) = glanced {
+                        glances += 1;
+                        assert_eq!(decoded.as_ref().unwrap(), &Decoded { value: value.into(), value_type });
+                    }
+                    match decoded {
                         Ok(decoded) => {
                             read += 1;
                             let text = decoded.value_type == Text;
@@ -478,6 +484,24 @@ mod tests {
             }
         }
         assert!(read > 500 && refused > 500, "{read} read, {refused} refused");
+        assert!((300..read).contains(&glances), "{glances} of {read} at a glance");
+    }
+
+    #[test]
+    fn a_glance_finds_what_needs_no_work_and_leaves_the_rest() {
+        let coder = Coder::new(Codec::Pymemcache);
+        let found = |value: &[u8], flags| coder.glance(value, flags).map(|(kind, value)| (kind, value.to_vec()));
+        assert_eq!(found(b"text", 16), Some((Text, b"text".to_vec())));
+        assert_eq!(found(b"9 ", 2), Some((Integer, b"9".to_vec())), "without the space that memcached leaves");
+        assert_eq!(found(b"", 16), Some((Text, Vec::new())));
+        assert_eq!(found(b"\xff", 16), None, "to be refused");
+        assert_eq!(found(b"9x", 2), None, "to be refused");
+        assert_eq!(found(b"packed", 8), None);
+        let long = vec![b'a'; GLANCE + 1];
+        assert_eq!(found(&long[1..], 16).map(|(kind, value)| (kind, value.len())), Some((Text, GLANCE)));
+        assert_eq!(found(&long, 16), None, "it takes time to look through");
+        assert_eq!(found(&long, 0), Some((Bytes, long.clone())), "nothing to look through");
+        assert_eq!(Coder::new(Codec::Spymemcached).glance(b"\x05", 2 << 8), None, "no part of the value");
     }
 
     /// Runs of a byte as the byte and their length.

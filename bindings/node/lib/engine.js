@@ -270,7 +270,13 @@ const ttlAt = (at) => Number(answersI64[(at + Answer.TTL) / 2]);
 // --- values ------------------------------------------------------------------
 
 /** What Buffer's own methods make: a Buffer of a part of an ArrayBuffer, without a look at what it was given. */
-const FastBuffer = Buffer[Symbol.species];
+const FastBuffer = fastBuffer(Buffer[Symbol.species]);
+
+/** The same by a documented way, should a version of Node have another species. */
+function fastBuffer(species) {
+  const isIt = typeof species === 'function' && species !== Buffer && species.prototype === Buffer.prototype;
+  return isIt ? species : function (piece, start, length) { return Buffer.from(piece, start, length); };
+}
 
 /** Values share pieces of memory with their neighbours, as Buffers of Buffer's pool do; never with the slab. */
 const PIECE = 8 << 10;

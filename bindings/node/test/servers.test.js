@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { Client, HashRing, parseAddress, PartialError, ConnectionError, ArgumentError } = require('bmemc');
 const { TestServer } = require('bmemc/testing');
-const { clientOf, dumpOf, startMemcached } = require('./helpers.js');
+const { clientOf, dumpOf, run, startMemcached } = require('./helpers.js');
 
 const keys = Array.from({ length: 300 }, (_, i) => `servers:${i}`);
 
@@ -199,6 +199,37 @@ describe('connections', () => {
     assert.deepEqual(parseAddress('/run/x'), { kind: 'unix', host: '/run/x', port: 0 });
     assert.deepEqual(parseAddress('Cache.Example'), { kind: 'name', host: 'cache.example', port: 11211 });
     for (const wrong of ['a b', '', undefined, 5]) assert.throws(() => parseAddress(wrong), ArgumentError);
+  });
+
+  it('two of them: what was begun in one turn keeps its order, of this client and of others', async (t) => {
+    const [server] = await start(t, 1);
+    // In a process of its own: such a client changes how the others' calls go out.
+    const ended = await run(`
+      const { Client } = require('bmemc');
+      const options = { servers: ${JSON.stringify(server.address)}, encoding: 'utf8', timeoutMs: 30000 };
+      const one = new Client(options);
+      const two = new Client({ ...options, connections: 2 });
+      async function rounds(client, name) {
+        const keys = Array.from({ length: 80 }, (_, i) => name + i);
+        for (let round = 0; round < 40; round++) {
+          const calls = [];
+          const steps = [(key) => client.set(key, 'v' + round), (key) => client.get(key), (key) => client.delete(key), (key) => client.get(key)];
+          for (const step of steps) calls.push(...keys.map(step));
+          const answers = await Promise.all(calls);
+          const wrong = answers.findIndex((answer, i) => answer !== [true, 'v' + round, true, undefined][Math.floor(i / keys.length)]);
+          if (wrong >= 0) throw new Error(name + ', round ' + round + ': answer ' + wrong + ' is ' + answers[wrong]);
+        }
+      }
+      (async () => {
+        const all = [rounds(one, 'one')];
+        for (const name of ['two', 'three']) {
+          all.push(rounds(two, name));
+          await new Promise(setImmediate); // the next ones find the first connection busy
+        }
+        await Promise.all(all);
+        console.log('in order over', two.pool().open);
+      })();`);
+    assert.deepEqual([ended.code, ended.output.trim()], [0, 'in order over 2'], ended.output);
   });
 });
 

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { describe, it, before, after } = require('node:test');
 const { DecodeError, ArgumentError } = require('bmemc');
-const { startMemcached, clientOf } = require('./helpers.js');
+const { startMemcached, clientOf, run } = require('./helpers.js');
 
 let counter = 0;
 const fresh = () => `values:${process.pid}:${++counter}`;
@@ -195,5 +195,74 @@ describe('values', () => {
     assert.equal(await client.get(key), text);
     await client.set(key, text, { compressLevel: -1 });
     assert.equal((await client.gets(key, { raw: true })).flags & 8, 0);
+  });
+
+  it('Buffers are their own: equal to what was stored, and not changed by what comes or by whoever writes into another', async (t) => {
+    const client = clientOf(t, server);
+    const sizes = [0, 1, 100, 4095, 4096, 4097, 10_000, 20_000, 32_768, 40_000, 300_000, 900_000];
+    const values = Array.from({ length: 120 }, (_, i) => Buffer.alloc(sizes[i % sizes.length], `${i}:`));
+    const entries = values.map((value) => [fresh(), value]);
+    await client.setMany(entries);
+    const keys = entries.map(([key]) => key);
+    const [one, many] = await Promise.all([Promise.all(keys.map((key) => client.get(key))), client.getMany(keys)]);
+    one.forEach((got, i) => assert.ok(Buffer.isBuffer(got) && got.equals(values[i]), `${i}: ${got.length} bytes`));
+    assert.deepEqual(one[2], values[2]);
+    // Twice as many others come into the same memory of the library's; and half of the Buffers are written over.
+    await client.setMany(keys.map((key) => [key, Buffer.alloc(10_000, 'other')]));
+    for (let i = 0; i < 2; i++) await client.getMany(keys);
+    keys.forEach((key, i) => i % 2 && many.get(key).fill(0xee));
+    keys.forEach((key, i) => assert.ok(i % 2 || many.get(key).equals(values[i]), `${i} was changed`));
+    one.forEach((got, i) => assert.ok(got.equals(values[i]), `${i} was changed`));
+  });
+
+  it('a Buffer of a few KB holds at most 32 KB besides', async (t) => {
+    const client = clientOf(t, server);
+    const keys = Array.from({ length: 64 }, fresh);
+    for (const [size, most] of [[10, 8 << 10], [5000, 32 << 10], [20_000, 32 << 10], [50_000, 50_000]]) {
+      await client.setMany(keys.map((key) => [key, Buffer.alloc(size, 'x')]));
+      for (const got of (await client.getMany(keys)).values()) {
+        assert.ok(got.length === size && got.buffer.byteLength <= most, `${size} bytes hold ${got.buffer.byteLength}`);
+      }
+    }
+  });
+
+  it('values that need work and values that need none are answered in their order', async (t) => {
+    const client = clientOf(t, server, { codec: 'pymemcache', encoding: 'utf8' });
+    const values = Array.from({ length: 60 }, (_, i) => (i % 3 === 0 ? `${i} again and again `.repeat(100) : i % 3 === 1 ? `${i}` : i));
+    const keys = values.map(fresh);
+    await client.setMany(keys.map((key, i) => [key, values[i]]));
+    const order = [];
+    const got = await Promise.all(keys.map((key, i) => client.get(key).finally(() => order.push(i))));
+    assert.deepEqual(got, values);
+    assert.deepEqual(order, values.map((_, i) => i));
+    assert.equal((await client.gets(keys[0], { raw: true })).flags & 8, 8);
+  });
+
+  it('text that is not UTF-8 is a DecodeError, whatever its length', async (t) => {
+    const client = clientOf(t, server);
+    for (const length of [1, 16_384, 16_385, 70_000]) {
+      const value = Buffer.alloc(length, 'a');
+      value[length - 1] = 0xff;
+      const key = fresh();
+      await client.set(key, value, { flags: 16 });
+      await assert.rejects(client.get(key), { name: 'DecodeError', message: new RegExp(`not UTF-8 from byte ${length - 1} on`) });
+      await client.set(key, value.fill('a'), { flags: 16 });
+      assert.equal(await client.get(key), 'a'.repeat(length));
+    }
+  });
+
+  it('a Node whose Buffer has no species of its own', async () => {
+    for (const species of ['undefined', 'Buffer', 'Uint8Array']) {
+      const ended = await run(`
+        Object.defineProperty(Buffer, Symbol.species, { value: ${species} });
+        const { Client } = require('bmemc');
+        const client = new Client({ servers: ${JSON.stringify(server.address)} });
+        (async () => {
+          await client.set('species', Buffer.from('bytes'));
+          const got = await client.get('species');
+          console.log(Buffer.isBuffer(got), got.toString());
+        })();`);
+      assert.deepEqual([ended.code, ended.output.trim()], [0, 'true bytes'], species);
+    }
   });
 });
