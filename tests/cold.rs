@@ -4,7 +4,7 @@
 mod common;
 
 use bmemc::{Client, Operation, Queue, Status};
-use common::fleet::{client_of, delay_proxy, servers, Got, Way, WAYS};
+use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, Got, Way, WAYS};
 use common::oracle::Sleeper;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -62,28 +62,43 @@ fn hole() -> (TcpListener, Vec<TcpStream>, String) {
     (listener, fillers, address.to_string())
 }
 
-/// A call over servers of which the first is `address`.
-fn costs_its_own_keys(address: &str, way: Way) {
-    let servers = servers(2);
-    let addresses = [address, servers[0].address(), servers[1].address()];
-    let client = client_of(addresses, &[("timeout_ms", "400"), ("connect_timeout_ms", "10000")]);
+/// Calls of many threads over servers of which the first says nothing.
+fn calls_cost_its_own_keys(client: &Client, way: Way, threads: usize) {
     let keys = keys();
     let (sleeper, begun) = (Sleeper::start(), Instant::now());
-    let all = set_all(way, &client, &keys);
+    let call = || set_all(way, client, &keys);
+    let all: Vec<Vec<Got>> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..threads).map(|_| scope.spawn(call)).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
     let took = begun.elapsed();
-    for (key, got) in keys.iter().zip(all) {
+    for (key, got) in all.iter().flat_map(|all| keys.iter().zip(all)) {
         let owner = client.server_for(key.as_bytes()).unwrap().0;
         let expected = if owner == 0 { Status::Timeout } else { Status::Ok };
-        assert_eq!((got.status, got.server), (expected, owner), "{key} {way:?}: {}", got.detail);
+        assert_eq!((got.status, got.server), (expected, owner), "{key} {way:?} {threads}: {}", got.detail);
     }
     let limit = Duration::from_millis(600) + sleeper.lateness();
-    assert!(took < limit, "{way:?}: {took:?}");
+    assert!(took < limit, "{way:?} {threads}: {took:?}");
+}
+
+const SETTINGS: [(&str, &str); 3] = [("timeout_ms", "400"), ("connect_timeout_ms", "10000"), ("failover", "none")];
+
+/// New clients of servers of which the first is `address`.
+fn costs_its_own_keys(address: &str) {
+    let servers = servers(2);
+    let addresses = [address, servers[0].address(), servers[1].address()];
+    for (way, threads) in [(Way::Blocking, 1), (Way::Queued, 1), (Way::Blocking, 2), (Way::Blocking, 12)] {
+        for connections in ["1", "2"] {
+            let settings = [&SETTINGS[..], &[("connections", connections)]].concat();
+            calls_cost_its_own_keys(&client_of(addresses, &settings), way, threads);
+        }
+    }
 }
 
 #[test]
 fn a_server_that_takes_no_connection_costs_its_own_keys() {
     let (_listener, _fillers, address) = hole();
-    WAYS.into_iter().for_each(|way| costs_its_own_keys(&address, way));
+    costs_its_own_keys(&address);
 }
 
 #[test]
@@ -91,5 +106,18 @@ fn a_server_that_says_nothing_costs_its_own_keys() {
     // The kernel takes connections, and nobody reads what comes.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    WAYS.into_iter().for_each(|way| costs_its_own_keys(&address, way));
+    costs_its_own_keys(&address);
+}
+
+#[test]
+fn a_server_that_hangs_costs_its_own_keys() {
+    for (way, threads) in [(Way::Blocking, 1), (Way::Queued, 1), (Way::Blocking, 2), (Way::Blocking, 12)] {
+        let servers = servers(3);
+        let client = client(&servers, &[&SETTINGS[..], &[("connections", "1")]].concat());
+        let warm = set_all(way, &client, &keys());
+        assert!(warm.iter().all(|got| got.status == Status::Ok));
+        freeze(&servers[0]);
+        calls_cost_its_own_keys(&client, way, threads);
+        thaw(&servers[0]);
+    }
 }

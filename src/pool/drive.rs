@@ -172,12 +172,13 @@ impl<'a> Turn<'a> {
     /// Receives once, waiting until the deadline, and takes in what came.
     pub(super) fn read(&mut self) -> Result<(), Stop> {
         let early = self.at_once || clock::now_coarse().saturating_sub(self.limit.begun) < LATE;
-        if self.limit.usual && early {
+        let deadline = self.patience.unwrap_or(self.limit.deadline);
+        if self.limit.usual && early && self.patience.is_none() {
             if self.receive(Wait::All)? {
                 return Ok(());
             }
         } else {
-            let left = self.limit.deadline.left();
+            let left = deadline.left();
             if left.is_zero() {
                 return self.look_late();
             }
@@ -189,7 +190,7 @@ impl<'a> Turn<'a> {
                 return self.receive(Wait::No).map(drop);
             }
         }
-        match self.limit.deadline.is_over() {
+        match deadline.is_over() {
             true => Err(Stop::Timeout { torn: false }),
             false => Ok(()),
         }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::net::{poll_any, status_of, tally, Connecting, Deadline, Ready, Socket, LOOK};
 use crate::protocol::Dialect;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long who waits for several looks away from one that has no socket to wait for: its name is looked up, or it pauses.
@@ -85,7 +86,7 @@ impl Opening {
     fn wait(&self, most: Duration) -> Result<()> {
         match &self.stage {
             Stage::Connecting(connecting, _) => connecting.wait(most).map_err(waiting_failed),
-            _ => wait_for_any(std::iter::once(self), most),
+            _ => wait_for_any(std::iter::once(self), &[], most),
         }
     }
 
@@ -107,9 +108,15 @@ impl Opening {
     }
 }
 
-/// Blocks until one of them may go on, or for `most`.
-pub(super) fn wait_for_any<'a>(openings: impl Iterator<Item = &'a Opening>, most: Duration) -> Result<()> {
-    let (mut awaited, mut most) = (Vec::new(), most);
+/// Blocks until one of them may go on, one of the sockets has something to be read, or for `most`.
+pub(super) fn wait_for_any<'a>(
+    openings: impl Iterator<Item = &'a Opening>,
+    sockets: &'a [Arc<Socket>],
+    most: Duration,
+) -> Result<()> {
+    let readable = |socket: &'a Arc<Socket>| (socket.as_fd(), Ready { read: true, write: false });
+    let mut awaited: Vec<_> = sockets.iter().map(readable).collect();
+    let mut most = most;
     for opening in openings {
         most = most.min(opening.due().left());
         match opening.awaits() {

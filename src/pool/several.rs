@@ -7,9 +7,12 @@ use super::opening::{wait_for_any, GLANCE};
 use super::turn::Turn;
 use super::{Limit, Line, Pool};
 use crate::error::Result;
-use crate::net::{tally, LOOK};
+use crate::net::{clock, tally, Deadline, LOOK};
 use crate::operation::{Operation, Sink};
 use crate::sync::MutexGuard;
+
+/// So long, in nanoseconds, a call waits for all its servers one after the other; then some may hang.
+const PATIENCE: u64 = 1_000_000;
 
 /// What a call has for one server; answers come by their index among these operations.
 pub(crate) struct Part<'a> {
@@ -27,30 +30,45 @@ struct Begun<'a> {
     attempt: Option<Box<Attempt>>,
     /// What was seen of attempts that others make.
     seen: Option<u64>,
+    /// Its operations are sent, or refused.
+    is_sent: bool,
 }
 
 /// Runs all parts. Each is sent as soon as its server is connected; those that are not are connected at the same time.
 pub(crate) fn run_several(parts: Vec<Part<'_>>, limit: Limit) {
     let (aside, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::goes_aside);
     let mut begun: Vec<_> = parts.into_iter().filter_map(|part| Begun::admit(part, limit)).collect();
-    let mut cold: Vec<_> = begun.iter_mut().filter_map(|part| (!part.set_out(limit)).then_some(part)).collect();
-    while !cold.is_empty() {
-        wait(&mut cold);
-        cold.retain_mut(|part| !part.set_out(limit));
+    begun.iter_mut().for_each(|part| part.set_out(limit));
+    if begun.iter().all(|part| part.is_sent) && begun.iter().any(Begun::has_company) {
+        // Who waits for one after the other is woken for each, which is quicker than to look around.
+        let patience = limit.deadline.earlier(Deadline::at(clock::now() + PATIENCE));
+        begun = begun.into_iter().filter_map(|part| part.wait_until(patience, limit)).collect();
+    }
+    loop {
+        // Where nobody else is it waits for one after the other: what comes meanwhile holds nobody up.
+        let has_company = begun.len() > 1 && !limit.deadline.is_over() && begun.iter().any(Begun::has_company);
+        if !has_company && begun.iter().all(|part| part.is_sent) {
+            break;
+        }
+        wait(&mut begun);
+        begun = begun.into_iter().filter_map(|part| part.go_on(limit)).collect();
     }
     begun.into_iter().for_each(|part| part.end(limit));
     aside.into_iter().for_each(|part| part.pool.run_far(part.operations, part.sink, limit));
 }
 
-/// Waits until one of the connections may go on.
-fn wait(cold: &mut [&mut Begun<'_>]) {
+/// Waits until one of the parts may go on.
+fn wait(begun: &mut [Begun<'_>]) {
     let calls = tally::made();
+    let (cold, sent): (Vec<&Begun<'_>>, Vec<_>) = begun.iter().partition(|part| !part.is_sent);
     let attempts = cold.iter().filter_map(|part| part.attempt.as_deref());
-    // Of a connection that another caller opens nothing is heard: it is looked after.
-    let most = if cold.iter().all(|part| part.attempt.is_some()) { LOOK } else { GLANCE };
+    let shared: Vec<_> = sent.iter().filter(|part| part.has_company()).map(|part| part.turn.unread()).collect();
+    // Of what another caller opens or reads nothing is heard: it is looked after.
+    let hears = !cold.is_empty() && cold.iter().all(|part| part.attempt.is_some()) && shared.is_empty();
+    let sockets: Vec<_> = shared.into_iter().flatten().collect();
     // Where it fails, what is next to be done does too, or the deadline ends it.
-    let _ = wait_for_any(attempts.map(|attempt| &attempt.opening), most);
-    if let Some(attempt) = cold.iter_mut().find_map(|part| part.attempt.as_deref_mut()) {
+    let _ = wait_for_any(attempts.map(|attempt| &attempt.opening), &sockets, if hears { LOOK } else { GLANCE });
+    if let Some(attempt) = begun.iter_mut().find_map(|part| part.attempt.as_deref_mut()) {
         attempt.calls += tally::made() - calls;
     }
 }
@@ -72,11 +90,40 @@ impl<'a> Begun<'a> {
         let line = home.choose();
         line.join();
         let turn = Turn::new(line, &pool.shared, operations, sink, limit);
-        Some(Begun { pool, line, turn, attempt: None, seen: None })
+        Some(Begun { pool, line, turn, attempt: None, seen: None, is_sent: false })
     }
 
-    /// Goes on as far as it can without waiting; whether its operations are sent, or refused.
-    fn set_out(&mut self, limit: Limit) -> bool {
+    /// Whether others use the connection too: nobody else may be reading what is for them.
+    fn has_company(&self) -> bool {
+        self.line.users() > 1
+    }
+
+    /// Goes on as far as it can without waiting; `None`: to its end.
+    fn go_on(mut self, limit: Limit) -> Option<Begun<'a>> {
+        if !self.is_sent {
+            self.set_out(limit);
+        } else if self.has_company() && self.turn.tend() {
+            self.end(limit);
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Waits for its answers, but not beyond `patience`; `None`: it is at its end.
+    fn wait_until(mut self, patience: Deadline, limit: Limit) -> Option<Begun<'a>> {
+        if !self.turn.wait_until(patience) {
+            return Some(self);
+        }
+        self.end(limit);
+        None
+    }
+
+    /// Goes on until its operations are sent, or refused, as far as it can without waiting.
+    fn set_out(&mut self, limit: Limit) {
+        self.is_sent = self.try_set_out(limit);
+    }
+
+    fn try_set_out(&mut self, limit: Limit) -> bool {
         let shared = &self.pool.shared;
         if self.attempt.is_none() {
             match self.line.approach(shared, limit, &mut self.seen) {

@@ -9,7 +9,7 @@ use super::link::{Owner, Role};
 use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
-use crate::net::status_of;
+use crate::net::{status_of, Deadline, Socket, Wait};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
 use crate::sync::MutexGuard;
@@ -27,6 +27,9 @@ const CHUNKS_AHEAD: usize = 8;
 const SPLICE: usize = 8 * 1024;
 /// From here on a call does not join the batch of others.
 const LARGE_CALL_BYTES: usize = 64 * 1024;
+/// So often in a row a caller reads for others, while it waits for other servers too.
+const MOST_GLANCES: usize = 16;
+
 /// Why a caller cannot go on.
 pub(super) enum Stop {
     /// Its deadline has passed; with `torn`, in the middle of a request.
@@ -65,6 +68,8 @@ pub(super) struct Turn<'a> {
     pub(super) operations: &'a [Operation<'a>],
     pub(super) limit: Limit,
     pub(super) hands: Hands<'a>,
+    /// Until when it waits at the most before it looks elsewhere.
+    pub(super) patience: Option<Deadline>,
     /// Nothing has been waited for since the call began.
     pub(super) at_once: bool,
     /// The deadline has passed: this caller sends nothing more for others.
@@ -103,6 +108,7 @@ impl<'a> Turn<'a> {
             operations,
             limit,
             hands: Hands::new(sink),
+            patience: None,
             at_once: false,
             leaving: false,
             quiet: false,
@@ -134,8 +140,8 @@ impl<'a> Turn<'a> {
         self.finish();
     }
 
-    /// The first half of a call that goes on elsewhere meanwhile, with the lock of a line that has a connection: sends, and keeps neither the right to read nor a place
-    /// among those who may be woken for it.
+    /// The first half of a call that goes on elsewhere meanwhile, with the lock of a line that has a connection: sends, and
+    /// keeps neither the right to read nor a place among those who may be woken for it.
     pub fn begin(&mut self, state: Guard<'a>) {
         let Some(mut state) = self.enter(state) else { return };
         let Some(link) = state.link.as_mut() else { return };
@@ -150,6 +156,56 @@ impl<'a> Turn<'a> {
             }
         }
         self.awaited.into_iter().for_each(|sequence| self.line.delist(sequence));
+    }
+
+    /// Between the two: waits for the answers until then at the most; whether it has nothing more to wait for.
+    pub fn wait_until(&mut self, patience: Deadline) -> bool {
+        let Some(sequence) = self.awaited else { return true };
+        self.patience = Some(patience);
+        self.line.enlist(sequence);
+        let mut followed = self.follow(sequence);
+        (self.patience, self.late_looks) = (None, 0);
+        if let Err(Stop::Timeout { torn: false }) = followed {
+            followed = self.hand_back();
+        }
+        self.line.delist(sequence);
+        if let Err(stop) = followed {
+            self.stop(stop);
+        }
+        self.is_done()
+    }
+
+    /// Between the two: reads what has come, for whomever it is, without waiting. Whether it has nothing more to wait for.
+    pub fn tend(&mut self) -> bool {
+        if let Err(stop) = self.glance() {
+            self.stop(stop);
+        }
+        self.awaited.is_none() || self.is_done()
+    }
+
+    fn glance(&mut self) -> Result<(), Stop> {
+        let mut state = self.line.lock();
+        let Some(link) = state.link_of(self.generation).filter(|link| link.needs_caller()) else { return Ok(()) };
+        self.role = link.role.take();
+        self.line.reader_found();
+        self.account(&mut state);
+        drop(state);
+        self.advance()?;
+        for _ in 0..MOST_GLANCES {
+            if self.is_reader_idle() || !self.receive(Wait::No)? {
+                break;
+            }
+        }
+        self.hand_back()
+    }
+
+    /// The socket whose answers nobody reads; `Err`: somebody does.
+    pub fn unread(&self) -> Result<Arc<Socket>, ()> {
+        let mut state = self.line.lock();
+        match state.link_of(self.generation) {
+            Some(link) if link.role.is_some() => Ok(link.socket.clone()),
+            _ => Err(()),
+        }
     }
 
     /// The second half: waits for the answers and hands them over.
@@ -464,11 +520,12 @@ impl<'a> Turn<'a> {
                 is_lively = self.line.is_lively(link, &self.limit);
             }
             drop(state);
-            if self.limit.deadline.is_over() {
+            let deadline = self.patience.unwrap_or(self.limit.deadline);
+            if deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             }
             if !is_lively || !self.comes_soon(sequence, seen) {
-                self.line.sleep(sequence, seen, self.limit.deadline);
+                self.line.sleep(sequence, seen, deadline);
             }
         }
     }
