@@ -13,6 +13,7 @@ mod known;
 mod login;
 mod reader;
 mod window;
+mod writer;
 
 pub use batch::{Batch, Piece};
 pub use flight::Deliver;
