@@ -212,8 +212,8 @@ fn closed_while_many_threads_wait() {
                 for (kind, waiting) in waiting.into_iter().enumerate() {
                     let (statuses, ended) = waiting.join().unwrap();
                     let took = ended.saturating_duration_since(begun);
-                    // A connect that was under way may go on for as long as it is allowed to.
-                    let allowed = Duration::from_millis(700) + sleeper.lateness();
+                    // Of 20 s that it might wait; a busy machine takes its time to fail thousands of operations.
+                    let allowed = Duration::from_secs(2) + sleeper.lateness();
                     assert!(took < allowed, "{what}: kind {} took {took:?}", kind % 5);
                     let other = statuses.iter().find(|status| **status != Status::Closed);
                     assert_eq!(other, None, "{what}: kind {}", kind % 5);

@@ -6,6 +6,7 @@ use super::hands::Hands;
 use super::link::{self, Link, WORDS};
 use super::lone::{Left, Lone, Went};
 use super::opening::Opening;
+use super::stepping::Stepping;
 use super::turn::Turn;
 use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
@@ -15,19 +16,8 @@ use crate::net::{clock, futex, tally, Deadline, Socket};
 use crate::operation::{Answer, Gets, Hits, Operation, Sink};
 use crate::protocol::Dialect;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{lock, yield_now, Mutex, MutexGuard};
+use crate::sync::{lock, Mutex, MutexGuard};
 use std::os::fd::AsFd;
-
-/// So often a caller lets others run before it sleeps, where replies come soon: while threads have something to do on this
-/// processor that costs half of what sleeping and being woken does, and else next to nothing. (Measured with 32 threads
-/// on one: once leaves two in three to sleep, twice one in fifteen, four times no fewer.)
-pub(super) const STEPS: u32 = 2;
-
-/// Where that took so long, in nanoseconds, somebody computes on this processor, who gets a slice of its time with each
-/// step: for a while callers do without. (Measured beside a thread that computes: a step takes 2 to 4 ms, and of the calls
-/// of 8 threads 1 in 20 is left; among 32 threads that only call, a step takes 0.1 ms and hardly ever 1 ms.)
-const LONG_STEP: u64 = 1_500_000;
-const WHILE: u64 = 100_000_000;
 
 /// See the module.
 pub(super) struct Line {
@@ -48,8 +38,7 @@ pub(super) struct Line {
     users: AtomicU32,
     /// System calls of callers that sleep, let others run, or wake them.
     futex_calls: AtomicU64,
-    /// Until when callers do not step back.
-    stay_until: AtomicU64,
+    stepping: Stepping,
     /// The descriptor of the link.
     descriptor: Inheritable,
 }
@@ -115,7 +104,7 @@ impl Line {
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
             futex_calls: AtomicU64::new(0),
-            stay_until: AtomicU64::new(0),
+            stepping: Stepping::new(),
             descriptor: Inheritable::new(),
         }
     }
@@ -424,7 +413,7 @@ impl Line {
 
     /// Whether it is worth a moment to let other threads run: replies come soon, and so does the processor.
     pub fn is_lively(&self, link: &Link, limit: &Limit) -> bool {
-        link.is_short() && limit.begun >= self.stay_until.load(Ordering::Relaxed)
+        link.is_short() && self.stepping.is_worth_it(limit.begun)
     }
 
     /// Whether callers are so many that whoever sends lets the others come first.
@@ -435,12 +424,7 @@ impl Line {
     /// Lets other threads run.
     pub fn step_back(&self) {
         self.futex_calls.fetch_add(1, Ordering::Relaxed);
-        let begun = clock::now();
-        yield_now();
-        let now = clock::now();
-        if now - begun > LONG_STEP {
-            self.stay_until.store(now + WHILE, Ordering::Relaxed);
-        }
+        self.stepping.step();
     }
 
     /// Brings news to those who wait on a word; of those who sleep, `count` are woken.

@@ -21,6 +21,7 @@ mod opening;
 mod probe;
 mod quiet;
 mod several;
+mod stepping;
 mod turn;
 
 pub(crate) use account::Account;

@@ -4,8 +4,9 @@
 
 use super::call::Call;
 use super::hands::Hands;
-use super::line::{Line, State, STEPS};
+use super::line::{Line, State};
 use super::link::{Owner, Role};
+use super::stepping::STEPS;
 use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
