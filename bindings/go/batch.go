@@ -55,6 +55,16 @@ func (b *batch) put(op *Op, tag uint64, timeout C.uint32_t) *C.bridge_op {
 	return to
 }
 
+// count is how many operations there are.
+func (b *batch) count() int { return len(b.ops) }
+
+// shift adds to the tags of all operations.
+func (b *batch) shift(by uint64) {
+	for i := range b.ops {
+		b.ops[i].tag += C.uint64_t(by)
+	}
+}
+
 // drop takes operations with these tags out again.
 func (b *batch) drop(first, count uint64) {
 	b.ops = slices.DeleteFunc(b.ops, func(op C.bridge_op) bool { return uint64(op.tag)-first < count })

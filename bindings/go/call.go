@@ -4,6 +4,7 @@ package bmemc
 import "C"
 
 import (
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -23,14 +24,14 @@ type call struct {
 	left int
 	// Why all of it failed at once.
 	failure *Error
-	// Gets one element when the call is complete.
+	// Gets one element when the call is complete, or when it is asked to lead.
 	done chan struct{}
+	// It is the one that fetches, or was asked to be.
+	leads bool
 	// Its place among those of the engine, and how often that was used before.
 	slot, generation uint32
 	// The number of the open batch that it was put into; zero: none.
 	batch uint64
-	// Memory for the values of many answers.
-	block []byte
 	// Answers that the caller has to unpack.
 	parcels []parcel
 }
@@ -48,7 +49,7 @@ func newCall() *call {
 func (c *call) recycle() {
 	c.discard()
 	c.one[0].forget()
-	c.answers, c.into, c.isInto, c.failure, c.batch, c.block = nil, nil, false, nil, 0, nil
+	c.answers, c.into, c.isInto, c.failure, c.batch = nil, nil, false, nil, 0
 	calls.Put(c)
 }
 
@@ -58,8 +59,12 @@ func (c *call) tag(index int) uint64 {
 	return uint64(c.generation)<<(slotBits+indexBits) | uint64(c.slot)<<indexBits | uint64(index)
 }
 
-// Values that a call keeps memory for.
-const keptValue = 440
+const (
+	// Values that a call keeps memory for.
+	keptValue = 440
+	// Values of many answers share memory up to this size, and so much memory at most.
+	sharedValue, sharedBytes = 1 << 10, 16 << 10
+)
 
 const (
 	indexBits = 12
@@ -69,40 +74,54 @@ const (
 func slotOf(tag uint64) uint32 { return uint32(tag >> indexBits) }
 func indexOf(tag uint64) int   { return int(tag & (1<<indexBits - 1)) }
 
-// take puts an answer into the call, with the engine's lock held.
-func (c *call) take(index int, from *C.bmemc_answer, in *inbox) {
-	answer := &c.answers[index]
-	answer.read(&from.item)
-	if from.offset != C.SIZE_MAX {
-		if c.isInto {
-			c.put(answer, in.placed(from))
-		} else {
-			answer.Value = c.keep(in.placed(from))
-		}
+// wake tells its caller that the call is complete. Who leads sees that by itself.
+func (c *call) wake() {
+	if !c.leads {
+		c.done <- struct{}{} // there is room, and nobody else sends: it never blocks
 	}
-	// Keys and words always come with an owner, whose value may be in the slab all the same.
-	if from.owner != nil {
-		c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
-	}
-	c.left--
 }
 
-// keep copies a value out of the slab. Values of many answers share memory as long as they are small; a small one of a
-// single answer goes into the call's own, for the caller to copy.
+// take puts answers that have come one behind the other into the call, with the engine's lock held.
+func (c *call) take(run []C.bmemc_answer, in *inbox) {
+	shared := []byte{}
+	var begin, end C.size_t // of what is shared, in the slab
+	for i := range run {
+		from := &run[i]
+		index := indexOf(uint64(from.tag))
+		answer := &c.answers[index]
+		answer.read(&from.item)
+		if from.offset != C.SIZE_MAX {
+			switch size := from.item.value.len; {
+			case c.isInto:
+				c.put(answer, in.placed(from))
+			case len(c.answers) == 1:
+				answer.Value = c.keep(in.placed(from))
+			case size > sharedValue:
+				answer.Value = slices.Clone(in.placed(from))
+			default:
+				if from.offset+size > end {
+					begin, end = from.offset, in.reach(run[i:])
+					shared = append([]byte(nil), in.slab[begin:end]...) // unlike Clone it leaves no room, and clears none
+				}
+				at := from.offset - begin
+				answer.Value = shared[at : at+size : at+size]
+			}
+		}
+		// Keys and words always come with an owner, whose value may be in the slab all the same.
+		if from.owner != nil {
+			c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
+		}
+	}
+	c.left -= len(run)
+}
+
+// keep copies the value of a single answer out of the slab: a small one into the call's own memory, for the caller to copy.
 func (c *call) keep(value []byte) []byte {
-	if len(c.answers) == 1 && len(value) <= keptValue {
+	if len(value) <= keptValue {
 		c.scratch = append(c.scratch[:0], value...)
 		return c.scratch
 	}
-	if len(c.answers) == 1 || len(value) > 1024 {
-		return append(make([]byte, 0, len(value)), value...)
-	}
-	if cap(c.block)-len(c.block) < len(value) {
-		c.block = make([]byte, 0, min(max(len(value)*c.left, len(value)), 16<<10))
-	}
-	start := len(c.block)
-	c.block = append(c.block, value...)
-	return c.block[start:len(c.block):len(c.block)]
+	return append(make([]byte, 0, len(value)), value...)
 }
 
 // put copies the value of a single get into the caller's buffer.

@@ -204,14 +204,15 @@ func (c *Client) Execute(ctx context.Context, ops []Op) ([]Answer, error) {
 		return nil, failed
 	}
 	answers := make([]Answer, len(ops))
-	if err := c.execute(ctx, answers, func(i int) *Op { return &ops[i] }); err != nil {
+	if err := c.execute(ctx, answers, func(i int) *Op { return &ops[i] }, nothing); err != nil {
 		return nil, err
 	}
 	return answers, nil
 }
 
-// execute runs as many operations as there is room for answers; `at` may give the same memory each time.
-func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op) (err error) {
+// execute runs as many operations as there is room for answers; `at` may give the same memory each time. While the server
+// is at work it runs `meanwhile`, more than once where there are very many.
+func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op, meanwhile func()) (err error) {
 	count := len(answers)
 	if count == 0 {
 		return nil
@@ -228,7 +229,7 @@ func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op
 	}
 	for from := 0; from < count; from += mostOps {
 		to := min(from+mostOps, count)
-		if failed := c.executeSome(ctx, answers[from:to], func(i int) *Op { return at(from + i) }); failed != nil {
+		if failed := c.executeSome(ctx, answers[from:to], func(i int) *Op { return at(from + i) }, meanwhile); failed != nil {
 			return failed
 		}
 	}
@@ -237,19 +238,19 @@ func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op
 
 // executeSome runs at most as many operations as cross at once, in rounds: what the queue could not take behind an
 // operation that it refused is left for the next one.
-func (c *Client) executeSome(ctx context.Context, answers []Answer, at func(int) *Op) *Error {
+func (c *Client) executeSome(ctx context.Context, answers []Answer, at func(int) *Op, meanwhile func()) *Error {
 	for i := range answers {
 		answers[i].Status = deferred.Status
 	}
 	for {
-		more, failed := c.executeRound(ctx, answers, at)
+		more, failed := c.executeRound(ctx, answers, at, meanwhile)
 		if !more || failed != nil {
 			return failed
 		}
 	}
 }
 
-func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int) *Op) (bool, *Error) {
+func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int) *Op, meanwhile func()) (bool, *Error) {
 	b := batches.Get().(*batch)
 	defer b.recycle()
 	b.ordered = true
@@ -270,7 +271,7 @@ func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int
 	}
 	call := newCall()
 	call.answers, call.left = answers, len(b.ops)
-	failed := c.engine.doBatch(ctx, call, b)
+	failed := c.engine.doBatch(ctx, call, b, meanwhile)
 	runtime.KeepAlive(c)
 	if failed == nil {
 		call.unpack()
@@ -278,6 +279,8 @@ func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int
 	call.recycle()
 	return slices.ContainsFunc(answers, func(a Answer) bool { return a.Status == deferred.Status }), failed
 }
+
+func nothing() {}
 
 // answer is a failure in the place of an answer.
 func (e *Error) answer() Answer {

@@ -60,21 +60,54 @@ func (c *Client) GetsMulti(ctx context.Context, keys []string) (map[string]*Item
 func (c *Client) getMulti(ctx context.Context, keys []string, flags OpFlags) (map[string]*Item, error) {
 	op := Op{Opcode: OpGet, OpFlags: flags}
 	key := func(i int) string { return keys[i] }
-	var found map[string]*Item
-	err := c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op }, func(answers []Answer) {
-		items := make([]Item, len(answers))
-		found = make(map[string]*Item, len(answers))
-		for i := range answers {
-			if a := &answers[i]; a.Status == 0 {
-				a.fill(&items[i], keys[i], a.Value)
-				found[keys[i]] = &items[i]
-			}
-		}
-	})
-	if found == nil {
-		found = map[string]*Item{}
+	at := func(i int) *Op { op.Key = keys[i]; return &op }
+	found := found{keys: keys}
+	err := c.many(ctx, len(keys), key, at, found.prepare, found.fill)
+	if !found.filled {
+		return map[string]*Item{}, err
 	}
-	return found, err
+	return found.items, err
+}
+
+// found is what GetMulti returns, made of places for all keys while the server is at work.
+type found struct {
+	keys   []string
+	places []Item
+	items  map[string]*Item
+	filled bool
+}
+
+func (f *found) prepare() {
+	if f.items != nil {
+		return
+	}
+	f.places, f.items = make([]Item, len(f.keys)), make(map[string]*Item, len(f.keys))
+	for i, key := range f.keys {
+		f.items[key] = &f.places[i]
+	}
+}
+
+func (f *found) fill(answers []Answer) {
+	f.prepare()
+	f.filled = true
+	missing := 0
+	for i := range answers {
+		if a := &answers[i]; a.Status == 0 {
+			a.fill(&f.places[i], f.keys[i], a.Value)
+		} else {
+			delete(f.items, f.keys[i])
+			missing++
+		}
+	}
+	if len(f.items)+missing == len(f.keys) {
+		return
+	}
+	// A key that was asked for more than once is there if it was found once.
+	for i := range answers {
+		if answers[i].Status == 0 {
+			f.items[f.keys[i]] = &f.places[i]
+		}
+	}
 }
 
 // ---- Writing ----
@@ -132,7 +165,7 @@ func (c *Client) SetMulti(ctx context.Context, items []*Item) error {
 	}
 	var op Op
 	key := func(i int) string { return items[i].Key }
-	return c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op }, nil)
+	return c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op }, nothing, func([]Answer) {})
 }
 
 // Delete deletes a key. [ErrNotFound]: there was none.
@@ -145,7 +178,7 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 func (c *Client) DeleteMulti(ctx context.Context, keys []string) error {
 	op := Op{Opcode: OpDelete}
 	key := func(i int) string { return keys[i] }
-	return c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op }, nil)
+	return c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op }, nothing, func([]Answer) {})
 }
 
 // Touch gives an item a new time to live. [ErrNotFound]: there is none.
@@ -195,9 +228,10 @@ var manyAnswers = sync.Pool{New: func() any { return new([]Answer) }}
 // Answers that are kept when they are used again.
 const keptAnswers = 256
 
-// many runs operations, lets `use` see their answers if it is given, and sorts out the failures: one error for each server
-// and status.
-func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op, use func([]Answer)) error {
+// many runs operations, and `meanwhile` while the server is at work, lets `use` see their answers, and sorts out the
+// failures: one error for each server and status.
+func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op,
+	meanwhile func(), use func([]Answer)) error {
 	if failed := c.check(ctx); failed != nil {
 		return &MultiError{[]*Error{failed.aboutAll(count, key, at)}}
 	}
@@ -212,12 +246,10 @@ func (c *Client) many(ctx context.Context, count int, key func(int) string, at f
 			manyAnswers.Put(memory)
 		}
 	}()
-	if err := c.execute(ctx, answers, at); err != nil {
+	if err := c.execute(ctx, answers, at, meanwhile); err != nil {
 		return &MultiError{[]*Error{err.(*Error).aboutAll(count, key, at)}}
 	}
-	if use != nil {
-		use(answers)
-	}
+	use(answers)
 	return failures(ctx, answers, key, at)
 }
 

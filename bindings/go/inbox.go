@@ -63,6 +63,33 @@ func (in *inbox) placed(from *C.bmemc_answer) []byte {
 	return in.slab[from.offset : from.offset+from.item.value.len]
 }
 
+// reach is where in the slab those values end, of answers that came one behind the other, that share memory with the first.
+func (in *inbox) reach(run []C.bmemc_answer) C.size_t {
+	begin := run[0].offset
+	end := begin
+	for i := range run {
+		from := &run[i]
+		if from.offset == C.SIZE_MAX {
+			continue
+		}
+		after := from.offset + from.item.value.len
+		if from.offset != end || from.item.value.len > sharedValue || after-begin > sharedBytes {
+			break
+		}
+		end = after
+	}
+	return end
+}
+
+// discard gives back what nobody takes.
+func discard(run []C.bmemc_answer) {
+	for i := range run {
+		if run[i].owner != nil {
+			C.bmemc_value_free(run[i].owner)
+		}
+	}
+}
+
 // A parcel is an answer whose bytes are the library's still.
 type parcel struct {
 	index int
