@@ -276,7 +276,7 @@ func aboutOp(err error, op Opcode) error {
 func (c *Client) Encode(op Op) (value []byte, flags uint32, err error) {
 	storing := C.bridge_op{
 		value_len: C.size_t(len(op.Value)), flags: C.uint32_t(op.Flags), value_type: C.uint32_t(op.Type),
-		op_flags: C.uint32_t(op.OpFlags), compress_level: C.int32_t(op.CompressLevel), opcode: C.BMEMC_OP_SET,
+		op_flags: C.uint32_t(op.OpFlags), compress_level: C.int32_t(op.CompressLevel), opcode: C.BMEMC_OP_SET, more: true,
 	}
 	err = c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
 		return withBytes(string(op.Value), "", func(bytes, _ C.bmemc_bytes) error {

@@ -32,9 +32,11 @@ func (b *batch) add(op *Op, tag uint64, timeout C.uint32_t) {
 	to := b.put(op, tag, timeout)
 	to.at = C.size_t(len(b.bytes))
 	b.bytes = append(b.bytes, op.Key...)
-	b.bytes = append(b.bytes, op.Value...)
-	b.bytes = append(b.bytes, op.RoutingKey...)
-	b.bytes = append(b.bytes, op.MetaFlags...)
+	if to.more {
+		b.bytes = append(b.bytes, op.Value...)
+		b.bytes = append(b.bytes, op.RoutingKey...)
+		b.bytes = append(b.bytes, op.MetaFlags...)
+	}
 }
 
 // put does the same without the operation's bytes.
@@ -46,12 +48,17 @@ func (b *batch) put(op *Op, tag uint64, timeout C.uint32_t) *C.bridge_op {
 	b.ops = b.ops[:last+1]
 	to := &b.ops[last]
 	b.writes = b.writes || op.Opcode != OpGet
-	// All of it is written: it may have been another's.
-	to.tag, to.cas, to.delta, to.initial = C.uint64_t(tag), C.uint64_t(op.CAS), C.uint64_t(op.Delta), C.uint64_t(op.Initial)
-	to.ttl, to.at, to.value_len = C.int64_t(seconds(op.TTL)), 0, C.size_t(len(op.Value))
-	to.key_len, to.routing_len, to.meta_len = C.uint32_t(len(op.Key)), C.uint32_t(len(op.RoutingKey)), C.uint32_t(len(op.MetaFlags))
-	to.opcode, to.flags, to.value_type = C.int32_t(op.Opcode), C.uint32_t(op.Flags), C.uint32_t(op.Type)
-	to.op_flags, to.timeout_ms, to.compress_level = C.uint32_t(op.OpFlags), timeout, C.int32_t(op.CompressLevel)
+	// All that counts is written: it may have been another's.
+	to.tag, to.at, to.timeout_ms = C.uint64_t(tag), 0, timeout
+	to.key_len, to.opcode, to.op_flags = C.uint32_t(len(op.Key)), C.int32_t(op.Opcode), C.uint32_t(op.OpFlags)
+	to.more = C.bool(!op.isPlainGet())
+	if !to.more {
+		return to
+	}
+	to.cas, to.delta, to.initial = C.uint64_t(op.CAS), C.uint64_t(op.Delta), C.uint64_t(op.Initial)
+	to.ttl, to.value_len = C.int64_t(seconds(op.TTL)), C.size_t(len(op.Value))
+	to.routing_len, to.meta_len = C.uint32_t(len(op.RoutingKey)), C.uint32_t(len(op.MetaFlags))
+	to.flags, to.value_type, to.compress_level = C.uint32_t(op.Flags), C.uint32_t(op.Type), C.int32_t(op.CompressLevel)
 	return to
 }
 

@@ -5,37 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AT_ONCE = 64, EVENTS = 256 };
+enum { AT_ONCE = 128, EVENTS = 256 };
 
-static bmemc_op make(const bridge_op *from, const uint8_t *key, const uint8_t *value) {
-    return (bmemc_op){
+static void make(bmemc_op *op, const bridge_op *from, const uint8_t *key, const uint8_t *value) {
+    *op = (bmemc_op){
         .tag = from->tag,
         .key = {key, from->key_len},
-        .value = {value, from->value_len},
-        .cas = from->cas,
-        .delta = from->delta,
-        .initial = from->initial,
-        .ttl = from->ttl,
         .opcode = from->opcode,
-        .flags = from->flags,
-        .value_type = from->value_type,
         .op_flags = from->op_flags,
         .timeout_ms = from->timeout_ms,
-        .compress_level = from->compress_level,
     };
+    if (!from->more) return;
+    op->value = (bmemc_bytes){value, from->value_len};
+    op->cas = from->cas, op->delta = from->delta, op->initial = from->initial, op->ttl = from->ttl;
+    op->flags = from->flags, op->value_type = from->value_type, op->compress_level = from->compress_level;
 }
 
-static bmemc_op make_from(const bridge_op *from, const uint8_t *bytes) {
-    const uint8_t *key = bytes + from->at, *value = key + from->key_len, *routing = value + from->value_len;
-    bmemc_op op = make(from, key, value);
-    op.routing_key = (bmemc_bytes){routing, from->routing_len};
-    op.meta_flags = (bmemc_bytes){routing + from->routing_len, from->meta_len};
-    return op;
+static void make_from(bmemc_op *op, const bridge_op *from, const uint8_t *bytes) {
+    const uint8_t *key = bytes + from->at, *value = key + from->key_len;
+    make(op, from, key, value);
+    if (!from->more) return;
+    const uint8_t *routing = value + from->value_len;
+    op->routing_key = (bmemc_bytes){routing, from->routing_len};
+    op->meta_flags = (bmemc_bytes){routing + from->routing_len, from->meta_len};
 }
 
 static int32_t submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
                       const uint8_t *bytes, bmemc_op *list, size_t *accepted, bmemc_error *error) {
-    for (size_t i = 0; i < count; i++) list[i] = make_from(&ops[i], bytes);
+    for (size_t i = 0; i < count; i++) make_from(&list[i], &ops[i], bytes);
     return bmemc_queue_submit(queue, client, list, count, accepted, error);
 }
 
@@ -65,7 +62,8 @@ int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const brid
 
 int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const bridge_op *op, const uint8_t *key,
                           const uint8_t *value, size_t *accepted, bmemc_error *error) {
-    bmemc_op one = make(op, key, value);
+    bmemc_op one;
+    make(&one, op, key, value);
     return bmemc_queue_submit(queue, client, &one, 1, accepted, error);
 }
 
@@ -185,12 +183,14 @@ int32_t bridge_metadump(const bmemc_client *client, bmemc_bytes classes, uintptr
 
 int32_t bridge_execute_each(const bmemc_client *client, const bridge_op *op, const uint8_t *bytes,
                             bmemc_results **answers, bmemc_error *error) {
-    bmemc_op one = make_from(op, bytes);
+    bmemc_op one;
+    make_from(&one, op, bytes);
     return bmemc_execute_each(client, &one, answers, error);
 }
 
 int32_t bridge_encode(const bmemc_client *client, const bridge_op *op, const uint8_t *value, bmemc_value **out,
                       bmemc_error *error) {
-    bmemc_op one = make(op, NULL, value);
+    bmemc_op one;
+    make(&one, op, NULL, value);
     return bmemc_value_encode(client, &one, out, error);
 }

@@ -13,13 +13,17 @@
 
 // One operation without its bytes. Key, value, routing key and meta flags stand one behind the other, from `at` on.
 typedef struct {
-    uint64_t tag, cas, delta, initial;
-    int64_t ttl;
-    size_t at, value_len;
-    uint32_t key_len, routing_len, meta_len;
+    uint64_t tag;
+    size_t at;
+    uint32_t key_len, op_flags, timeout_ms;
     int32_t opcode;
-    uint32_t flags, value_type, op_flags, timeout_ms;
+    // Whether what follows counts. A plain get, which there are many of, has nothing there.
+    bool more;
+    uint32_t routing_len, meta_len, flags, value_type;
     int32_t compress_level;
+    size_t value_len;
+    uint64_t cas, delta, initial;
+    int64_t ttl;
 } bridge_op;
 
 // Where the answers of a fetch go, and how it went.

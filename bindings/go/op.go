@@ -173,6 +173,12 @@ type Answer struct {
 // forget drops the bytes of an answer whose memory is used again; all else is written before it is read.
 func (a *Answer) forget() { a.Key, a.Value, a.Detail = "", nil, "" }
 
+// isPlainGet says whether an operation is a get that is told nothing but its key and OpFlags.
+func (op *Op) isPlainGet() bool {
+	return op.Opcode == OpGet && len(op.Value)+len(op.RoutingKey)+len(op.MetaFlags) == 0 &&
+		op.CAS|op.Delta|op.Initial|uint64(op.Flags)|uint64(op.Type)|uint64(op.TTL) == 0 && op.CompressLevel == 0
+}
+
 // check finds what is wrong with an operation in itself.
 func (op *Op) check() *Error {
 	if seconds(op.TTL) > maxTTL {
