@@ -544,8 +544,9 @@ typedef enum {
     // or "graceful"]
     BMEMC_OP_SHUTDOWN = 18,
     // Lists what the server holds: `value` has its lines, up to option max_value_bytes;
-    // bmemc_metadump() takes them apart as they come. Not over binary. It has a connection to
-    // itself. [key: "all" or empty, "hash", or slab classes such as "1,2"]
+    // bmemc_metadump_items() takes them apart, and bmemc_dump_new() gets them as they come. Not
+    // over binary. It has a connection to itself. [key: "all" or empty, "hash", or slab classes
+    // such as "1,2"]
     BMEMC_OP_METADUMP = 19,
     // A meta command: `meta_flags` is its word and its flags, as "mg v t"; see bmemc_meta(). Not
     // over text and binary. [value, meta_flags]
@@ -666,6 +667,9 @@ bmemc_status bmemc_execute_each(const bmemc_client *client,
 // commands.
 // ================================================================================================
 
+// A dump that is taken piece by piece. One thread at a time may use it.
+typedef struct bmemc_dump bmemc_dump;
+
 // Called for each item of a dump, on the thread that called bmemc_metadump(); `item` is borrowed
 // and gone when the callback returns. `context` is what bmemc_metadump() was given. 0: go on;
 // anything else ends the dump.
@@ -689,17 +693,37 @@ bmemc_status bmemc_stats_items(bmemc_bytes text, bmemc_results **out, bmemc_erro
 // comes, however many there are. `classes`: "all" or empty, "hash", or numbers of slab classes
 // such as "1,2". An item has `key`, `ttl`, `last_access`, `cas`, `fetched`, `size` (as the server
 // stores it), `flags` where the server tells them, its slab class as `number`, its `server`, and
-// the server's line as `detail`. It takes a connection of its own; option timeout_ms is for each
-// piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED.
-// BMEMC_E_SERVER_ERROR: "BUSY ...", another dump is under way.
+// the server's line as `detail`. A client with a key_prefix sees its own keys alone, `key` and
+// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. It
+// takes a connection of its own; option timeout_ms is for each piece that comes, not for the
+// whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
+// another dump is under way.
 bmemc_status bmemc_metadump(const bmemc_client *client,
                             bmemc_bytes classes,
                             bmemc_metadump_callback callback,
                             void *context,
                             bmemc_error *error);
 
-// Takes the value of a BMEMC_OP_METADUMP answer apart, which has a line for each item: items as
-// bmemc_metadump() has them, all of server 0. `*out` is the caller's, to be freed.
+// Begins a dump as bmemc_metadump() has it, whose items are asked for by bmemc_dump_next(): for
+// loops of the caller's own, and for languages that do not like callbacks. Nothing is sent yet. On
+// BMEMC_OK `*out` is the caller's, to be freed; the client may be freed before, and the next call
+// is BMEMC_E_CLOSED then.
+bmemc_status bmemc_dump_new(const bmemc_client *client,
+                            bmemc_bytes classes,
+                            bmemc_dump **out,
+                            bmemc_error *error);
+
+// The items that have come, some hundred at most, after waiting for some if there are none.
+// BMEMC_OK: `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: there are no more. Failures are
+// those of bmemc_metadump(), and BMEMC_E_FORKED in the child of a fork; nothing comes after one.
+bmemc_status bmemc_dump_next(bmemc_dump *dump, bmemc_results **out, bmemc_error *error);
+
+// Ends a dump, early or not, and closes its connection.
+void bmemc_dump_free(bmemc_dump *dump);
+
+// Takes the value of a BMEMC_OP_METADUMP answer apart, which has a line for each item, of the
+// client's own keys without its key_prefix: items as bmemc_metadump() has them, all of server 0.
+// `*out` is the caller's, to be freed.
 bmemc_status bmemc_metadump_items(bmemc_bytes text, bmemc_results **out, bmemc_error *error);
 
 // Runs a meta command: `command` is "mg", "ms", "md", "ma", "me" or "mn", `flags` are its flags as

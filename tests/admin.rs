@@ -117,6 +117,17 @@ fn statistics_that_come_in_pieces_or_without_end() {
 
 // ---- Dumps ----
 
+/// Takes the items of a dump until `each` answers `false`.
+fn dump(client: &Client, classes: &[u8], mut each: impl FnMut(u32, DumpEntry) -> bool) -> bmemc::Result<()> {
+    for dumped in client.metadump(classes) {
+        let (server, entry) = dumped?;
+        if !each(server, entry) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// memcached crawls for one at a time, and a while longer than whoever asked for it listens.
 fn while_busy<T>(mut run: impl FnMut() -> T, is_busy: impl Fn(&T) -> bool) -> T {
     let until = Instant::now() + Duration::from_secs(20);
@@ -131,7 +142,7 @@ fn while_busy<T>(mut run: impl FnMut() -> T, is_busy: impl Fn(&T) -> bool) -> T 
 
 fn dump_of(client: &Client) -> BTreeMap<Vec<u8>, DumpEntry> {
     let mut found = BTreeMap::new();
-    let dump = || client.metadump(b"", |_, entry| found.insert(entry.key.clone(), entry).is_none());
+    let dump = || dump(&client, b"", |_, entry| found.insert(entry.key.clone(), entry).is_none());
     while_busy(dump, |result| result.as_ref().is_err_and(|error| error.message().contains("BUSY"))).unwrap();
     found
 }
@@ -172,7 +183,7 @@ fn a_dump_lists_every_item() {
             }
             let mut seen = 0;
             let some = || {
-                client.metadump(b"", |_, _| {
+                dump(&client, b"", |_, _| {
                     seen += 1;
                     seen < 10
                 })
@@ -180,7 +191,7 @@ fn a_dump_lists_every_item() {
             while_busy(some, |result| result.as_ref().is_err_and(|error| error.message().contains("BUSY"))).unwrap();
             assert_eq!(seen, 10);
         }
-        let refused = binary.metadump(b"", |_, _| true).unwrap_err();
+        let refused = dump(&binary, b"", |_, _| true).unwrap_err();
         assert_eq!(refused.status(), Status::Unsupported, "{refused}");
         assert!(refused.message().contains("text"), "{refused}");
     }
@@ -197,7 +208,7 @@ fn a_second_dump_is_told_that_the_server_is_busy() {
     let mut stuck = TcpStream::connect(server.address()).unwrap();
     stuck.write_all(b"lru_crawler metadump all\r\n").unwrap();
     stuck.read_exact(&mut [0; 4]).unwrap();
-    let error = client.metadump(b"", |_, _| true).unwrap_err();
+    let error = dump(&client, b"", |_, _| true).unwrap_err();
     assert_eq!(error.status(), Status::ServerError, "{error}");
     assert!(error.message().contains("BUSY"), "{error}");
     for (way, run) in WAYS {
@@ -228,21 +239,19 @@ fn a_dump_may_take_longer_than_the_time_out_but_not_pause_for_it() {
     });
     let timeout = [("protocol", "text"), ("timeout_ms", "1000")];
     let (begun, mut seen) = (Instant::now(), 0);
-    client(slow.address(), &timeout)
-        .metadump(b"", |_, _| {
-            seen += 1;
-            true
-        })
-        .unwrap();
+    dump(&client(slow.address(), &timeout), b"", |_, _| {
+        seen += 1;
+        true
+    })
+    .unwrap();
     assert!(seen == 8 && begun.elapsed() > Duration::from_millis(1100), "{seen} {:?}", begun.elapsed());
     let stuck = dumping(|| vec![Step::Send(ENTRY.to_vec()), Step::Mute]);
     let (sleeper, begun, mut seen) = (Sleeper::start(), Instant::now(), 0);
-    let error = client(stuck.address(), &[("protocol", "text"), ("timeout_ms", "300")])
-        .metadump(b"", |_, _| {
-            seen += 1;
-            true
-        })
-        .unwrap_err();
+    let error = dump(&client(stuck.address(), &[("protocol", "text"), ("timeout_ms", "300")]), b"", |_, _| {
+        seen += 1;
+        true
+    })
+    .unwrap_err();
     let took = begun.elapsed().saturating_sub(sleeper.lateness());
     assert_eq!((error.status(), seen), (Status::Timeout, 1), "{error}");
     assert!(took >= Duration::from_millis(250) && took < Duration::from_millis(900), "{took:?}");
@@ -262,19 +271,18 @@ fn a_dump_from_a_server_that_misbehaves_ends() {
     ];
     for (steps, status, word) in cases {
         let server = dumping(steps);
-        let error = client(server.address(), &[("protocol", "text")]).metadump(b"", |_, _| true).unwrap_err();
+        let error = dump(&client(server.address(), &[("protocol", "text")]), b"", |_, _| true).unwrap_err();
         assert_eq!(error.status(), status, "{error}");
         assert!(error.message().contains(word), "{word}: {error}");
     }
     // Odd lines of a dump are passed over: what has no key is no item.
     let odd = dumping(|| vec![Step::Send(b"key=%zz exp=1\nkey=good\nEND\r\n".to_vec())]);
     let mut keys = Vec::new();
-    client(odd.address(), &[("protocol", "text")])
-        .metadump(b"", |_, entry| {
-            keys.push(entry.key);
-            true
-        })
-        .unwrap();
+    dump(&client(odd.address(), &[("protocol", "text")]), b"", |_, entry| {
+        keys.push(entry.key);
+        true
+    })
+    .unwrap();
     assert_eq!(keys, [b"good"]);
     // Memory is bounded: collected, a dump without end is too large; streamed, it goes on until the caller has enough.
     let endless = dumping(|| vec![Step::Flood(ENTRY.repeat(1000))]);
@@ -283,12 +291,11 @@ fn a_dump_from_a_server_that_misbehaves_ends() {
         assert_eq!(run(&client, Operation::new(Command::Metadump, b"")).0, Status::TooLarge, "{way}");
     }
     let mut seen = 0;
-    client
-        .metadump(b"", |_, _| {
-            seen += 1;
-            seen < 100_000
-        })
-        .unwrap();
+    dump(&client, b"", |_, _| {
+        seen += 1;
+        seen < 100_000
+    })
+    .unwrap();
     assert_eq!(seen, 100_000);
 }
 
@@ -299,7 +306,7 @@ fn close_ends_a_dump() {
     let seen = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let dump = scope.spawn(|| {
-            client.metadump(b"", |_, _| {
+            dump(&client, b"", |_, _| {
                 seen.store(true, Ordering::SeqCst);
                 true
             })
@@ -310,7 +317,7 @@ fn close_ends_a_dump() {
         client.close();
         assert_eq!(dump.join().unwrap().unwrap_err().status(), Status::Closed);
     });
-    assert_eq!(client.metadump(b"", |_, _| true).unwrap_err().status(), Status::Closed);
+    assert_eq!(dump(&client, b"", |_, _| true).unwrap_err().status(), Status::Closed);
 }
 
 #[test]
@@ -337,16 +344,15 @@ fn every_server_of_a_client_is_asked() {
         .collect();
     assert!(counts.iter().sum::<u64>() == 300 && counts.iter().all(|count| *count > 50), "{counts:?}");
     let mut dumped = [0; 3];
-    client
-        .metadump(b"", |server, _| {
-            dumped[server as usize] += 1;
-            true
-        })
-        .unwrap();
+    dump(&client, b"", |server, _| {
+        dumped[server as usize] += 1;
+        true
+    })
+    .unwrap();
     assert_eq!(dumped.to_vec(), counts);
     let mut seen = 0;
     let some = || {
-        client.metadump(b"", |_, _| {
+        dump(&client, b"", |_, _| {
             seen += 1;
             seen < 5
         })

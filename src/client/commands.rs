@@ -1,7 +1,7 @@
 //! The commands of the Rust client, a method for each. What cannot be told here is said by [`Client::execute`] with an
 //! [`Operation`] of its own.
 
-use super::stats::{statistics, DumpEntry};
+use super::stats::statistics;
 use super::Client;
 use crate::answers::{Answers, Item};
 use crate::error::{bits, Error, Result, Status};
@@ -153,25 +153,6 @@ impl Client {
             Some(error) => Err(operation.explain(error)),
             None => Ok(answers),
         }
-    }
-
-    /// Hands every item of the servers to `each`, without its value, until that answers `false`. `classes`: "all" or
-    /// empty, "hash", or numbers of slab classes such as "1,2". Items are handed out as they come, on a connection that
-    /// is opened for it; the time-out is for each piece that comes, not for the whole. Not over the binary protocol.
-    pub fn metadump(&self, classes: &[u8], mut each: impl FnMut(u32, DumpEntry) -> bool) -> Result<()> {
-        let operation = Operation::new(Command::Metadump, classes);
-        let mut wanted = true;
-        for (server, pool) in self.core.route.pools() {
-            let mut go_on = |line: &[u8]| {
-                wanted = DumpEntry::parse(line).is_none_or(|entry| each(server, entry));
-                wanted
-            };
-            pool.dump(&operation, &mut go_on).map_err(|error| operation.explain(error))?;
-            if !wanted {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Sends a line of the caller's own, on a connection that is opened for it, and answers with what comes back up to

@@ -3,12 +3,14 @@
 //! comes here.
 
 use super::options::Options;
+use super::stats::without_prefix;
 use super::Client;
 use crate::error::{bits, Result, Status};
-use crate::operation::{op_flags, Answer, Command, Operation, Room, Sink};
+use crate::operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};
 use crate::protocol::{check_key_for, MAX_KEY};
 use crate::ring::RingKind;
 use md5::{Digest, Md5};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Which bytes a key may have.
@@ -94,13 +96,22 @@ impl Front {
         made
     }
 
-    /// The answer as the caller expects it, of an operation that `reads` or does not. What was cancelled stays so: whoever
-    /// did that waits for its word.
-    pub fn finish<'a>(&self, reads: bool, answer: Answer<'a>) -> Answer<'a> {
+    /// The lines of a whole dump, as [`own_line`] has them.
+    fn own_lines(&self, text: &[u8]) -> Vec<u8> {
+        let lines = text.split(|byte| *byte == b'\n').filter_map(|line| without_prefix(line, &self.prefix));
+        lines.flat_map(|line| [line, b"\n".to_vec()].concat()).collect()
+    }
+
+    /// The answer to a command as the caller expects it. What was cancelled stays so: whoever did that waits for its word.
+    pub fn finish<'a>(&self, command: Command, answer: Answer<'a>) -> Answer<'a> {
         let told = matches!(answer.status, Status::Argument | Status::Cancelled);
-        if reads && self.failure_is_miss && answer.status.is_failure() && !told {
+        if self.failure_is_miss && command.reads() && answer.status.is_failure() && !told {
             let (bits, server) = (answer.bits, answer.server);
             return Answer { bits, server, ..Answer::new(Status::NotFound) };
+        }
+        if command == Command::Metadump && !self.prefix.is_empty() {
+            let value = Value::Owned(self.own_lines(answer.value.bytes()));
+            return Answer { value, ..answer };
         }
         let key = answer.key.strip_prefix(self.prefix.as_slice()).unwrap_or(answer.key);
         Answer { key, ..answer }
@@ -109,10 +120,18 @@ impl Front {
 
 /// What [`Front::finish`] makes of an answer, where the client has one.
 #[inline]
-pub(super) fn finish<'a>(front: Option<&Arc<Front>>, reads: bool, answer: Answer<'a>) -> Answer<'a> {
+pub(super) fn finish<'a>(front: Option<&Arc<Front>>, command: Command, answer: Answer<'a>) -> Answer<'a> {
     match front {
         None => answer,
-        Some(front) => front.finish(reads, answer),
+        Some(front) => front.finish(command, answer),
+    }
+}
+
+/// A line of a dump as the caller is to see it: its key without the client's prefix; `None` where it has another one.
+pub(super) fn own_line<'a>(front: Option<&Front>, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    match front.filter(|front| !front.prefix.is_empty()) {
+        None => Some(Cow::Borrowed(line)),
+        Some(front) => without_prefix(line, &front.prefix).map(Cow::Owned),
     }
 }
 
@@ -150,7 +169,7 @@ impl Sink for Behind<'_> {
     }
 
     fn answer(&mut self, index: usize, answer: Answer<'_>) {
-        let reads = self.operations.get(index).is_some_and(|operation| operation.command.reads());
-        self.sink.answer(index, self.front.finish(reads, answer));
+        let command = self.operations.get(index).map_or(Command::Noop, |operation| operation.command);
+        self.sink.answer(index, self.front.finish(command, answer));
     }
 }

@@ -3,6 +3,7 @@
 
 mod coding;
 mod commands;
+mod dump;
 mod front;
 #[cfg(test)]
 mod names;
@@ -12,6 +13,7 @@ mod queue;
 mod sinks;
 pub(crate) mod stats;
 
+pub use dump::Dump;
 pub use front::KeyBytes;
 pub use options::{DiscoveryKind, FailoverKind, Kind, Options, Spec, TABLE};
 pub use profile::Profile;

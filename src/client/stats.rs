@@ -92,17 +92,33 @@ fn seconds(seconds: i64) -> u32 {
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     let mut key = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            key.push(*byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        key.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+    while !rest.is_empty() {
+        let (byte, after) = escaped_byte(rest)?;
+        key.push(byte);
         rest = after;
     }
     Some(key)
+}
+
+/// The first byte of a key that is written with %XX, and what follows it.
+fn escaped_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (byte, rest) = text.split_first()?;
+    if *byte != b'%' {
+        return Some((*byte, rest));
+    }
+    let (digits, rest) = rest.split_at_checked(2)?;
+    Some((u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?, rest))
+}
+
+/// A line of a dump without the prefix of its key; `None` where the key is another one, or the prefix is all of it.
+pub(super) fn without_prefix(line: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = line.strip_prefix(b"key=")?;
+    for wanted in prefix {
+        let (byte, after) = escaped_byte(rest)?;
+        rest = (byte == *wanted).then_some(after)?;
+    }
+    let is_key = rest.first().is_some_and(|byte| *byte != b' ');
+    is_key.then(|| [b"key=", rest].concat())
 }
 
 #[cfg(test)]
@@ -117,6 +133,19 @@ mod tests {
             [(b"pid", b"12"), (b"22:addr", b"tcp:127.0.0.1:11211 idle"), (b"blank", b""), (b"bare", b"")];
         assert_eq!(found, expected);
         assert_eq!(statistics(b"").count(), 0);
+    }
+
+    #[test]
+    fn lines_of_a_dump_lose_their_prefix() {
+        let line = |line: &str, prefix: &str| {
+            without_prefix(line.as_bytes(), prefix.as_bytes()).map(|line| String::from_utf8(line).unwrap())
+        };
+        assert_eq!(line("key=ns%3Aa%20b exp=-1", "ns:").as_deref(), Some("key=a%20b exp=-1"));
+        assert_eq!(line("key=ns:a", "ns:").as_deref(), Some("key=a"));
+        assert_eq!(line("key=%25k exp=1", "%").as_deref(), Some("key=k exp=1"));
+        for other in ["key=other exp=1", "key=ns%3A exp=1", "key=ns", "key=ns%3", "exp=1 key=ns:a", "", "key=n%zz:a"] {
+            assert_eq!(line(other, "ns:"), None, "{other}");
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@
 use super::bytes::bmemc_bytes;
 use super::calls::one;
 use super::client::bmemc_client;
-use super::guard::{guard, handle, null, place, refused};
+use super::guard::{guard, handle, null, place, quietly, refused};
 use super::results::{bmemc_item, bmemc_results, bmemc_value, Many};
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::{statistics, DumpEntry};
+use crate::client::{statistics, Dump, DumpEntry};
 use crate::error::{Result, Status};
 use crate::operation::{Answer, Command, Operation, Sink, Value};
 use std::ffi::c_void;
@@ -58,10 +58,17 @@ pub extern "C" fn bmemc_stats_items(
 
 fn items<'a>(all: impl Iterator<Item = (u32, &'a [u8], &'a [u8])>) -> *mut bmemc_results {
     let all: Vec<_> = all.collect();
-    let mut list = Many::new(all.len());
-    for (index, (server, key, value)) in all.into_iter().enumerate() {
+    results(all.into_iter().map(|(server, key, value)| {
+        let value = Value::Borrowed(value);
+        Answer { server, key, value, ..Answer::new(Status::Ok) }
+    }))
+}
+
+fn results<'a>(answers: impl ExactSizeIterator<Item = Answer<'a>>) -> *mut bmemc_results {
+    let mut list = Many::new(answers.len());
+    for (index, answer) in answers.enumerate() {
         list.accept(index);
-        list.answer(index, Answer { server, key, value: Value::Borrowed(value), ..Answer::new(Status::Ok) });
+        list.answer(index, answer);
     }
     list.into_results()
 }
@@ -75,9 +82,11 @@ pub type bmemc_metadump_callback = Option<unsafe extern "C" fn(item: *const bmem
 /// comes, however many there are. `classes`: "all" or empty, "hash", or numbers of slab classes
 /// such as "1,2". An item has `key`, `ttl`, `last_access`, `cas`, `fetched`, `size` (as the server
 /// stores it), `flags` where the server tells them, its slab class as `number`, its `server`, and
-/// the server's line as `detail`. It takes a connection of its own; option timeout_ms is for each
-/// piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED.
-/// BMEMC_E_SERVER_ERROR: "BUSY ...", another dump is under way.
+/// the server's line as `detail`. A client with a key_prefix sees its own keys alone, `key` and
+/// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. It
+/// takes a connection of its own; option timeout_ms is for each piece that comes, not for the
+/// whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
+/// another dump is under way.
 #[no_mangle]
 pub extern "C" fn bmemc_metadump(
     client: Option<&bmemc_client>,
@@ -89,18 +98,71 @@ pub extern "C" fn bmemc_metadump(
     guard(error, || {
         let client = handle(client, "client")?;
         let function = callback.ok_or_else(|| null("callback"))?;
-        let each = |server: u32, entry: DumpEntry| {
+        for dumped in client.client.metadump(classes.slice("classes")?) {
+            let (server, entry) = dumped?;
             let item = bmemc_item::borrowed(&entry.answer(server));
             // SAFETY: bmemc_metadump() demands a function that takes these; the item and its bytes live during the call.
-            unsafe { function(&item, context) == 0 }
-        };
-        client.client.metadump(classes.slice("classes")?, each)?;
+            if unsafe { function(&item, context) } != 0 {
+                break;
+            }
+        }
         Ok(Status::Ok)
     })
 }
 
-/// Takes the value of a BMEMC_OP_METADUMP answer apart, which has a line for each item: items as
-/// bmemc_metadump() has them, all of server 0. `*out` is the caller's, to be freed.
+/// A dump that is taken piece by piece. One thread at a time may use it.
+pub struct bmemc_dump {
+    dump: Dump,
+}
+
+/// Begins a dump as bmemc_metadump() has it, whose items are asked for by bmemc_dump_next(): for
+/// loops of the caller's own, and for languages that do not like callbacks. Nothing is sent yet. On
+/// BMEMC_OK `*out` is the caller's, to be freed; the client may be freed before, and the next call
+/// is BMEMC_E_CLOSED then.
+#[no_mangle]
+pub extern "C" fn bmemc_dump_new(
+    client: Option<&bmemc_client>,
+    classes: bmemc_bytes,
+    out: Option<&mut MaybeUninit<*mut bmemc_dump>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let dump = handle(client, "client")?.client.metadump(classes.slice("classes")?);
+        *out = Box::into_raw(Box::new(bmemc_dump { dump }));
+        Ok(Status::Ok)
+    })
+}
+
+/// The items that have come, some hundred at most, after waiting for some if there are none.
+/// BMEMC_OK: `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: there are no more. Failures are
+/// those of bmemc_metadump(), and BMEMC_E_FORKED in the child of a fork; nothing comes after one.
+#[no_mangle]
+pub extern "C" fn bmemc_dump_next(
+    dump: Option<&mut bmemc_dump>,
+    out: Option<&mut MaybeUninit<*mut bmemc_results>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let came = dump.ok_or_else(|| null("dump"))?.dump.piece()?;
+        if came.is_empty() {
+            return Ok(Status::NotFound);
+        }
+        *out = results(came.iter().map(|(server, entry)| entry.answer(*server)));
+        Ok(Status::Ok)
+    })
+}
+
+/// Ends a dump, early or not, and closes its connection.
+#[no_mangle]
+pub extern "C" fn bmemc_dump_free(dump: Option<Box<bmemc_dump>>) {
+    quietly((), || drop(dump));
+}
+
+/// Takes the value of a BMEMC_OP_METADUMP answer apart, which has a line for each item, of the
+/// client's own keys without its key_prefix: items as bmemc_metadump() has them, all of server 0.
+/// `*out` is the caller's, to be freed.
 #[no_mangle]
 pub extern "C" fn bmemc_metadump_items(
     text: bmemc_bytes,
@@ -111,12 +173,7 @@ pub extern "C" fn bmemc_metadump_items(
         let out = place(out, "out")?;
         let lines = text.slice("text")?.split(|byte| *byte == b'\n');
         let entries: Vec<_> = lines.filter_map(DumpEntry::parse).collect();
-        let mut list = Many::new(entries.len());
-        for (index, entry) in entries.iter().enumerate() {
-            list.accept(index);
-            list.answer(index, entry.answer(0));
-        }
-        *out = list.into_results();
+        *out = results(entries.iter().map(|entry| entry.answer(0)));
         Ok(Status::Ok)
     })
 }

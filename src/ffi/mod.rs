@@ -73,6 +73,7 @@ const fn sent<T: Send>() {}
 
 const _: () = {
     sent::<options::bmemc_options>();
+    sent::<admin::bmemc_dump>();
     shared::<client::bmemc_client>();
     shared::<results::bmemc_value>();
     shared::<results::bmemc_results>();

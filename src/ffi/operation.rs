@@ -61,8 +61,9 @@ pub enum bmemc_opcode {
     /// or "graceful"]
     BMEMC_OP_SHUTDOWN = 18,
     /// Lists what the server holds: `value` has its lines, up to option max_value_bytes;
-    /// bmemc_metadump() takes them apart as they come. Not over binary. It has a connection to
-    /// itself. [key: "all" or empty, "hash", or slab classes such as "1,2"]
+    /// bmemc_metadump_items() takes them apart, and bmemc_dump_new() gets them as they come. Not
+    /// over binary. It has a connection to itself. [key: "all" or empty, "hash", or slab classes
+    /// such as "1,2"]
     BMEMC_OP_METADUMP = 19,
     /// A meta command: `meta_flags` is its word and its flags, as "mg v t"; see bmemc_meta(). Not
     /// over text and binary. [value, meta_flags]

@@ -7,6 +7,7 @@ mod aside;
 mod call;
 mod counters;
 mod drive;
+mod dump;
 mod events;
 mod figures;
 mod gate;
@@ -26,6 +27,7 @@ mod turn;
 
 pub(crate) use account::Account;
 pub use counters::Counters;
+pub(crate) use dump::Dump;
 pub use events::{Event, EventKind, Listener};
 pub use figures::PoolFigures;
 pub(crate) use figures::{Counted, Lanes};
@@ -457,15 +459,6 @@ impl Pool {
         if self.shared.is_timed() {
             self.shared.tell_if_slow(operations, limit.begun);
         }
-    }
-
-    /// Lists what the server has, line by line; see [`aside::dump`].
-    pub fn dump(&self, operation: &Operation<'_>, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
-        let mut counted = Counters { operations: 1, ..Counters::default() };
-        let dumped = self.shared.check_open().and_then(|()| aside::dump(&self.shared, operation, &mut counted, each));
-        counted.answered(dumped.as_ref().map_or_else(Error::status, |()| Status::Ok));
-        self.count(&counted);
-        dumped
     }
 
     /// Adds what was counted without a line.

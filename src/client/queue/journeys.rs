@@ -79,7 +79,7 @@ impl Journey {
 impl Journey {
     /// Gives an answer out as the client expects it, decoded where it has a codec.
     fn give(&self, answer: Answer<'_>, output: &mut Output<'_>) {
-        let answer = front::finish(self.core.front.as_ref(), self.held.operation().command.reads(), answer);
+        let answer = front::finish(self.core.front.as_ref(), self.held.operation().command, answer);
         match &self.core.coder {
             Some(coder) if answer.status == Status::Ok && is_decoded(&self.held.operation()) => {
                 output.give_coded(self.task.tag, answer, coder)

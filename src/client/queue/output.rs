@@ -295,7 +295,7 @@ impl<'a> Hands<'a, '_> {
         self.counted.answered(answer.status);
         let answer = Answer { server: self.server, ..answer };
         match asker.journey {
-            NONE => self.output.give(asker.tag, front::finish(self.front, asker.reads, answer)),
+            NONE => self.output.give(asker.tag, front::finish(self.front, asker.command, answer)),
             journey => self.journeys.take(journey, answer, self.now, self.output),
         }
     }
@@ -334,9 +334,9 @@ impl<'a> Hands<'a, '_> {
     fn answer_coded(&mut self, index: u32, answer: Answer<'_>, coder: &Arc<Coder>) {
         self.released += 1;
         match self.records.release(index) {
-            Some(Asker { tag, journey: NONE, reads }) => {
+            Some(Asker { tag, journey: NONE, command }) => {
                 self.counted.answered(answer.status);
-                let answer = front::finish(self.front, reads, Answer { server: self.server, ..answer });
+                let answer = front::finish(self.front, command, Answer { server: self.server, ..answer });
                 self.output.give_coded(tag, answer, coder);
             }
             Some(asker) => self.give(asker, answer),

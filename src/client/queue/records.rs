@@ -1,6 +1,8 @@
 //! Records: what a queue remembers of each operation until its reply has come. One array, in which free places are used
 //! again, so that nothing is allocated for an operation once the array is large enough.
 
+use crate::operation::Command;
+
 /// A moment that never comes.
 pub(super) const NEVER: u64 = u64::MAX;
 
@@ -17,8 +19,8 @@ pub(super) struct Asker {
     pub tag: u64,
     /// The number of its journey, where more than one answer may come before it has its own; else `NONE`.
     pub journey: u32,
-    /// The operation is a read, whose failure may be a miss to the client.
-    pub reads: bool,
+    /// What was asked, on which depends what the client makes of an answer.
+    pub command: Command,
 }
 
 /// No journey, and no place.
@@ -176,7 +178,7 @@ mod tests {
     const HERE: Place = Place { site: 0, lane: 0 };
 
     fn of(tag: u64) -> Asker {
-        Asker { tag, journey: NONE, reads: false }
+        Asker { tag, journey: NONE, command: Command::Set }
     }
 
     #[test]

@@ -98,8 +98,8 @@ impl State {
                 pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
                 match &barred {
                     Some(error) => {
-                        let reads = operation.command.reads();
-                        output.give(tag, front::finish(front.as_ref(), reads, Answer::failed(error)));
+                        let answer = Answer::failed(error);
+                        output.give(tag, front::finish(front.as_ref(), operation.command, answer));
                     }
                     None => output.give(tag, Answer::failed(&no_other(operation.server - 1))),
                 }
@@ -119,8 +119,8 @@ impl State {
                 own => (io.now + u64::from(own) * 1_000_000, own),
             };
             lane.counted.operations += 1;
-            let reads = operation.command.reads();
-            let slot = self.records.add(Asker { tag, journey: NONE, reads }, deadline, timeout_ms, place);
+            let command = operation.command;
+            let slot = self.records.add(Asker { tag, journey: NONE, command }, deadline, timeout_ms, place);
             if coder.is_some() {
                 self.records.set_decoded(slot, is_decoded(&operation));
             }
@@ -130,7 +130,7 @@ impl State {
                 Err(error) => {
                     self.records.release(slot);
                     lane.counted.answered(error.status());
-                    output.give(tag, front::finish(front.as_ref(), reads, Answer::failed(&error)));
+                    output.give(tag, front::finish(front.as_ref(), command, Answer::failed(&error)));
                 }
             }
             accepted += 1;
@@ -202,7 +202,7 @@ impl State {
         let targets = match topology.aim(operation) {
             Ok(targets) => targets,
             Err(error) => {
-                let answer = front::finish(core.front.as_ref(), operation.command.reads(), Answer::failed(&error));
+                let answer = front::finish(core.front.as_ref(), operation.command, Answer::failed(&error));
                 return output.give(task.tag, answer);
             }
         };
@@ -214,7 +214,7 @@ impl State {
                 self.journeys.add(Journey::new(core, task, operation, way, may_resend))
             }
         };
-        let asker = Asker { tag: task.tag, journey, reads: operation.command.reads() };
+        let asker = Asker { tag: task.tag, journey, command: operation.command };
         match targets {
             Targets::One(server) => self.put(io, core, topology, server, asker, task, operation, choices, output),
             Targets::All => topology
@@ -254,7 +254,7 @@ impl State {
         if let Some(error) = failure {
             let answer = Answer { server, ..Answer::failed(&error) };
             match asker.journey {
-                NONE => output.give(asker.tag, front::finish(core.front.as_ref(), asker.reads, answer)),
+                NONE => output.give(asker.tag, front::finish(core.front.as_ref(), asker.command, answer)),
                 journey => self.journeys.take(journey, answer, io.now, output),
             }
         }
@@ -314,7 +314,7 @@ impl State {
             let Route::Many(policy) = &core.route else { continue };
             let Some(fleet) = policy.tiers.get(usize::from(again.tier)) else { continue };
             let (topology, operation) = (fleet.load(), held.operation());
-            let asker = Asker { tag: task.tag, journey: again.journey, reads: operation.command.reads() };
+            let asker = Asker { tag: task.tag, journey: again.journey, command: operation.command };
             let mut choices = Vec::new();
             match again.to.map_or_else(|| topology.aim(&operation), |server| Ok(Targets::One(server))) {
                 Ok(Targets::One(server)) => {
@@ -345,7 +345,7 @@ impl State {
                 continue;
             }
             let Ok(place) = self.open_lane(io, &member.pool, core, output) else { continue };
-            let asker = Asker { tag: 0, journey: NONE, reads: false };
+            let asker = Asker { tag: 0, journey: NONE, command: operation.command };
             let slot = self.records.add(asker, NEVER, 0, place);
             let Some(Site { pool, lanes, .. }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut)
             else {
