@@ -137,13 +137,31 @@ static void every_operation() {
     EXPECT(refused(client->counters(5), status::argument, "5"));
 }
 
+static void dumps_are_taken_piece_by_piece() {
+    auto own = must(bmemc::client::connect({address}, {{"protocol", protocol}, {"timeout_ms", "30000"}, {"key_prefix", key("")}}));
+    std::vector<std::string> names;
+    for (int i = 0; i < 500; i++) names.push_back("piece" + std::to_string(i));
+    for (auto &name : names) must(own.set(name, "x", 60s));
+    std::set<std::string> found;
+    for (int tries = 0; found.size() < names.size() && tries < 100; tries++) {
+        auto dump = must(own.dump("all"));
+        found.clear();
+        for (auto piece = dump.next(); piece && !piece->empty(); piece = dump.next())
+            for (auto item : *piece)
+                if (item.key().substr(0, 5) == "piece") found.emplace(item.key());
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT(found == std::set<std::string>(names.begin(), names.end()));
+    EXPECT(refused(must(own.dump("a b")).next(), status::argument, "a b"));
+}
+
 static void statistics_and_dumps() {
     must(client->set(key("dumped"), "x", 60s));
     auto all = must(client->stats());
     auto pid = std::find_if(all.begin(), all.end(), [](bmemc::item_view item) { return item.key() == "pid"; });
     EXPECT(all.size() > 10 && pid != all.end() && !(*pid).value().empty());
     EXPECT(bmemc::stat_type("rusage_user") != BMEMC_STAT_INTEGER && bmemc::stat_type("pid") == BMEMC_STAT_INTEGER);
-    EXPECT(refused(client->stats("bogus"), status::unknown_command, "") || protocol == "binary");
+    EXPECT(refused(client->stats("bogus"), status::unknown_command, "bogus"));
     EXPECT(must(bmemc::stats_items("a 1\nb two words\n"))[1].value() == "two words");
     bool found = false;
     auto dump = [&] { return client->metadump([&](bmemc::item_view item) { return !(found = found || item.key() == key("dumped")); }); };
@@ -154,6 +172,8 @@ static void statistics_and_dumps() {
         dumped = dump();
     }
     EXPECT(protocol == "binary" ? refused(dumped, status::unsupported, "binary") : dumped && found);
+    if (protocol == "binary") EXPECT(refused(must(client->dump()).next(), status::unsupported, "binary"));
+    else dumps_are_taken_piece_by_piece();
     auto meta = client->meta("mg", key("dumped"), "v t s");
     if (protocol == "meta") EXPECT(meta && *meta && (*meta)->value() == "x" && (*meta)->ttl() > 50 && (*meta)->size() == 1);
     if (protocol == "binary") EXPECT(refused(meta, status::unsupported, "binary"));

@@ -12,6 +12,28 @@
 namespace bmemc {
 inline namespace BMEMC_HPP_NAMESPACE {
 
+/// A dump that is taken piece by piece, of client::dump(); it ends with this object. One thread at a time may use one.
+class dump {
+  public:
+    /// The items that have come, after waiting for some if there are none; empty: there are no more.
+    result<results> next() {
+        bmemc_error why;
+        bmemc_results *list = nullptr;
+        if (bmemc_dump_next(raw_.get(), &list, &why) < 0) return failure(error(why));
+        return results(list);
+    }
+
+  private:
+    friend class client;
+    struct free {
+        void operator()(bmemc_dump *raw) const noexcept { bmemc_dump_free(raw); }
+    };
+    dump(bmemc_dump *raw, detail::keeper callbacks) noexcept : callbacks_(std::move(callbacks)), raw_(raw) {}
+
+    detail::keeper callbacks_; // which the client calls for as long as it is there
+    std::unique_ptr<bmemc_dump, free> raw_;
+};
+
 /// A client of one or more servers. Any number of threads may use one at once; one a program is usual.
 class client {
   public:
@@ -172,13 +194,22 @@ class client {
     }
 
     /// Lists what the servers hold, without values: calls `each(item)` as they come, until it answers false. It must not
-    /// throw. `classes` as bmemc_metadump() has it.
+    /// throw. `classes` as bmemc_metadump() has it. With a key_prefix: its own keys alone, without it.
     template <class Each> result<void> metadump(Each each, bytes_view classes = {}) const {
         bmemc_error why;
         auto call = [](const bmemc_item *item, void *to) -> std::int32_t {
             return (*static_cast<Each *>(to))(item_view(*item)) ? 0 : 1;
         };
         return detail::done(bmemc_metadump(raw(), classes, call, &each, &why), why);
+    }
+
+    /// The same for loops of the caller's own: ask next() until it has nothing, or has failed. Nothing is sent before the
+    /// first piece is asked for.
+    result<class dump> dump(bytes_view classes = {}) const {
+        bmemc_error why;
+        bmemc_dump *made = nullptr;
+        if (bmemc_dump_new(raw(), classes, &made, &why) < 0) return failure(error(why));
+        return bmemc::dump(made, callbacks_);
     }
 
     // ---- Everything ----
