@@ -142,7 +142,7 @@ fn while_busy<T>(mut run: impl FnMut() -> T, is_busy: impl Fn(&T) -> bool) -> T 
 
 fn dump_of(client: &Client) -> BTreeMap<Vec<u8>, DumpEntry> {
     let mut found = BTreeMap::new();
-    let dump = || dump(&client, b"", |_, entry| found.insert(entry.key.clone(), entry).is_none());
+    let dump = || dump(client, b"", |_, entry| found.insert(entry.key.clone(), entry).is_none());
     while_busy(dump, |result| result.as_ref().is_err_and(|error| error.message().contains("BUSY"))).unwrap();
     found
 }

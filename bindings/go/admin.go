@@ -6,8 +6,10 @@ import "C"
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"runtime"
-	"runtime/cgo"
+	"sync"
 	"time"
 )
 
@@ -156,50 +158,80 @@ type Dumped struct {
 	Class int
 	// Server is the index of its server.
 	Server int
-	// Line is the server's own.
+	// Line is the server's own, without the client's key prefix.
 	Line string
 }
 
-// dump is a Metadump under way: items go from the thread that receives them to the caller.
+// dump is a Metadump under way. A piece may still be awaited when its caller has left.
 type dump struct {
-	items chan Dumped
-	ended <-chan struct{}
+	mutex  sync.Mutex
+	handle *C.bmemc_dump // nil: it has ended
 }
 
-// Metadump lists what the servers hold, without values, and calls `each` for each item as it comes, until that returns
-// false. classes is "all" or empty, "hash", or numbers of slab classes such as "1,2". Options.Timeout is for each piece
-// that comes, not for the whole. It holds a thread while it lasts. Not over the binary protocol.
-func (c *Client) Metadump(ctx context.Context, classes string, each func(Dumped) bool) error {
-	if failed := c.check(ctx); failed != nil {
-		return failed.about(OpMetadump, "")
-	}
-	inside, stop := context.WithCancel(ctx)
-	defer stop()
-	d := &dump{make(chan Dumped, 64), inside.Done()}
-	result := make(chan error, 1)
-	go func() {
-		defer close(d.items)
-		handle := cgo.NewHandle(d)
-		defer handle.Delete()
-		result <- c.with(func(client *C.bmemc_client, words *C.bmemc_error) error {
+// Metadump lists what the servers hold, without values, as it comes: a loop over it ends early where it likes, and an error
+// is the last element. A client with a key prefix sees its own keys, without it. classes is "all" or empty, "hash", or numbers
+// of slab classes such as "1,2". Options.Timeout is for each piece that comes, not for the whole. It holds a thread while it
+// waits. Not over the binary protocol.
+func (c *Client) Metadump(ctx context.Context, classes string) iter.Seq2[Dumped, error] {
+	return func(yield func(Dumped, error) bool) {
+		d := &dump{}
+		defer d.free()
+		err := aboutOp(c.with(func(client *C.bmemc_client, words *C.bmemc_error) error {
 			return withBytes(classes, "", func(classes, _ C.bmemc_bytes) error {
-				return asError(C.bridge_metadump(client, classes, C.uintptr_t(handle), words), words)
+				return asError(C.int32_t(C.bmemc_dump_new(client, classes, &d.handle, words)), words)
 			})
-		})
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return contextError(ctx).about(OpMetadump, "")
-		case item, ok := <-d.items:
-			if !ok {
-				return aboutOp(<-result, OpMetadump)
+		}), OpMetadump)
+		for err == nil {
+			var items []Dumped
+			if items, err = c.piece(ctx, d); err == nil && len(items) == 0 {
+				return
 			}
-			if !each(item) {
-				return nil
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
 			}
 		}
+		yield(Dumped{}, err)
 	}
+}
+
+// piece waits for the items that come next; none: there are no more.
+func (c *Client) piece(ctx context.Context, d *dump) ([]Dumped, error) {
+	pieces := make(chan []Dumped, 1)
+	err := c.aside(ctx, OpMetadump, func(_ *C.bmemc_client, words *C.bmemc_error) error {
+		d.mutex.Lock()
+		defer d.mutex.Unlock()
+		var results *C.bmemc_results
+		err := asError(C.int32_t(C.bmemc_dump_next(d.handle, -1, &results, words)), words)
+		defer C.bmemc_results_free(results)
+		pieces <- dumpedOf(results)
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return <-pieces, nil
+}
+
+// free ends the dump, once nobody waits for a piece of it any more.
+func (d *dump) free() {
+	end := func() {
+		defer d.mutex.Unlock()
+		C.bmemc_dump_free(d.handle)
+		d.handle = nil
+	}
+	if d.mutex.TryLock() {
+		end()
+		return
+	}
+	go func() {
+		d.mutex.Lock()
+		end()
+	}()
 }
 
 // ParseMetadump takes the value of an answer to [OpMetadump] apart.
@@ -210,32 +242,21 @@ func ParseMetadump(text []byte) ([]Dumped, error) {
 		return asError(C.int32_t(C.bmemc_metadump_items(text, &results, &words)), &words)
 	})
 	defer C.bmemc_results_free(results)
-	var dumped []Dumped
-	for _, item := range itemsOf(results) {
-		dumped = append(dumped, dumpedOf(&item))
-	}
-	return dumped, err
+	return dumpedOf(results), err
 }
 
-// bridgeDumped hands an item on; not zero: nobody wants more.
-//
-//export bridgeDumped
-func bridgeDumped(handle C.uintptr_t, item *C.bmemc_item) C.int32_t {
-	d := cgo.Handle(handle).Value().(*dump)
-	select {
-	case <-d.ended:
-		return 1
-	case d.items <- dumpedOf(item):
-		return 0
+func dumpedOf(results *C.bmemc_results) []Dumped {
+	items := itemsOf(results)
+	dumped := make([]Dumped, len(items))
+	for i := range items {
+		item := &items[i]
+		dumped[i] = Dumped{
+			Key: stringOf(item.key), TTL: duration(int64(item.ttl)), LastAccess: duration(int64(item.last_access)),
+			CAS: uint64(item.cas), Fetched: item.fetched != 0, Size: int(item.size), Flags: uint32(item.flags),
+			Class: int(item.number), Server: int(item.server), Line: stringOf(item.detail),
+		}
 	}
-}
-
-func dumpedOf(item *C.bmemc_item) Dumped {
-	return Dumped{
-		Key: stringOf(item.key), TTL: duration(int64(item.ttl)), LastAccess: duration(int64(item.last_access)),
-		CAS: uint64(item.cas), Fetched: item.fetched != 0, Size: int(item.size), Flags: uint32(item.flags),
-		Class: int(item.number), Server: int(item.server), Line: stringOf(item.detail),
-	}
+	return dumped
 }
 
 // So many calls that block a thread may go on at once in the process.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,6 +93,70 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// listed counts the items of a whole dump, and looks at each.
+func listed(c *bmemc.Client, look func(bmemc.Dumped)) (count int, err error) {
+	for item, err := range c.Metadump(background, "") {
+		if err != nil {
+			return count, err
+		}
+		count++
+		look(item)
+	}
+	return count, nil
+}
+
+func TestMetadumpOfManyKeys(t *testing.T) {
+	const many = 50_000
+	server := startMemcached(t, "tcp")
+	options := bmemc.Options{Servers: bmemc.Servers(server.address), Protocol: "text", Timeout: 10 * time.Second}
+	whole := newClient(t, options)
+	options.KeyPrefix = "own:"
+	c := newClient(t, options)
+	mustSet(t, whole, "other", "v")
+	items := make([]*bmemc.Item, many)
+	for i := range items {
+		items[i] = &bmemc.Item{Key: fmt.Sprintf("a-key-that-is-rather-long-as-keys-go-%d", i), Value: []byte("v")}
+	}
+	wantOK(t, c.SetMulti(background, items))
+	var before, during runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	eventually(t, "a dump with every key", func() bool { // memcached leaves out an item that somebody else holds
+		most := uint64(0)
+		count, err := listed(c, func(item bmemc.Dumped) {
+			if !strings.HasPrefix(item.Key, "a-key-") || strings.Contains(item.Line, "own") {
+				t.Fatal(item)
+			}
+			if most++; most%10_000 == 0 {
+				runtime.GC()
+				runtime.ReadMemStats(&during)
+				if during.HeapAlloc > before.HeapAlloc+1<<20 {
+					t.Fatalf("%d bytes of heap for a dump under way", during.HeapAlloc-before.HeapAlloc)
+				}
+			}
+		})
+		return err == nil && count == many
+	})
+	eventually(t, "a dump of another client", func() bool {
+		count, err := listed(whole, func(bmemc.Dumped) {})
+		return err == nil && count == many+1
+	})
+	for range 10 { // a loop that is left, and a context that ends
+		for range c.Metadump(background, "") {
+			break
+		}
+		ctx, cancel := context.WithCancel(background)
+		for range c.Metadump(ctx, "") {
+			cancel()
+		}
+		cancel()
+	}
+	eventually(t, "the connections of dumps that were left are closed", func() bool {
+		counters, err := c.Counters()
+		return err == nil && counters.Connects-counters.Disconnects <= 2
+	})
+}
+
 func TestMetadump(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *bmemc.Client) {
 		const many = 300
@@ -101,12 +166,15 @@ func TestMetadump(t *testing.T) {
 		found := 0
 		dump := func() error {
 			found = 0
-			return c.Metadump(background, "", func(item bmemc.Dumped) bool {
+			for item, err := range c.Metadump(background, "") {
+				if err != nil {
+					return err
+				}
 				if strings.HasPrefix(item.Key, "dumped-") && item.Size > 0 && item.Line != "" {
 					found++
 				}
-				return true
-			})
+			}
+			return nil
 		}
 		err := dump()
 		if speaks(t, "binary") {
@@ -128,18 +196,24 @@ func TestMetadump(t *testing.T) {
 			return err == nil && parsing == nil && len(parsed) >= many && parsed[0].Key != "" && parsed[0].Size > 0
 		})
 		found = 0
-		wantOK(t, c.Metadump(background, "all", func(bmemc.Dumped) bool { found++; return found < 3 }))
-		if found != 3 {
-			t.Fatalf("%d items after it was told to stop", found)
+		for _, err := range c.Metadump(background, "all") {
+			wantOK(t, err)
+			if found++; found == 3 {
+				break
+			}
 		}
 		ctx, cancel := context.WithCancel(background)
-		err = c.Metadump(ctx, "all", func(bmemc.Dumped) bool { cancel(); <-ctx.Done(); return true })
+		for _, err = range c.Metadump(ctx, "all") {
+			cancel()
+		}
+		cancel()
 		if err != nil { // it may have come to its end
 			wantError(t, err, context.Canceled)
 		}
-		eventually(t, "the dump before has ended", func() bool {
-			return c.Metadump(background, "all", func(bmemc.Dumped) bool { return true }) == nil
-		})
+		eventually(t, "the dump before has ended", func() bool { return dump() == nil })
+		for _, err := range c.Metadump(background, "a b") {
+			wantError(t, err, bmemc.ErrArgument)
+		}
 	})
 }
 

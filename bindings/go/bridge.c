@@ -173,14 +173,6 @@ int32_t bridge_options_set_compressor(bmemc_options *options, uintptr_t handle, 
     return bmemc_options_set_compressor(options, compress, compress, (void *)handle, error);
 }
 
-static int32_t dumped(const bmemc_item *item, void *context) {
-    return bridgeDumped((uintptr_t)context, (bmemc_item *)item);
-}
-
-int32_t bridge_metadump(const bmemc_client *client, bmemc_bytes classes, uintptr_t handle, bmemc_error *error) {
-    return bmemc_metadump(client, classes, dumped, (void *)handle, error);
-}
-
 int32_t bridge_execute_each(const bmemc_client *client, const bridge_op *op, const uint8_t *bytes,
                             bmemc_results **answers, bmemc_error *error) {
     bmemc_op one;

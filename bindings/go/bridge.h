@@ -79,7 +79,6 @@ int32_t bridge_options_on_connect(bmemc_options *options, uintptr_t handle, bmem
 int32_t bridge_options_on_route(bmemc_options *options, uintptr_t handle, bmemc_error *error);
 int32_t bridge_options_on_discover(bmemc_options *options, uintptr_t handle, bmemc_error *error);
 int32_t bridge_options_set_compressor(bmemc_options *options, uintptr_t handle, bmemc_error *error);
-int32_t bridge_metadump(const bmemc_client *client, bmemc_bytes classes, uintptr_t handle, bmemc_error *error);
 
 // bmemc_execute_each() of an operation whose bytes are here.
 int32_t bridge_execute_each(const bmemc_client *client, const bridge_op *op, const uint8_t *bytes,

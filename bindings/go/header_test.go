@@ -38,6 +38,7 @@ var notCalled = map[string]string{
 	"bmemc_noop":           "Ping",
 	"bmemc_client_version": "Version",
 	"bmemc_meta":           "Meta",
+	"bmemc_metadump":       "Metadump", // by bmemc_dump_next
 	"bmemc_queue_fetch":    "", // bmemc_queue_fetch_into does the same
 }
 

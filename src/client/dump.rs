@@ -6,8 +6,9 @@ use super::stats::DumpEntry;
 use super::{Client, Core};
 use crate::error::{Error, Result, Status};
 use crate::net::fork::OfProcess;
+use crate::net::Deadline;
 use crate::operation::{Command, Operation};
-use crate::pool::{self, Pool};
+use crate::pool::{self, Pool, Progress};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -39,47 +40,50 @@ impl Client {
 }
 
 impl Dump {
-    /// The items that have come, after waiting for some if there are none; empty: there are no more.
-    pub(crate) fn piece(&mut self) -> Result<VecDeque<(u32, DumpEntry)>> {
-        self.await_some()?;
-        Ok(std::mem::take(&mut self.ready))
+    /// The items that have come, after waiting for some until `until` if there are none; and whether there are no more.
+    pub(crate) fn piece(&mut self, until: Deadline) -> Result<(VecDeque<(u32, DumpEntry)>, bool)> {
+        let over = self.await_some(until)?;
+        Ok((std::mem::take(&mut self.ready), over))
     }
 
-    /// Receives until there is an item, or until there are none left.
-    fn await_some(&mut self) -> Result<()> {
+    /// Receives until there is an item; whether none is left.
+    fn await_some(&mut self, until: Deadline) -> Result<bool> {
         while self.ready.is_empty() {
             if let Some(error) = self.failure.take() {
                 return Err(error);
             }
-            let Some((server, mut dump)) = self.server()? else { return Ok(()) };
+            let Some((server, mut dump)) = self.server()? else { return Ok(true) };
             let (front, ready) = (self.core.front.as_deref(), &mut self.ready);
-            let taken = dump.take(&Operation::new(Command::Metadump, &self.classes), &mut |line| {
+            let taken = dump.take(&Operation::new(Command::Metadump, &self.classes), until, &mut |line| {
                 let own = front::own_line(front, line);
                 ready.extend(own.and_then(|line| DumpEntry::parse(&line)).map(|entry| (server, entry)));
             });
             match taken {
-                Ok(true) => self.current = Some((server, OfProcess::new(dump))),
-                Ok(false) => {}
+                Ok(Progress::Over) => {}
+                Ok(progress) => {
+                    self.current = Some((server, OfProcess::new(dump)));
+                    // What came may all be other clients'.
+                    if progress == Progress::Nothing || until.is_over() {
+                        break;
+                    }
+                }
                 Err(error) => self.failure = Some(self.fail(error)),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The server that is being asked, or the next one; `None`: all were.
     fn server(&mut self) -> Result<Option<(u32, pool::Dump)>> {
-        if let Some((server, dump)) = self.current.take() {
-            let forked = || Error::new(Status::Forked, "the dump was begun before a fork, in the parent");
-            return match dump.into_inner() {
-                Some(dump) => Ok(Some((server, dump))),
-                None => Err(self.fail(forked())),
-            };
-        }
-        let Some((server, pool)) = self.servers.next() else { return Ok(None) };
-        let operation = Operation::new(Command::Metadump, &self.classes);
-        match pool::Dump::begin(&pool, &operation) {
-            Ok(dump) => Ok(Some((server, dump))),
-            Err(error) => Err(self.fail(error)),
+        let Some((server, dump)) = self.current.take() else {
+            return Ok(self.servers.next().map(|(server, pool)| (server, pool::Dump::of(&pool))));
+        };
+        match dump.into_inner() {
+            Some(dump) => Ok(Some((server, dump))),
+            None => {
+                let error = Error::new(Status::Forked, "the dump was begun before a fork, in the parent");
+                Err(self.fail(error))
+            }
         }
     }
 
@@ -94,8 +98,8 @@ impl Iterator for Dump {
     type Item = Result<(u32, DumpEntry)>;
 
     fn next(&mut self) -> Option<Result<(u32, DumpEntry)>> {
-        match self.await_some() {
-            Ok(()) => self.ready.pop_front().map(Ok),
+        match self.await_some(Deadline::at(u64::MAX)) {
+            Ok(_) => self.ready.pop_front().map(Ok),
             Err(error) => Some(Err(error)),
         }
     }

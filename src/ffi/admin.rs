@@ -9,9 +9,11 @@ use super::results::{bmemc_item, bmemc_results, bmemc_value, Many};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::{statistics, Dump, DumpEntry};
 use crate::error::{Result, Status};
+use crate::net::Deadline;
 use crate::operation::{Answer, Command, Operation, Sink, Value};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 /// Asks every server for its statistics: an item for each, with the name as `key`, the value as
 /// `value` and the server's index as `server`. `argument`: which ("settings", "items", "slabs",
@@ -134,19 +136,25 @@ pub extern "C" fn bmemc_dump_new(
     })
 }
 
-/// The items that have come, some hundred at most, after waiting for some if there are none.
-/// BMEMC_OK: `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: there are no more. Failures are
-/// those of bmemc_metadump(), and BMEMC_E_FORKED in the child of a fork; nothing comes after one.
+/// The items that have come, some hundred at most, after waiting for some for up to `timeout_ms`
+/// milliseconds if there are none (0: not at all, for event loops; negative: as long as it takes,
+/// within option timeout_ms for each piece). BMEMC_OK: `*out` is the caller's, to be freed, and has
+/// no items where none came in time. BMEMC_NOT_FOUND: there are no more. Failures are those of bmemc_metadump(), and BMEMC_E_FORKED in the child of a fork; nothing comes after one.
 #[no_mangle]
 pub extern "C" fn bmemc_dump_next(
     dump: Option<&mut bmemc_dump>,
+    timeout_ms: i32,
     out: Option<&mut MaybeUninit<*mut bmemc_results>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
     guard(error, || {
         let out = place(out, "out")?;
-        let came = dump.ok_or_else(|| null("dump"))?.dump.piece()?;
-        if came.is_empty() {
+        let until = match u64::try_from(timeout_ms) {
+            Ok(wait) => Deadline::after(Duration::from_millis(wait)),
+            Err(_) => Deadline::at(u64::MAX),
+        };
+        let (came, over) = dump.ok_or_else(|| null("dump"))?.dump.piece(until)?;
+        if came.is_empty() && over {
             return Ok(Status::NotFound);
         }
         *out = results(came.iter().map(|(server, entry)| entry.answer(*server)));

@@ -27,7 +27,7 @@ mod turn;
 
 pub(crate) use account::Account;
 pub use counters::Counters;
-pub(crate) use dump::Dump;
+pub(crate) use dump::{Dump, Progress};
 pub use events::{Event, EventKind, Listener};
 pub use figures::PoolFigures;
 pub(crate) use figures::{Counted, Lanes};

@@ -75,10 +75,20 @@ impl Opening {
     /// Goes through all of it.
     pub fn finish(&mut self, shared: &Shared) -> Result<(Socket, Dialect)> {
         loop {
-            if let Some(opened) = self.advance(shared)? {
+            if let Some(opened) = self.go_on(shared, Deadline::at(u64::MAX))? {
                 return Ok(opened);
             }
-            self.wait(LOOK)?;
+        }
+    }
+
+    /// Goes on, waiting where it has to, but not beyond `until`; `None`: it is not open by then.
+    pub fn go_on(&mut self, shared: &Shared, until: Deadline) -> Result<Option<(Socket, Dialect)>> {
+        loop {
+            let opened = self.advance(shared)?;
+            if opened.is_some() || until.is_over() {
+                return Ok(opened);
+            }
+            self.wait(LOOK.min(until.left()))?;
         }
     }
 
@@ -129,9 +139,4 @@ pub(super) fn wait_for_any<'a>(
 
 fn waiting_failed(error: std::io::Error) -> Error {
     Error::os(status_of(&error), "waiting for a connection failed", &error)
-}
-
-/// Opens a connection and learns what is spoken on it, within `deadline`.
-pub(super) fn connect(shared: &Shared, deadline: Deadline) -> Result<(Socket, Dialect)> {
-    Opening::new(deadline).finish(shared)
 }

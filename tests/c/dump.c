@@ -16,7 +16,7 @@ static bmemc_dump *begin(bmemc_client *of, bmemc_results **first) {
     bmemc_dump *dump = NULL;
     for (int tries = 0; tries < 500; tries++) {
         STATUS(BMEMC_OK, bmemc_dump_new(of, text("all"), &dump, e));
-        status = bmemc_dump_next(dump, first, e);
+        status = bmemc_dump_next(dump, -1, first, e);
         if (status != BMEMC_E_SERVER_ERROR || !strstr(error.message, "BUSY")) break;
         bmemc_dump_free(dump);
         usleep(20000);
@@ -39,10 +39,10 @@ static size_t count(bmemc_client *of) {
             EXPECT(!contains(item[i].key, "bmemc-test:"));
         }
         bmemc_results_free(piece);
-        status = bmemc_dump_next(dump, &piece, e);
+        status = bmemc_dump_next(dump, -1, &piece, e);
     }
     STATUS(BMEMC_NOT_FOUND, status);
-    STATUS(BMEMC_NOT_FOUND, bmemc_dump_next(dump, &piece, e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_dump_next(dump, -1, &piece, e));
     bmemc_dump_free(dump);
     return own;
 }
@@ -84,9 +84,9 @@ static void a_closed_client_ends_a_dump(void) {
     bmemc_results_free(piece);
     bmemc_client_free(other);
     bmemc_status status = BMEMC_OK;
-    while ((status = bmemc_dump_next(dump, &piece, e)) == BMEMC_OK) bmemc_results_free(piece); // what had come already
+    while ((status = bmemc_dump_next(dump, -1, &piece, e)) == BMEMC_OK) bmemc_results_free(piece); // what had come already
     STATUS(BMEMC_E_CLOSED, status);
-    STATUS(BMEMC_NOT_FOUND, bmemc_dump_next(dump, &piece, e));
+    STATUS(BMEMC_NOT_FOUND, bmemc_dump_next(dump, -1, &piece, e));
     bmemc_dump_free(dump);
 }
 
@@ -96,14 +96,14 @@ static void a_child_does_not_read_its_parents_dump(void) {
     bmemc_results_free(piece);
     pid_t child = fork();
     if (child == 0) {
-        bmemc_status status = bmemc_dump_next(dump, &piece, NULL);
+        bmemc_status status = bmemc_dump_next(dump, -1, &piece, NULL);
         bmemc_dump_free(dump);
         _exit(status == BMEMC_E_FORKED ? 0 : 1);
     }
     int status = 1;
     waitpid(child, &status, 0);
     EXPECT(status == 0);
-    STATUS(BMEMC_OK, bmemc_dump_next(dump, &piece, e));
+    STATUS(BMEMC_OK, bmemc_dump_next(dump, -1, &piece, e));
     bmemc_results_free(piece);
     bmemc_dump_free(dump);
 }
@@ -115,14 +115,14 @@ static void bad_arguments(void) {
     REFUSED(BMEMC_E_ARGUMENT, "out", bmemc_dump_new(client, text(""), NULL, e));
     REFUSED(BMEMC_E_ARGUMENT, "classes", bmemc_dump_new(client, bytes(NULL, 3), &dump, e));
     EXPECT(dump == NULL);
-    REFUSED(BMEMC_E_ARGUMENT, "dump", bmemc_dump_next(NULL, &piece, e));
+    REFUSED(BMEMC_E_ARGUMENT, "dump", bmemc_dump_next(NULL, -1, &piece, e));
     EXPECT(piece == NULL);
     const char *wrong[] = {"a b", "all\r\nflush_all", "999"};
     for (size_t i = 0; i < 3; i++) {
         STATUS(BMEMC_OK, bmemc_dump_new(client, text(wrong[i]), &dump, e));
-        REFUSED(BMEMC_E_ARGUMENT, "out", bmemc_dump_next(dump, NULL, e));
-        STATUS(i < 2 ? BMEMC_E_ARGUMENT : BMEMC_E_CLIENT_ERROR, bmemc_dump_next(dump, &piece, e));
-        STATUS(BMEMC_NOT_FOUND, bmemc_dump_next(dump, &piece, e));
+        REFUSED(BMEMC_E_ARGUMENT, "out", bmemc_dump_next(dump, -1, NULL, e));
+        STATUS(i < 2 ? BMEMC_E_ARGUMENT : BMEMC_E_CLIENT_ERROR, bmemc_dump_next(dump, -1, &piece, e));
+        STATUS(BMEMC_NOT_FOUND, bmemc_dump_next(dump, -1, &piece, e));
         bmemc_dump_free(dump);
     }
     bmemc_dump_free(NULL);
@@ -132,7 +132,7 @@ static void binary_has_none(void) {
     bmemc_dump *dump = NULL;
     bmemc_results *piece = NULL;
     STATUS(BMEMC_OK, bmemc_dump_new(client, text(""), &dump, e));
-    STATUS(BMEMC_E_UNSUPPORTED, bmemc_dump_next(dump, &piece, e));
+    STATUS(BMEMC_E_UNSUPPORTED, bmemc_dump_next(dump, -1, &piece, e));
     EXPECT(strstr(error.message, "text has") != NULL);
     bmemc_dump_free(dump);
 }

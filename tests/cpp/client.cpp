@@ -146,8 +146,8 @@ static void dumps_are_taken_piece_by_piece() {
     for (int tries = 0; found.size() < names.size() && tries < 100; tries++) {
         auto dump = must(own.dump("all"));
         found.clear();
-        for (auto piece = dump.next(); piece && !piece->empty(); piece = dump.next())
-            for (auto item : *piece)
+        for (auto piece = dump.next(); piece && *piece; piece = dump.next())
+            for (auto item : **piece)
                 if (item.key().substr(0, 5) == "piece") found.emplace(item.key());
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -15,12 +15,15 @@ inline namespace BMEMC_HPP_NAMESPACE {
 /// A dump that is taken piece by piece, of client::dump(); it ends with this object. One thread at a time may use one.
 class dump {
   public:
-    /// The items that have come, after waiting for some if there are none; empty: there are no more.
-    result<results> next() {
+    /// The items that have come, after waiting for some for up to `timeout_ms` if there are none (negative: as long as it
+    /// takes); no item: none came in time. No results: there are no more.
+    result<std::optional<results>> next(std::int32_t timeout_ms = -1) {
         bmemc_error why;
         bmemc_results *list = nullptr;
-        if (bmemc_dump_next(raw_.get(), &list, &why) < 0) return failure(error(why));
-        return results(list);
+        auto code = bmemc_dump_next(raw_.get(), timeout_ms, &list, &why);
+        if (code < 0) return failure(error(why));
+        if (code == BMEMC_NOT_FOUND) return std::optional<results>();
+        return std::optional<results>(results(list));
     }
 
   private:

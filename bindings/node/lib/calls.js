@@ -1,9 +1,9 @@
 // Calls: the promise of an operation, or of many, and what its answers make of it. One class for each kind of result.
 'use strict';
 
-const { statsItems, dumpItems } = require('./native.js');
+const { statsItems } = require('./native.js');
 const {
-  constants, Answer, answers, enter, leave, cancel, statusAt, casAt, numberAt, ttlAt, bytesAt, textAt,
+  constants, Answer, answers, enter, leave, cancel, statusAt, casAt, numberAt, ttlAt, textAt,
 } = require('./engine.js');
 const { PartialError, errorOf } = require('./errors.js');
 const { decodeError } = require('./values.js');
@@ -255,18 +255,6 @@ function statsOfServer(call, at, status, beside) {
   return statsOf(textAt(at, 'latin1', beside));
 }
 
-/** metadump: the items that the servers hold, without their values. */
-class DumpCall extends ManyCall {
-  all() {
-    return this.results.flat();
-  }
-}
-
-function dumpOf(call, at, status, beside) {
-  const server = answers[at + Answer.SERVER];
-  return dumpItems(bytesAt(at, beside)).map((item) => ({ ...item, server }));
-}
-
 /** execute: answer i for operation i, a failure too. */
 class AnswersCall extends ManyCall {
   finish() {
@@ -281,5 +269,5 @@ class AnswersCall extends ManyCall {
 
 module.exports = {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
-  ManyCall, SetManyCall, DeleteManyCall, DumpCall, AnswersCall, statsOfServer, dumpOf,
+  ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
 };

@@ -2,20 +2,21 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
+const { setTimeout: moment } = require('node:timers/promises');
 const { native, constants, begin, nameOf, toBytes, kindOf, flush, keepTurnsWhole, listen } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
 const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
-const { Settings, accepts, readers, whole } = require('./settings.js');
+const { Settings, accepts, acceptsOnly, readers, whole } = require('./settings.js');
 const {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
-  ManyCall, SetManyCall, DeleteManyCall, DumpCall, AnswersCall, statsOfServer, dumpOf,
+  ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
 } = require('./calls.js');
 
 // Each by itself: looking them up in `constants` would take longer than the rest of a call.
 const {
   OP_GET, OP_GET_AND_TOUCH, OP_SET, OP_ADD, OP_REPLACE, OP_APPEND, OP_PREPEND, OP_DELETE, OP_INCREMENT, OP_DECREMENT, OP_TOUCH,
-  OP_FLUSH_ALL, OP_STATS, OP_VERSION, OP_VERBOSITY, OP_NOOP, OP_CACHE_MEMLIMIT, OP_SHUTDOWN, OP_METADUMP, E_CANCELLED, TYPE_OBJECT,
+  OP_FLUSH_ALL, OP_STATS, OP_VERSION, OP_VERBOSITY, OP_NOOP, OP_CACHE_MEMLIMIT, OP_SHUTDOWN, E_CANCELLED, TYPE_OBJECT,
 } = constants;
 
 /** An operation without a value. */
@@ -32,6 +33,7 @@ const forTouch = accepts('ttl', 'noReply');
 const forCounter = accepts('delta', 'initial', 'ttl', 'cas', 'noReply');
 const forServer = accepts('server', 'ttl', 'delta', 'noReply');
 const forServers = accepts('server');
+const forDump = acceptsOnly('signal');
 const forOperation = accepts(...Object.keys(readers).filter((name) => !/default/i.test(name)));
 const forOperations = accepts(); // each operation has its own
 
@@ -290,8 +292,21 @@ class Client extends EventEmitter {
     return this.#one(new Call(this.#session, nothingOf), OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
   }
 
-  metadump(classes = '', options = undefined) {
-    return this.#everywhere(new DumpCall(this.#session, dumpOf), OP_METADUMP, classes, options);
+  async *metadump(classes = '', options = {}) {
+    const { signal } = forDump(options);
+    if (typeof classes !== 'string') throw new ArgumentError(`classes is ${kindOf(classes)}; a string is accepted`);
+    const dump = checked(native.dump, this.#session.number, classes);
+    try {
+      for (;;) {
+        if (signal?.aborted) throw new CancelledError('the signal was aborted', { status: E_CANCELLED, cause: signal.reason });
+        const piece = checked(native.dumpNext, dump);
+        if (piece === undefined) return;
+        if (piece.length === 0) await moment();
+        yield* piece;
+      }
+    } finally {
+      native.close(dump);
+    }
   }
 
   // ---- every operation ----

@@ -209,6 +209,7 @@ export interface Answer<V = any> {
 
 /** An item of a dump. */
 export interface DumpedItem {
+  /** Without the client's `keyPrefix`. */
   key: Buffer;
   /** Seconds left, -1 for ever. */
   ttl: number;
@@ -360,10 +361,11 @@ export class Client extends EventEmitter<ClientEvents> {
   /** Shuts the server down, where it allows that (memcached's -A). */
   shutdown(options?: ServerOptions & { graceful?: boolean }): Promise<void>;
   /**
-   * Lists what the servers hold, without values. `classes`: 'all' (the default), 'hash', or numbers of slab classes such as '1,2'.
-   * Not over binary. Each server answers in one piece, of at most `maxValueBytes`.
+   * Lists what the servers hold, without values, as it comes: `for await (const item of client.metadump())`. Leave the loop when
+   * you like. `classes`: 'all' (the default), 'hash', or numbers of slab classes such as '1,2'. A client with a `keyPrefix` sees its own keys, without it. `timeoutMs` of the client is for each piece
+   * that comes, not for the whole. Not over binary: UnsupportedError.
    */
-  metadump(classes?: string, options?: ServerOptions): Promise<DumpedItem[]>;
+  metadump(classes?: string, options?: { signal?: AbortSignal }): AsyncGenerator<DumpedItem, void, undefined>;
 
   /**
    * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The

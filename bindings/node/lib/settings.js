@@ -89,9 +89,13 @@ const readers = {
 
 const everywhere = ['timeoutMs', 'signal', 'routingKey'];
 
-/** A reader of the options that one kind of call accepts, beside those that all do. */
+/** A reader of the options that one kind of call accepts, beside those that all operations do. */
 function accepts(...names) {
-  const accepted = new Set([...everywhere, ...names]);
+  return acceptsOnly(...everywhere, ...names);
+}
+
+function acceptsOnly(...names) {
+  const accepted = new Set(names);
   return (options) => {
     if (typeof options !== 'object' || options === null) throw refuse('options', options, 'an object');
     const settings = new Settings();
@@ -105,4 +109,4 @@ function accepts(...names) {
   };
 }
 
-module.exports = { Settings, accepts, readers, unsigned, whole };
+module.exports = { Settings, accepts, acceptsOnly, readers, unsigned, whole };

@@ -54,7 +54,7 @@ typedef struct {
 
 // --- the environment ---------------------------------------------------------
 
-typedef enum { NOTHING, CLIENT, SERVER, RING } handle_kind;
+typedef enum { NOTHING, CLIENT, SERVER, RING, DUMP } handle_kind;
 // Functions of the user's that the library calls.
 typedef enum { COMPRESS, DECOMPRESS, ROUTE, CONNECT, DISCOVER, USER_FUNCTIONS } user_function;
 
@@ -65,6 +65,7 @@ typedef struct {
     addon *owner;
     handle_kind kind;
     uint32_t number;
+    uint32_t client; // of a dump: the number of its client, which takes it along
     void *pointer;
     napi_ref functions[USER_FUNCTIONS];
     bool submitted;     // the queue knows the client
@@ -162,9 +163,14 @@ napi_value key_hash(napi_env env, napi_callback_info info);
 // --- items.c -----------------------------------------------------------------
 
 napi_value stats_items(napi_env env, napi_callback_info info);
-napi_value dump_items(napi_env env, napi_callback_info info);
+napi_value make_dumped(napi_env env, const bmemc_results *results); // [{key, ...}, ...] of a dump's items
 napi_value value_encode(napi_env env, napi_callback_info info);
 napi_value value_decode(napi_env env, napi_callback_info info);
+
+// --- dumps.c -----------------------------------------------------------------
+
+napi_value dump_new(napi_env env, napi_callback_info info);
+napi_value dump_next(napi_env env, napi_callback_info info);
 
 // --- connections.c -----------------------------------------------------------
 

@@ -33,21 +33,24 @@ handle *handle_new(addon *self) {
 }
 
 static void handle_free(handle *which) {
+    addon *self = which->owner;
+    // What a dump has to tell it tells by way of its client.
+    for (uint32_t i = 0; which->kind == CLIENT && i < self->handle_count; i++)
+        if (self->handles[i]->kind == DUMP && self->handles[i]->client == which->number) handle_free(self->handles[i]);
     if (which->kind == CLIENT) bmemc_client_free(which->pointer);
     if (which->kind == SERVER) bmemc_server_free(which->pointer);
     if (which->kind == RING) bmemc_ring_free(which->pointer);
+    if (which->kind == DUMP) bmemc_dump_free(which->pointer);
     // The queue drops what it has of a client with its next fetch.
-    which->free_from = which->submitted ? which->owner->fetches + 2 : 0;
+    which->free_from = which->submitted ? self->fetches + 2 : 0;
     which->submitted = false;
     which->kind = NOTHING;
     which->pointer = NULL;
 }
 
 void handles_free(addon *self) {
-    for (uint32_t i = 0; i < self->handle_count; i++) {
-        handle_free(self->handles[i]);
-        free(self->handles[i]);
-    }
+    for (uint32_t i = 0; i < self->handle_count; i++) handle_free(self->handles[i]);
+    for (uint32_t i = 0; i < self->handle_count; i++) free(self->handles[i]);
     free(self->handles);
     self->handles = NULL;
     self->handle_count = 0;
@@ -69,7 +72,7 @@ napi_value handle_keep(handle *which, handle_kind kind, void *pointer) {
     return make_number(which->owner->env, which->number);
 }
 
-// close(number): ends a client, or a server with its thread. One that is closed already is left alone.
+// close(number): ends a client, a server with its thread, or a dump. One that is closed already is left alone.
 napi_value handle_close(napi_env env, napi_callback_info info) {
     napi_value args[MAX_ARGUMENTS];
     addon *self = arguments(env, info, args);

@@ -29,20 +29,9 @@ napi_value stats_items(napi_env env, napi_callback_info info) {
     return array;
 }
 
-
-// dumpItems(text) -> [{key, ttl, lastAccess, cas, fetched, size, flags, class}, ...] of the text that a dump is answered with
-napi_value dump_items(napi_env env, napi_callback_info info) {
-    napi_value args[MAX_ARGUMENTS], array;
-    bmemc_bytes text;
-    bmemc_results *results;
-    bmemc_error error;
-    void *owned;
+napi_value make_dumped(napi_env env, const bmemc_results *results) {
+    napi_value array;
     size_t count = 0;
-    arguments(env, info, args);
-    if (!get_bytes(env, args[0], &text, &owned)) return NULL;
-    bmemc_status status = bmemc_metadump_items(text, &results, &error);
-    free(owned);
-    if (status != BMEMC_OK) return throw_error(env, &error);
     const bmemc_item *items = bmemc_results_items(results, &count);
     napi_create_array(env, &array);
     for (size_t i = 0; i < count; i++) {
@@ -57,9 +46,9 @@ napi_value dump_items(napi_env env, napi_callback_info info) {
         set_property(env, item, "size", make_number(env, items[i].size));
         set_property(env, item, "flags", make_number(env, items[i].flags));
         set_property(env, item, "slabClass", make_number(env, (double)items[i].number));
+        set_property(env, item, "server", make_number(env, items[i].server));
         napi_set_element(env, array, (uint32_t)i, item);
     }
-    bmemc_results_free(results);
     return array;
 }
 

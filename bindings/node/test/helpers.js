@@ -91,10 +91,12 @@ async function run(program, { args = [], env = {}, cwd, timeout = 60_000 } = {})
 /** A dump of so many items: memcached leaves out an item that somebody else holds at that moment, its own threads too. */
 async function dumpOf(client, count) {
   for (let tries = 0; ; tries++) {
-    const items = await client.metadump().catch((error) => {
+    const items = [];
+    try {
+      for await (const item of client.metadump()) items.push(item);
+    } catch (error) {
       if (tries === 100 || !/BUSY/.test(error.message)) throw error;
-      return [];
-    });
+    }
     if (items.length >= count || tries === 100) return items;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

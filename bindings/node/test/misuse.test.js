@@ -53,7 +53,6 @@ const keyless = {
   verbosity: (client, ...rest) => client.verbosity(1, ...rest),
   cacheMemlimit: (client, ...rest) => client.cacheMemlimit(64, ...rest),
   stats: (client, ...rest) => client.stats('', ...rest),
-  metadump: (client, ...rest) => client.metadump('', ...rest),
   shutdown: (client, ...rest) => client.shutdown(...rest),
 };
 

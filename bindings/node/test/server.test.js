@@ -3,9 +3,12 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
+const { setFlagsFromString } = require('node:v8');
+const { runInNewContext } = require('node:vm');
+const { Worker } = require('node:worker_threads');
 const { Client, AuthError, ClosedError, ConnectionError, TimeoutError, DecodeError, ArgumentError } = require('bmemc');
 const { TestServer } = require('bmemc/testing');
-const { clientOf, dumpOf, startMemcached } = require('./helpers.js');
+const { clientOf, dumpOf, run, startMemcached, startScripted, until } = require('./helpers.js');
 
 function start(t, options) {
   const server = new TestServer(options);
@@ -143,9 +146,104 @@ describe('metadump', () => {
       const items = await dumpOf(client, keys.length);
       assert.deepEqual(items.map((item) => item.key.toString()).sort(), [...keys].sort());
       for (const item of items) assert.ok(item.ttl > 90 && item.ttl <= 100 && item.size > 5 && item.cas > 0n && item.slabClass > 0);
-      await assert.rejects(client.metadump('999'), { code: 'BMEMC_E_CLIENT_ERROR' });
-      await assert.rejects(client.metadump('a\r\nb'), { code: 'BMEMC_E_ARGUMENT' });
+      await assert.rejects(client.metadump('999').next(), { code: 'BMEMC_E_CLIENT_ERROR' });
+      await assert.rejects(client.metadump('a\r\nb').next(), { code: 'BMEMC_E_ARGUMENT' });
+      for (const options of [null, 5, { server: 1 }, { signal: 5 }]) {
+        await assert.rejects(client.metadump('', options).next(), { code: 'BMEMC_E_ARGUMENT' });
+      }
+      for (const classes of [null, 5, {}]) await assert.rejects(client.metadump(classes).next(), /classes is/);
+      await client.close();
+      await assert.rejects(client.metadump().next(), { code: 'BMEMC_E_CLOSED' });
     }
-    await assert.rejects(clientOf(t, server, { protocol: 'binary' }).metadump(), { code: 'BMEMC_E_UNSUPPORTED' });
+    await assert.rejects(clientOf(t, server, { protocol: 'binary' }).metadump().next(), { code: 'BMEMC_E_UNSUPPORTED' });
+  });
+
+  it('50,000 keys of a client with a prefix, in memory that does not grow', { timeout: 120_000 }, async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    const client = clientOf(t, server, { protocol: 'text', keyPrefix: 'own:' });
+    await clientOf(t, server).set('other', 1);
+    const keys = Array.from({ length: 50_000 }, (_, i) => `a-key-that-is-rather-long-as-keys-go-${i}`);
+    for (let i = 0; i < keys.length; i += 5000) await client.setMany(keys.slice(i, i + 5000).map((key) => [key, 1]));
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc');
+    const memory = () => {
+      gc();
+      return process.memoryUsage().heapUsed + process.memoryUsage().external;
+    };
+    const before = memory();
+    for (let tries = 0; ; tries++) { // memcached leaves out an item that somebody else holds at that moment
+      let count = 0;
+      try {
+        for await (const item of client.metadump()) {
+          assert.ok(item.key.toString().startsWith('a-key-'), item.key.toString());
+          if (++count % 10_000 === 0) assert.ok(memory() - before < 2 ** 20, `${memory() - before} bytes more`);
+        }
+      } catch (error) {
+        if (!/BUSY/.test(error.message)) throw error;
+      }
+      if (count === keys.length) break;
+      assert.ok(tries < 100, `${count} keys`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  });
+
+  it('ends early, with its connection', async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    const client = clientOf(t, server, { protocol: 'text' });
+    const keys = Array.from({ length: 5000 }, (_, i) => `a-key-that-is-rather-long-as-keys-go-${i}`);
+    await client.setMany(keys.map((key) => [key, 1]));
+    const first = async (options) => {
+      for await (const item of client.metadump('', options)) return item;
+      return undefined;
+    };
+    // One at a time: memcached may be busy with the one before.
+    const begun = async () => {
+      for (let tries = 0; ; tries++) {
+        try {
+          return await first();
+        } catch (error) {
+          if (tries === 500 || !/BUSY/.test(error.message)) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      }
+    };
+    for (let i = 0; i < 10; i++) assert.ok((await begun()).key.length > 0);
+    await assert.rejects(first({ signal: AbortSignal.abort() }), { name: 'AbortError' });
+    const controller = new AbortController();
+    const mute = await startScripted(() => undefined);
+    t.after(() => mute.close());
+    const aborted = clientOf(t, mute, { protocol: 'text' }).metadump('', { signal: controller.signal }).next();
+    controller.abort(new Error('enough'));
+    await assert.rejects(aborted, (error) => error.name === 'AbortError' && error.cause.message === 'enough');
+    await begun();
+    await until(() => client.counters().connects - client.counters().disconnects <= 1, 'dumps that were left to be closed');
+    // A client that is closed ends its dumps, and a process does not wait for one that nobody goes on with.
+    const left = client.metadump();
+    await left.next().catch(() => undefined);
+    await client.close();
+    const program = `
+      const { Client } = require('bmemc');
+      const client = new Client({ servers: '${server.address}', protocol: 'text' });
+      client.metadump().next().then(() => console.log('began'), (error) => console.log(error.code));`;
+    const { code, output } = await run(program);
+    assert.equal(code, 0, output);
+    assert.match(output, /^(began|BMEMC_E_SERVER_ERROR)\n$/);
+  });
+
+  it('a worker that ends takes its dump along', async (t) => {
+    const line = 'key=k exp=-1 la=1 cas=1 fetch=no cls=1 size=60\n';
+    const stuck = await startScripted((chunk) => (/metadump/.test(chunk) ? line : undefined)); // and no more
+    t.after(() => stuck.close());
+    const worker = new Worker(`
+      const { Client } = require(${JSON.stringify(require.resolve('bmemc'))});
+      const client = new Client({ servers: '${stuck.address}', protocol: 'text', timeoutMs: 60000 });
+      const dump = client.metadump();
+      dump.next().then(() => { dump.next(); require('node:worker_threads').parentPort.postMessage('waits'); });`, { eval: true });
+    await new Promise((resolve) => worker.once('message', resolve));
+    const begun = Date.now();
+    await worker.terminate();
+    assert.ok(Date.now() - begun < 10_000);
   });
 });
