@@ -678,6 +678,26 @@ fn replies_that_do_not_belong_break_the_connection() {
 }
 
 #[test]
+fn a_connection_that_is_for_one_operation_ends_with_it() {
+    let server = Memcached::tcp(&[]);
+    let (client, queue) = (client(server.address(), &[("protocol", "text")]), Queue::new().unwrap());
+    for round in 1..=3 {
+        let raw = Operation { value: b"mn", ..Operation::new(Command::Raw, b"") };
+        let answers = run(&queue, &client, [(1, raw)]);
+        assert_eq!(
+            (answers[&1].status, &answers[&1].value[..]),
+            (Status::Ok, &b"MN"[..]),
+            "{round}: {:?}",
+            answers[&1]
+        );
+        let counted = client.counters(None).unwrap();
+        assert_eq!((counted.connects, counted.disconnects), (round, round), "{round}");
+        // Nothing is left that it could drop.
+        client.disconnect_all();
+    }
+}
+
+#[test]
 fn a_queue_at_rest_is_quiet() {
     let mut server = Memcached::tcp(&[]);
     let (queue, client) = (Queue::new().unwrap(), client(server.address(), &[("timeout_ms", "100")]));

@@ -356,7 +356,8 @@ impl Lane {
         self.account(hands);
         let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
         self.flush(host, hands)?;
-        Ok(more && !self.leave_if_aside(host.shared))
+        let left = self.leave_if_aside(host.shared);
+        Ok(more && !left)
     }
 
     /// Takes over what `hands` have counted.
