@@ -1,7 +1,7 @@
 //! The receive buffer of a connection: bytes come in at one end and are taken at the other.
 
 /// Bytes that are received at once. Longer values go straight to their destination.
-pub(super) const CAPACITY: usize = 16 * 1024;
+pub const CAPACITY: usize = 16 * 1024;
 
 /// A buffer of fixed size.
 pub(super) struct Buffer {
@@ -51,6 +51,14 @@ impl Buffer {
     fn move_to_front(&mut self) {
         self.memory.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    /// Goes on in other memory, and leaves its own there; unless that is too small for the bytes that it holds.
+    pub fn exchange(&mut self, memory: &mut Vec<u8>) {
+        let Some(front) = memory.get_mut(..self.len()) else { return };
+        front.copy_from_slice(&self.memory[self.start..self.end]);
+        std::mem::swap(&mut self.memory, memory);
+        (self.start, self.end) = (0, self.len());
     }
 
     /// `count` bytes were received into [`Buffer::spare`].

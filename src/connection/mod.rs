@@ -16,6 +16,7 @@ mod window;
 mod writer;
 
 pub use batch::{Batch, Piece};
+pub use buffer::CAPACITY;
 pub use flight::Deliver;
 pub use handshake::{Handshake, Outcome};
 pub use known::Known;

@@ -111,6 +111,12 @@ impl<O> Reader<O> {
         }
     }
 
+    /// Receives into other memory from now on, and leaves its own there. What [`Reader::advance`] leaves fits into the usual one,
+    /// unless it is nothing that was asked for: then nothing changes.
+    pub fn exchange_memory(&mut self, memory: &mut Vec<u8>) {
+        self.buffer.exchange(memory);
+    }
+
     /// Room for bytes that are received, for a caller that knows that no value is under way; then [`Reader::received`].
     #[inline(always)]
     pub fn spare(&mut self) -> &mut [u8] {

@@ -165,6 +165,7 @@ pub extern "C" fn bmemc_queue_cancel(
 }
 
 /// The caller's operations, each with its tag.
+#[derive(Clone)]
 struct Ops<'a>(std::slice::Iter<'a, bmemc_op>);
 
 impl<'a> Iterator for Ops<'a> {

@@ -116,14 +116,18 @@ impl Queue {
         client: &Client,
         operations: impl IntoIterator<Item = (u64, Operation<'a>)>,
     ) -> (usize, Result<()>) {
-        self.submit_checked(client, operations.into_iter().map(Ok))
+        if client.core.front.is_none() && client.core.coder.is_none() {
+            return self.submit_stored(client, operations.into_iter().map(Ok));
+        }
+        let operations: Vec<_> = operations.into_iter().collect();
+        self.submit_checked(client, operations.iter().copied().map(Ok))
     }
 
-    /// The same, where it may turn out that there is no operation.
+    /// The same, where it may turn out that there is no operation. They may be gone through twice.
     pub(crate) fn submit_checked<'a>(
         &self,
         client: &Client,
-        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>> + Clone,
     ) -> (usize, Result<()>) {
         match &client.core.front {
             None => self.submit_as_is(client, operations),
@@ -153,21 +157,20 @@ impl Queue {
     fn submit_as_is<'a>(
         &self,
         client: &Client,
-        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>> + Clone,
     ) -> (usize, Result<()>) {
-        match self.inner() {
-            Ok(inner) => match &client.core.coder {
-                None => self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output)),
-                Some(coder) => self.submit_encoded(inner, client, coder, operations),
-            },
-            Err(error) => (0, Err(error.with_bits(bits::NOT_SENT))),
+        if let Some(coder) = &client.core.coder {
+            let is_encoded = |next| matches!(next, Ok((_, operation)) if coding::is_encoded(&operation));
+            if operations.clone().any(is_encoded) {
+                return self.submit_encoded(client, coder, operations);
+            }
         }
+        self.submit_stored(client, operations)
     }
 
     /// Submits operations for a client with a codec: their values are encoded before the lock is taken.
     fn submit_encoded<'a>(
         &self,
-        inner: &Mutex<Inner>,
         client: &Client,
         coder: &Coder,
         operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
@@ -186,8 +189,19 @@ impl Queue {
         let going = encoded.iter().map(|(tag, operation, encoded)| {
             Ok((*tag, Operation { value: &encoded.value, flags: encoded.flags, ..*operation }))
         });
-        let operations = going.chain(stopped);
-        self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output))
+        self.submit_stored(client, going.chain(stopped))
+    }
+
+    /// Submits operations whose values are as they are stored.
+    fn submit_stored<'a>(
+        &self,
+        client: &Client,
+        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
+    ) -> (usize, Result<()>) {
+        match self.inner() {
+            Ok(inner) => self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output)),
+            Err(error) => (0, Err(error.with_bits(bits::NOT_SENT))),
+        }
     }
 
     /// Cancels all operations with this tag: each is answered once, by `Cancelled` or by the answer that was there

@@ -5,7 +5,7 @@ use super::super::output::Hands;
 use super::super::records::Records;
 use super::super::sending::{send_some, Sending};
 use super::{watching_failed, Host, READ};
-use crate::connection::{window, Batch, Broken, Reader};
+use crate::connection::{window, Batch, Broken, Reader, CAPACITY};
 use crate::error::{Result, Status};
 use crate::net::poller::Interest;
 use crate::net::{status_of, Socket, Wait};
@@ -15,6 +15,8 @@ use std::io;
 
 /// So many bytes are received from a lane before another one has its turn.
 const FAIR_SHARE: usize = 1024 * 1024;
+/// Bytes that are received at once while there are more than the receive buffer takes.
+const MANY: usize = 4 * CAPACITY;
 /// Of so many batches, one has the round trip asked for.
 const MEASURE_EACH: u64 = 4096;
 
@@ -126,13 +128,28 @@ impl Open {
 
     /// Receives until nothing is left, nothing is awaited, or it is another one's turn. Answers whether there may be more.
     pub fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>) -> std::result::Result<bool, Broken> {
+        let mut other = Vec::new();
+        let read = self.read_all(now, hands, &mut other);
+        if !other.is_empty() {
+            self.reader.exchange_memory(&mut other);
+        }
+        read
+    }
+
+    /// The same. If much comes, larger memory takes the receive buffer's place, which is `other` then.
+    fn read_all(
+        &mut self,
+        now: u64,
+        hands: &mut Hands<'_, '_>,
+        other: &mut Vec<u8>,
+    ) -> std::result::Result<bool, Broken> {
         let (mut share, mut received) = (FAIR_SHARE, false);
         while share > 0 && hands.output.room() > 0 {
             if received && self.reader.is_idle() && !self.hung_up {
                 return self.check_quiet().map(|()| false);
             }
             let Open { reader, socket, .. } = self;
-            let mut asked = 0;
+            let (mut asked, room) = (0, hands.output.room());
             hands.counted.system_calls += 1;
             let came = reader.receive(hands, &mut |first, second, _| {
                 asked = first.len() + second.len();
@@ -148,6 +165,12 @@ impl Open {
                     // Less than there was room for: nothing is left, and what comes now makes a new edge.
                     if came < asked && !self.hung_up {
                         return self.check_quiet().map(|()| false);
+                    }
+                    // More is there. What finds no room is copied, so that it must not be more answers than there is room for.
+                    let answers = room - hands.output.room();
+                    if other.is_empty() && hands.output.room() / (MANY / CAPACITY) > answers {
+                        *other = vec![0; MANY];
+                        self.reader.exchange_memory(other);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
