@@ -6,7 +6,7 @@ export interface StoreOptions extends Partial<ClientOptions> {
   client?: Client;
   /** Before each session's id. Default: `sess:`. */
   prefix?: string;
-  /** Seconds that a session lives whose cookie does not say. Default: a day. */
+  /** Seconds that a session lives whose cookie does not say; others live as long as their cookie. Default: a day. */
   ttl?: number;
 }
 

@@ -3,6 +3,7 @@
 
 const { Store } = require('express-session');
 const { Client } = require('./index.js');
+const { secondsOf } = require('./ttl.js');
 
 const DAY = 86_400;
 
@@ -33,11 +34,11 @@ class BmemcStore extends Store {
   }
 
   set(id, session, done = ignore) {
-    call(this.#client.set(this.#prefix + id, session, { ttl: this.#secondsOf(session) }).then(nothing), done);
+    call(this.#client.set(this.#prefix + id, session, { ttl: this.#ttlOf(session) }).then(nothing), done);
   }
 
   touch(id, session, done = ignore) {
-    call(this.#client.touch(this.#prefix + id, this.#secondsOf(session)).then(nothing), done);
+    call(this.#client.touch(this.#prefix + id, this.#ttlOf(session)).then(nothing), done);
   }
 
   destroy(id, done = ignore) {
@@ -54,11 +55,11 @@ class BmemcStore extends Store {
     return this.#owned ? this.#client.close() : Promise.resolve();
   }
 
-  #secondsOf(session) {
+  /** As long as the cookie lives, or what the option says where the cookie does not. */
+  #ttlOf(session) {
     const expires = session?.cookie?.expires;
-    if (!expires) return this.#ttl;
-    const left = Math.ceil((new Date(expires).getTime() - Date.now()) / 1000);
-    return left > 0 ? left : -1;
+    const end = expires ? new Date(expires).getTime() : NaN;
+    return Number.isNaN(end) ? this.#ttl : secondsOf(end - Date.now());
   }
 }
 

@@ -5,19 +5,14 @@
 const { createHash, randomUUID } = require('node:crypto');
 const { EventEmitter } = require('node:events');
 const { Client } = require('./index.js');
+const { secondsOf } = require('./ttl.js');
 
 /** What every protocol takes; the prefix leaves room for a namespace's name. */
 const PLAIN = /^[\x21-\x7e]{1,200}$/;
-const MAX_TTL = 999_999_999;
 
-/**
- * Seconds to live for Keyv's milliseconds: rounded up, and one more, since memcached's clock goes by whole seconds and its
- * next one may come at once. Keyv itself drops what is too old.
- */
-function secondsOf(ms) {
-  if (ms === undefined || ms === null || ms === Infinity) return 0;
-  if (ms <= 0) return -1;
-  return Math.min(Math.ceil(ms / 1000) + 1, MAX_TTL);
+/** Seconds to live for Keyv's milliseconds, which itself drops what is too old. */
+function ttlOf(ms) {
+  return ms === undefined || ms === null || ms === Infinity ? 0 : secondsOf(ms);
 }
 
 class KeyvBmemc extends EventEmitter {
@@ -52,7 +47,7 @@ class KeyvBmemc extends EventEmitter {
 
   async set(key, value, ttl) {
     const generation = await this.#generation();
-    await this.#client.set(this.#nameOf(key), stored(value, generation), { ttl: secondsOf(ttl) });
+    await this.#client.set(this.#nameOf(key), stored(value, generation), { ttl: ttlOf(ttl) });
     return true;
   }
 
@@ -60,7 +55,7 @@ class KeyvBmemc extends EventEmitter {
     const generation = await this.#generation();
     await this.#client.execute(
       entries.map(({ key, value, ttl }) => ({
-        opcode: 'set', key: this.#nameOf(key), value: stored(value, generation), ttl: secondsOf(ttl),
+        opcode: 'set', key: this.#nameOf(key), value: stored(value, generation), ttl: ttlOf(ttl),
       })),
     ).then(throwFailures);
   }

@@ -95,6 +95,27 @@ describe('express-session', () => {
     store.set('id', data); // without a callback
   });
 
+  it('no session is gone before its cookie is, wherever in its second the clock of the server is', async (t) => {
+    const embedded = new TestServer();
+    t.after(() => embedded.close());
+    const store = new BmemcStore({ client: clientOf(t, embedded), ttl: 100 });
+    const inMs = (ms) => ({ cookie: { expires: new Date(Date.now() + ms) } });
+    const seconds = async (id) => (await store.client.meta('mg', `sess:${id}`, 't')).ttl;
+    await call(store, 'set', 'one', inMs(1000));
+    await call(store, 'set', 'two', {});
+    await call(store, 'touch', 'two', inMs(1000));
+    embedded.set({ advanceSeconds: 1 });
+    assert.ok((await call(store, 'get', 'one')) && (await call(store, 'get', 'two')));
+    embedded.set({ advanceSeconds: 2 });
+    assert.deepEqual([await call(store, 'get', 'one'), await call(store, 'get', 'two')], [undefined, undefined]);
+    // A cookie that lives for ever, one for centuries, which is no Unix time, and one that makes no sense.
+    for (const [expires, from, to] of [[null, 99, 100], [new Date('2400-01-01'), 9e7, 999_999_999], ['no date', 99, 100]]) {
+      await call(store, 'set', 'long', { cookie: { expires } });
+      const left = Number(await seconds('long'));
+      assert.ok(left >= from && left <= to, `${expires}: ${left}`);
+    }
+  });
+
   it('a failure is an error', async (t) => {
     const store = new BmemcStore({ servers: '/nonexistent.sock' });
     t.after(() => store.close());
