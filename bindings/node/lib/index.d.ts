@@ -285,8 +285,8 @@ export interface ClientEvents {
  * the process alive only while calls are under way.
  *
  * Every method that answers with a promise rejects it with a BmemcError, and never throws. A miss is never an error, and a
- * failure never a miss. Calls that were begun in one turn reach one server in their order; those of different turns may
- * overtake each other, so await what has to come first.
+ * failure never a miss. Calls reach one server in the order in which they were begun; with `connections: 2` or more, only those
+ * of one turn do, so await what has to come first.
  *
  * It closes with `close`, with `await using`, or when nobody refers to it any more.
  */
@@ -294,82 +294,153 @@ export class Client extends EventEmitter<ClientEvents> {
   /** @throws ArgumentError: there is no server, or an option is unknown or does not accept its value. */
   constructor(options: ClientOptions | FallbackOptions);
 
-  /** The value of a key; a miss is undefined, or `options.default`. */
+  /**
+   * The value of a key; a miss is undefined, or `options.default`.
+   * @example await client.get('user:1') // { name: 'Ada' }
+   */
   get<V = any, D = undefined>(key: Key, options?: GetOptions<D>): Promise<V | D>;
-  /** The value with its cas and flags; a miss is undefined, or `{ value: default, cas: casDefault, flags: 0 }`. */
+  /**
+   * The value with its cas and flags; a miss is undefined, or `{ value: default, cas: casDefault, flags: 0 }`.
+   * @example await client.gets('user:9', { default: 'nobody' }) // { value: 'nobody', cas: undefined, flags: 0 }
+   */
   gets<V = any>(key: Key, options?: GetsOptions<any>): Promise<Item<V> | undefined>;
   /**
    * Many keys in as few round trips as possible: a Map of the hits, by the keys as they were given. Keys that are missing
    * are misses. Rejects with a PartialError where one failed.
+   * @example await client.getMany(['user:1', 'user:9']) // Map(1) { 'user:1' => { name: 'Ada' } }
    */
   getMany<K extends Key = string, V = any>(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, V>>;
-  /** The same with cas and flags. */
+  /**
+   * The same with cas and flags.
+   * @example (await client.getsMany(['user:1'])).get('user:1').flags // 1
+   */
   getsMany<K extends Key = string, V = any>(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, Item<V>>>;
-  /** Reads a value and gives it a new ttl. */
+  /**
+   * Reads a value and gives it a new ttl.
+   * @example await client.getAndTouch('user:1', 60) // { name: 'Ada' }
+   */
   getAndTouch<V = any, D = undefined>(key: Key, ttl: number, options?: GetOptions<D>): Promise<V | D>;
-  /** The same with cas and flags. */
+  /**
+   * The same with cas and flags.
+   * @example (await client.getsAndTouch('user:1', 60)).value // { name: 'Ada' }
+   */
   getsAndTouch<V = any>(key: Key, ttl: number, options?: GetsOptions<any>): Promise<Item<V> | undefined>;
 
-  /** Stores a value, whatever was there: true. With `cas`: false where the item has changed, or is gone. */
+  /**
+   * Stores a value, whatever was there: true. With `cas`: false where the item has changed, or is gone.
+   * @example await client.set('user:2', { name: 'Bob' }, { ttl: 60 }) // true
+   */
   set(key: Key, value: Value, options?: WriteOptions): Promise<boolean>;
-  /** Stores a value if there is none: whether it was stored. */
+  /**
+   * Stores a value if there is none: whether it was stored.
+   * @example await client.add('user:2', 'another') // false
+   */
   add(key: Key, value: Value, options?: WriteOptions): Promise<boolean>;
-  /** Stores a value if there is one: whether it was stored. */
+  /**
+   * Stores a value if there is one: whether it was stored.
+   * @example await client.replace('user:9', 'nobody') // false
+   */
   replace(key: Key, value: Value, options?: WriteOptions): Promise<boolean>;
-  /** Puts bytes behind a value: false where there is none. */
+  /**
+   * Puts bytes behind a value: false where there is none.
+   * @example await client.append('log', ', and more') // true
+   */
   append(key: Key, value: Value, options?: ChangeOptions): Promise<boolean>;
-  /** Puts bytes before a value: false where there is none. */
+  /**
+   * Puts bytes before a value: false where there is none.
+   * @example await client.prepend('log', 'Here is ') // true
+   */
   prepend(key: Key, value: Value, options?: ChangeOptions): Promise<boolean>;
-  /** Stores a value if the item still has this cas: true; false where it has changed; undefined where it is gone. */
+  /**
+   * Stores a value if the item still has this cas: true; false where it has changed; undefined where it is gone.
+   * @example await client.cas('user:2', { name: 'Eve' }, (await client.gets('user:2')).cas) // true
+   */
   cas(key: Key, value: Value, cas: bigint | number, options?: WriteOptions): Promise<boolean | undefined>;
-  /** Stores many values in as few round trips as possible. Rejects with a PartialError where one was not stored. */
+  /**
+   * Stores many values in as few round trips as possible. Rejects with a PartialError where one was not stored.
+   * @example await client.setMany({ a: 1, b: 'two' }, { ttl: 60 }) // undefined
+   */
   setMany(
     entries: Iterable<readonly [Key, Value]> | Readonly<Record<string, Value>>,
     options?: WriteOptions,
   ): Promise<void>;
-  /** Deletes a key: false where there was none. */
+  /**
+   * Deletes a key: false where there was none.
+   * @example await client.delete('user:2') // true
+   */
   delete(key: Key, options?: ChangeOptions): Promise<boolean>;
-  /** Deletes many keys in as few round trips as possible: how many there were. */
+  /**
+   * Deletes many keys in as few round trips as possible: how many there were.
+   * @example await client.deleteMany(['a', 'b', 'c']) // 2
+   */
   deleteMany(keys: Iterable<Key>, options?: ChangeOptions): Promise<number>;
   /**
    * Adds to a counter, by 1 if nothing else is said: what it is then; undefined where there is none. It wraps at 64 bits.
    * A delta that is a bigint is answered by a bigint; a number that would not be exact is a DecodeError.
+   * @example await client.increment('visits', 1, { initial: 10 }) // 10
    */
   increment(key: Key, delta?: number, options?: CounterOptions): Promise<number | undefined>;
   increment(key: Key, delta: bigint, options?: CounterOptions): Promise<bigint | undefined>;
-  /** Subtracts from a counter, which stops at 0. */
+  /**
+   * Subtracts from a counter, which stops at 0.
+   * @example await client.decrement('visits', 3n) // 7n
+   */
   decrement(key: Key, delta?: number, options?: CounterOptions): Promise<number | undefined>;
   decrement(key: Key, delta: bigint, options?: CounterOptions): Promise<bigint | undefined>;
-  /** Gives an item a new ttl, in seconds: false where there is none. */
+  /**
+   * Gives an item a new ttl, in seconds: false where there is none.
+   * @example await client.touch('user:1', 3600) // true
+   */
   touch(key: Key, ttl: number, options?: TouchOptions): Promise<boolean>;
 
-  /** The server's version, such as "1.6.18". */
+  /**
+   * The server's version, such as "1.6.18".
+   * @example await client.version()
+   */
   version(options?: ServerOptions): Promise<string>;
   /**
    * What the servers tell of themselves, by their names: numbers, truths and text as they are. `argument`: which ones, such as
    * 'settings', 'items' or 'slabs'. Default: the general ones.
+   * @example for (const [name, { curr_items }] of await client.stats()) console.log(name, curr_items)
    */
   stats(argument?: string, options?: ServerOptions): Promise<Map<string, Record<string, number | bigint | boolean | string>>>;
-  /** Does nothing, in one round trip. */
+  /**
+   * Does nothing, in one round trip.
+   * @example await client.noop() // undefined
+   */
   noop(options?: ServerOptions): Promise<void>;
-  /** Drops every item. */
+  /**
+   * Drops every item.
+   * @example await client.flushAll({ ttl: 10 }) // undefined
+   */
   flushAll(options?: FlushOptions): Promise<void>;
-  /** Sets how much the server logs. */
+  /**
+   * Sets how much the server logs.
+   * @example await client.verbosity(1) // undefined
+   */
   verbosity(level: number, options?: ServerOptions): Promise<void>;
-  /** Sets the server's memory limit. */
+  /**
+   * Sets the server's memory limit.
+   * @example await client.cacheMemlimit(128) // undefined
+   */
   cacheMemlimit(megabytes: number, options?: ServerOptions): Promise<void>;
-  /** Shuts the server down, where it allows that (memcached's -A). */
+  /**
+   * Shuts the server down, where it allows that (memcached's -A).
+   * @example await client.shutdown({ graceful: true }) // undefined
+   */
   shutdown(options?: ServerOptions & { graceful?: boolean }): Promise<void>;
   /**
-   * Lists what the servers hold, without values, as it comes: `for await (const item of client.metadump())`. Leave the loop when
-   * you like. `classes`: 'all' (the default), 'hash', or numbers of slab classes such as '1,2'. A client with a `keyPrefix` sees its own keys, without it. `timeoutMs` of the client is for each piece
-   * that comes, not for the whole. Not over binary: UnsupportedError.
+   * Lists what the servers hold, without values, as it comes; leave the loop when you like. `classes`: 'all' (the default), 'hash',
+   * or numbers of slab classes such as '1,2'. A client with a `keyPrefix` sees its own keys, without it. `timeoutMs` of the client
+   * is for each piece that comes, not for the whole. Not over binary: UnsupportedError.
+   * @example for await (const { key, size } of client.metadump()) console.log(key.toString(), size)
    */
   metadump(classes?: string, options?: { signal?: AbortSignal }): AsyncGenerator<DumpedItem, void, undefined>;
 
   /**
    * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The
    * answer's value is as it is stored. Not over text and binary: UnsupportedError.
+   * @example (await client.meta('mg', 'user:1', 'f t')).flags // 1
    */
   meta<V = Buffer>(
     command: string,
@@ -380,43 +451,92 @@ export class Client extends EventEmitter<ClientEvents> {
   /**
    * A line of your own, with what comes back up to `end`, which is not in it. Default: one line. Not over binary. Mind that a
    * key or value that you put into the line is not checked.
+   * @example await client.raw('mn') // 'MN'
    */
   raw(line: string, options?: CallOptions & { end?: string; encoding?: BufferEncoding }): Promise<string>;
-  /** Any operation, with all that it can be told and answered. Rejects where it failed. */
+  /**
+   * Any operation, with all that it can be told and answered. Rejects where it failed.
+   * @example (await client.call({ opcode: 'get', key: 'user:1', wantCas: true })).status // 'BMEMC_OK'
+   */
   call<V = any>(operation: Operation): Promise<Answer<V>>;
-  /** Any mix of operations in as few round trips as possible: answer i for operation i, failures too. */
+  /**
+   * Any mix of operations in as few round trips as possible: answer i for operation i, failures too.
+   * @example (await client.execute([{ opcode: 'noop' }, { opcode: 'get', key: 'a' }])).length // 2
+   */
   execute<V = any>(
     operations: Iterable<Omit<Operation, 'signal'>>,
     options?: { signal?: AbortSignal },
   ): Promise<Answer<V>[]>;
 
-  /** The client's servers. */
+  /**
+   * The client's servers.
+   * @example client.servers.map(({ server, weight }) => [server, weight]) // [ [ 0, 1 ] ]
+   */
   readonly servers: ServerInfo[];
-  /** Adds a server to a client in use. @throws BmemcError */
+  /**
+   * Adds a server to a client in use. @throws BmemcError
+   * @example client.addServer({ address: '127.0.0.1:11212', name: 'second' }) // undefined
+   */
   addServer(server: ServerSpec): void;
-  /** Removes the server of this name: whether there was one. @throws BmemcError */
+  /**
+   * Removes the server of this name: whether there was one. @throws BmemcError
+   * @example client.removeServer('second') // true
+   */
   removeServer(name: string): boolean;
-  /** Makes these the client's servers, in one step; those that are there already keep their connections. @throws BmemcError */
+  /**
+   * Makes these the client's servers, in one step; those that are there already keep their connections. @throws BmemcError
+   * @example client.replaceServers([client.servers[0].address]) // undefined
+   */
   replaceServers(servers: ServerSpec | readonly ServerSpec[]): void;
-  /** What the connections do just now, to one server (by its index) or to all: how many are used, free, open. */
+  /**
+   * What the connections do just now, to one server (by its index) or to all: how many are used, free, open.
+   * @example client.pool().used // 0
+   */
   pool(server?: number): { used: number; free: number; open: number; waiting: number };
-  /** Drops every connection; the next call opens new ones. @throws ClosedError */
+  /**
+   * Drops every connection; the next call opens new ones. @throws ClosedError
+   * @example client.disconnectAll() // undefined
+   */
   disconnectAll(): void;
-  /** Whether a key can be used. @throws ArgumentError: with the words that a call with it would fail with */
+  /**
+   * Whether a key can be used. @throws ArgumentError: with the words that a call with it would fail with
+   * @example client.checkKey('user:1') // undefined
+   */
   checkKey(key: Key): void;
-  /** The server that has a key; of replicas the first. @throws BmemcError */
+  /**
+   * The server that has a key; of replicas the first. @throws BmemcError
+   * @example client.serverFor('user:1').server // 0
+   */
   serverFor(key: Key): ServerInfo;
-  /** Changes whom new connections log in as; both empty: they do not log in. @throws ArgumentError */
+  /**
+   * Changes whom new connections log in as; both empty: they do not log in. @throws ArgumentError
+   * @example client.setCredentials('user', 'the new password') // undefined
+   */
   setCredentials(username: string, password: string): void;
-  /** Changes an option of a client in use: reconnectDelayMs; the others are fixed. @throws ArgumentError, BmemcError */
+  /**
+   * Changes an option of a client in use: reconnectDelayMs; the others are fixed. @throws ArgumentError, BmemcError
+   * @example client.setOption('reconnectDelayMs', 5000) // undefined
+   */
   setOption(name: string, value: string | number | boolean): void;
-  /** What the client would store for a value. @throws ArgumentError */
+  /**
+   * What the client would store for a value. @throws ArgumentError
+   * @example client.encode('text').flags // 16
+   */
   encode(value: Value, options?: { compressLevel?: number }): { value: Buffer; flags: number };
-  /** What the client would read of bytes and flags that are stored. @throws DecodeError */
+  /**
+   * What the client would read of bytes and flags that are stored. @throws DecodeError
+   * @example client.decode('42', 2) // 42
+   */
   decode<V = any>(bytes: Key, flags?: number): V;
-  /** What the client has done, with one server (by its index) or with all. @throws ArgumentError: there is no such server. */
+  /**
+   * What the client has done, with one server (by its index) or with all. @throws ArgumentError: there is no such server.
+   * @example client.counters().failures // 0
+   */
   counters(server?: number): Counters;
-  /** Ends the client: calls under way and later ones reject with a ClosedError. Resolves once all of them have. */
+  /**
+   * Ends the client: calls under way and later ones reject with a ClosedError. Resolves once all of them have.
+   * @example await client.close() // undefined
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

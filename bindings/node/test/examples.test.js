@@ -1,0 +1,64 @@
+// The examples in the documents: each method of Client has one, and all do what is written behind them.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { describe, it } = require('node:test');
+const { inspect } = require('node:util');
+const { Client } = require('bmemc');
+const { startMemcached, clientOf } = require('./helpers.js');
+
+const root = path.dirname(__dirname);
+const read = (...names) => fs.readFileSync(path.join(root, ...names), 'utf8');
+const AsyncFunction = (async () => {}).constructor;
+
+/** Code whose expressions with words behind them are compared with these: `value(expression, words)`. */
+const checked = (line) => {
+  const [, code, words] = /^(.*?);?(?: \/\/ (.*))?$/.exec(line);
+  return words === undefined ? `${code};` : `value(${code}, ${JSON.stringify(words)});`;
+};
+
+/** Words begin with the value as Node shows it. */
+function value(got, words) {
+  const bare = (text) => text.replaceAll(' ', '');
+  assert.ok(bare(words).startsWith(bare(inspect(got))), `${inspect(got)} is not ${words}`);
+}
+
+const quiet = { log() {} };
+
+describe('examples', () => {
+  it('of every method in index.d.ts', async (t) => {
+    const server = await startMemcached({ args: ['-A'] });
+    t.after(() => server.close());
+    const made = (options) => clientOf(t, server, { mode: 'hashed', encoding: 'utf8', ...options });
+    const shared = made();
+    await shared.setMany({ 'user:1': { name: 'Ada' }, log: 'words' });
+    const declared = read('lib', 'index.d.ts');
+    const found = [...declared.matchAll(/@example (.*)\n   \*\/\n  (?:readonly )?(\w+)/g)].map(([, line, name]) => [name, line]);
+    const methods = Object.getOwnPropertyNames(Client.prototype).filter((name) => name !== 'constructor');
+    assert.deepEqual(methods.filter((name) => !found.some(([of]) => of === name)), [], 'methods without an example');
+    const last = ['shutdown', 'close']; // what ends something
+    found.sort(([one], [other]) => last.indexOf(one) - last.indexOf(other));
+    for (const [name, line] of found) {
+      assert.match(line, new RegExp(`\\bclient\\.${name}\\b`));
+      const client = name === 'setCredentials' ? made() : shared;
+      await new AsyncFunction('client', 'value', 'console', checked(line))(client, value, quiet).catch((error) => {
+        assert.fail(`${line}: ${error.message}`);
+      });
+    }
+  });
+
+  it('of README.md', async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    const blocks = [...read('README.md').matchAll(/```js\n([^]*?)```/g)].map(([, block]) => block);
+    const tried = blocks.filter((block) => /timeoutMs: 500|HashRing/.test(block));
+    assert.equal(tried.length, 2);
+    for (const block of tried) {
+      const lines = block.replaceAll('127.0.0.1:11211', server.address).split('\n');
+      const code = lines.map((line) => (/^(const|import|ring\.add)/.test(line) ? line : checked(line)));
+      await new AsyncFunction('require', 'value', code.join('\n'))(require, value);
+    }
+  });
+});
