@@ -153,6 +153,35 @@ fn values_of_every_size_go_both_ways() {
 }
 
 #[test]
+fn much_that_comes_at_once_is_received_whole_and_in_order() {
+    let server = Memcached::tcp(&["-m", "256"]);
+    for protocol in PROTOCOLS {
+        let client = client(server.address(), &[("protocol", protocol), ("timeout_ms", "20000"), ("connections", "1")]);
+        let queue = Queue::new().unwrap();
+        // Replies end everywhere in the buffers, and small ones stand between large ones.
+        let len = |i: usize| [10_240, 3, 16_000 + i, 700, 16_384 + i, 40_000][i % 6];
+        let value = |i: usize| -> Vec<u8> { (0..len(i)).map(|at| (at * 7 + i) as u8).collect() };
+        let keys: Vec<String> = (0..300).map(|i| format!("much-{i}")).collect();
+        for (i, key) in keys.iter().enumerate() {
+            client.set(key.as_bytes(), &value(i), 0, 0).unwrap();
+        }
+        for round in 0..3 {
+            submit(&queue, &client, (0..).zip(keys.iter().map(|key| Operation::get(key.as_bytes()))));
+            let answers = fetch_all(&queue);
+            assert_eq!(answers.len(), keys.len(), "{protocol} {round}");
+            for (i, answer) in answers.iter().enumerate() {
+                assert!(
+                    answer.tag == i as u64 && answer.value == value(i),
+                    "{protocol} {round} {i}: {:?}",
+                    answer.status
+                );
+            }
+        }
+        assert_eq!(client.counters(None).unwrap().failures, 0, "{protocol}");
+    }
+}
+
+#[test]
 fn what_cannot_be_sent_is_answered_alone() {
     everywhere(|queue, client, what| {
         let long = [b'x'; 251];

@@ -67,3 +67,32 @@ impl Buffer {
         self.end = (self.end + count).min(self.memory.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(bytes: &[u8], taken: usize) -> Buffer {
+        let mut buffer = Buffer::new();
+        buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+        buffer.received(bytes.len());
+        buffer.consume(taken);
+        buffer
+    }
+
+    #[test]
+    fn it_goes_on_in_larger_memory_and_comes_back() {
+        let mut buffer = holding(b"taken, and left", 11);
+        let mut other = vec![0; 4 * CAPACITY];
+        buffer.exchange(&mut other);
+        assert_eq!((buffer.bytes(), other.len()), (&b"left"[..], CAPACITY));
+        assert_eq!(buffer.spare().len(), 4 * CAPACITY - 4);
+        buffer.received(CAPACITY);
+        buffer.exchange(&mut other);
+        assert_eq!((buffer.len(), other.len()), (CAPACITY + 4, CAPACITY), "more than the smaller memory takes");
+        buffer.consume(5);
+        buffer.exchange(&mut other);
+        assert_eq!((buffer.len(), other.len()), (CAPACITY - 1, 4 * CAPACITY));
+        assert_eq!(buffer.spare().len(), 1);
+    }
+}
