@@ -155,6 +155,30 @@ static void dumps_are_taken_piece_by_piece() {
     EXPECT(refused(must(own.dump("a b")).next(), status::argument, "a b"));
 }
 
+static void with_and_without_reply() {
+    bmemc::options options;
+    must(options.add_server(address));
+    must(options.set("protocol", protocol));
+    must(options.set("connections", 1));
+    must(options.set("no_reply", "true"));
+    auto quiet = must(bmemc::client::create(options));
+    must(quiet.call(op::set(key("q"), "quiet").expires(60s)));
+    EXPECT(must(quiet.get(key("q")))->value() == "quiet"); // behind it on the same connection
+    EXPECT(must(quiet.call(op::add(key("q"), "x").want_reply())).status() == status::not_stored);
+    EXPECT(must(quiet.call(op::add(key("q"), "x"))).status() == status::ok); // nobody waits to hear that it was not
+}
+
+// A second reader of a stale item hears that the first has won the right to refill it.
+static void stale_items() {
+    if (protocol != "meta") return;
+    must(client->set(key("stale"), "old", 60s));
+    must(client->meta("md", key("stale"), "I T60"));
+    auto first = must(client->meta("mg", key("stale"), "v"));
+    EXPECT(first && first->stale() && first->won() && !first->won_by_other() && !first->partly());
+    auto second = must(client->meta("mg", key("stale"), "v"));
+    EXPECT(second && second->stale() && !second->won() && second->won_by_other());
+}
+
 static void statistics_and_dumps() {
     must(client->set(key("dumped"), "x", 60s));
     auto all = must(client->stats());
@@ -364,6 +388,8 @@ int main(int argc, char **argv) {
     RUN(counters_and_ttl);
     RUN(many);
     RUN(every_operation);
+    RUN(with_and_without_reply);
+    RUN(stale_items);
     RUN(statistics_and_dumps);
     RUN(codecs_and_compressors);
     RUN(rings_and_routes);

@@ -171,6 +171,7 @@ suite_go() {
     done
     counted go "go test -race" "${run[@]}" bindings/go test -race -v -count=1 ./...
     counted go "allocations" "${run[@]}" bindings/go test -v -count=1 -run 'TestAllocations|TestMemoryIsFlat|TestUnderGarbageCollection' .
+    counted go "every name of gomemcache has one here" "${run[@]}" benches/go test -v -count=1 .
     counted go "OpenTelemetry" "${run[@]}" bindings/go/otel test -race -v -count=1 ./...
     # Without LD_LIBRARY_PATH: the archive is in the program.
     counted go "linked statically" env PKG_CONFIG_PATH="$target/tests/prefix/lib/pkgconfig" \

@@ -58,6 +58,10 @@ class item_view {
     bool stale() const noexcept { return (item_->bits & BMEMC_BIT_STALE) != 0; }
     /// Meta protocol: this caller won the right to refill the item.
     bool won() const noexcept { return (item_->bits & BMEMC_BIT_WIN) != 0; }
+    /// Meta protocol: another caller has won it.
+    bool won_by_other() const noexcept { return (item_->bits & BMEMC_BIT_WON_BY_OTHER) != 0; }
+    /// Several servers were asked, and their answers were not the same; this is the one that counts.
+    bool partly() const noexcept { return (item_->bits & BMEMC_BIT_PARTLY) != 0; }
     /// Everything, as bmemc.h has it.
     const bmemc_item &raw() const noexcept { return *item_; }
 

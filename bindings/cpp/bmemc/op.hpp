@@ -68,6 +68,8 @@ class op {
     op &want_cas() noexcept { return flag(BMEMC_FLAG_WANT_CAS); }
     /// Do not wait for the server's answer.
     op &no_reply() noexcept { return flag(BMEMC_FLAG_NO_REPLY); }
+    /// Wait for it although the client's option no_reply says otherwise.
+    op &want_reply() noexcept { return flag(BMEMC_FLAG_WANT_REPLY); }
     /// Store the flags as they are, whatever the codec makes of the type.
     op &explicit_flags() noexcept { return flag(BMEMC_FLAG_EXPLICIT_FLAGS); }
     /// How long it may take; without it, option timeout_ms. Less than a millisecond counts as one.

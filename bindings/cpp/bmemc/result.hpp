@@ -99,6 +99,9 @@ class error {
     /// Nothing of the request was sent: sending it again is safe.
     bool not_sent() const noexcept { return (bits_ & BMEMC_BIT_NOT_SENT) != 0; }
 
+    /// The request left in full.
+    bool sent() const noexcept { return (bits_ & BMEMC_BIT_SENT) != 0; }
+
     /// The server may or may not have executed it.
     bool unknown_outcome() const noexcept { return (bits_ & BMEMC_BIT_UNKNOWN_OUTCOME) != 0; }
 
