@@ -39,7 +39,7 @@ var notCalled = map[string]string{
 	"bmemc_client_version": "Version",
 	"bmemc_meta":           "Meta",
 	"bmemc_metadump":       "Metadump", // by bmemc_dump_next
-	"bmemc_queue_fetch":    "", // bmemc_queue_fetch_into does the same
+	"bmemc_queue_fetch":    "",         // bmemc_queue_fetch_into does the same
 }
 
 // Every function, opcode, flag, status and event of the header is used by the binding.
