@@ -1279,7 +1279,7 @@ bmemc_status bmemc_address_parse(bmemc_bytes text, bmemc_address *out, bmemc_err
 
 // Whether a key can be used with a client: BMEMC_OK, or BMEMC_E_ARGUMENT with the words that a call
 // with it would fail with, its key_prefix with it. Nothing is sent. With protocol=auto: to a server
-// that knows meta.
+// that knows meta, or, with SASL's credentials, binary.
 bmemc_status bmemc_check_key(const bmemc_client *client, bmemc_bytes key, bmemc_error *error);
 
 // ================================================================================================

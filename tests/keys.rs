@@ -300,6 +300,9 @@ fn a_key_is_checked_as_it_would_go() {
     assert!(check(&[("protocol", "binary")], b"a b"));
     assert!(!check(&[("key_prefix", "px")], &long) && check(&[("key_prefix", "px"), ("long_keys", "hash")], &long));
     assert!(!check(&[], "é".as_bytes()) && check(&[("key_bytes", "utf8")], "é".as_bytes()));
+    let login = [("username", "u"), ("password", "p")];
+    assert!(check(&login, b"a b") && !check(&login, b""));
+    assert!(!check(&[login[0], login[1], ("auth", "ascii")], b"a b"));
     assert!(check(&[("key_bytes", "any")], b"\xff") && !check(&[("key_bytes", "any"), ("protocol", "text")], b"\xff"));
 }
 

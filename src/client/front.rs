@@ -136,14 +136,16 @@ pub(super) fn own_line<'a>(front: Option<&Front>, line: &'a [u8]) -> Option<Cow<
 }
 
 impl Client {
-    /// Whether this client could send such a key, with its prefix; with `protocol=auto`, to a server that knows meta. Nothing
-    /// is sent.
+    /// Whether this client could send such a key, with its prefix; with `protocol=auto`, to a server that knows meta, or, with
+    /// SASL's credentials, binary. Nothing is sent.
     pub fn check_key(&self, key: &[u8]) -> Result<()> {
         let operation = Operation::get(key);
         let front = self.core.front.as_deref();
         let wire_key = front.and_then(|front| front.wire_key(&operation));
         let made = front.map_or(operation, |front| front.apply(&operation, wire_key.as_deref()));
-        check_key_for(self.core.options.protocol, &made).map_err(|error| error.with_bits(bits::NOT_SENT))
+        let options = &self.core.options;
+        let dialect = self.core.account.likely_dialect(options.protocol, options.login_rules().style);
+        check_key_for(dialect, &made).map_err(|error| error.with_bits(bits::NOT_SENT))
     }
 }
 

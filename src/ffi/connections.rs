@@ -172,7 +172,7 @@ pub extern "C" fn bmemc_address_parse(
 
 /// Whether a key can be used with a client: BMEMC_OK, or BMEMC_E_ARGUMENT with the words that a call
 /// with it would fail with, its key_prefix with it. Nothing is sent. With protocol=auto: to a server
-/// that knows meta.
+/// that knows meta, or, with SASL's credentials, binary.
 #[no_mangle]
 pub extern "C" fn bmemc_check_key(
     client: Option<&bmemc_client>,

@@ -47,7 +47,7 @@ fn run_alone(home: &Home, shared: &Shared, part: &[Operation<'_>], sink: &mut dy
         let words = format!("{ASIDE} operations with a connection to themselves are under way to {}", shared.address);
         let error = Error::new(Status::Busy, words).with_bits(bits::NOT_SENT);
         home.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
-        return super::fail_all(part.len(), sink, &error);
+        return super::fail_all(shared, part, sink, &error);
     };
     line.run(shared, part, sink, limit);
     line.disconnect(shared, &Error::new(Status::Ok, "closed behind the one operation that it was for"));

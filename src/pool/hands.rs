@@ -6,7 +6,6 @@ use super::counters::Counters;
 use super::link::Owner;
 use super::quiet::QuietFailures;
 use crate::connection::{Batch, Deliver};
-use crate::error::Error;
 use crate::operation::{Answer, Room, Sink};
 
 /// See the module.
@@ -54,11 +53,6 @@ impl Hands<'_> {
     pub fn give(&mut self, index: usize, answer: Answer<'_>) {
         self.counted.answered(answer.status);
         self.sink.answer(index, answer);
-    }
-
-    /// Answers operations of this caller's own with a failure.
-    pub fn give_all(&mut self, indices: std::ops::Range<usize>, error: &Error) {
-        indices.for_each(|index| self.give(index, Answer::failed(error)));
     }
 }
 

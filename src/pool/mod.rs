@@ -24,6 +24,7 @@ mod quiet;
 mod several;
 mod stepping;
 mod turn;
+mod unsent;
 
 pub(crate) use account::Account;
 pub use counters::Counters;
@@ -407,7 +408,7 @@ impl Pool {
             return self.run_gets(operations, &mut { sink }, &limit);
         }
         let home = self.home();
-        if self.admit(home, operations.len(), || &mut *sink) {
+        if self.admit(home, operations, || &mut *sink) {
             match operations.iter().any(|operation| operation.command.goes_aside()) {
                 true => aside::run(home, &self.shared, operations, sink, limit),
                 false => home.choose().run(&self.shared, operations, sink, limit),
@@ -420,7 +421,7 @@ impl Pool {
     #[inline(always)]
     pub fn run_gets(&self, gets: &(impl Gets + ?Sized), sink: &mut impl Hits, limit: &Limit) {
         let home = self.home();
-        if self.admit(home, gets.count(), || sink.sink()) {
+        if self.admit(home, gets, || sink.sink()) {
             home.choose().run_gets(&self.shared, gets, sink, limit);
             self.dismiss(home, gets.count(), limit);
         }
@@ -428,14 +429,14 @@ impl Pool {
 
     /// Counts a call in, unless too many are under way: then its operations are answered so.
     #[inline(always)]
-    fn admit<'s>(&self, home: &Home, operations: usize, sink: impl FnOnce() -> &'s mut dyn Sink) -> bool {
+    fn admit<'s>(&self, home: &Home, gets: &(impl Gets + ?Sized), sink: impl FnOnce() -> &'s mut dyn Sink) -> bool {
         let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
-        waiting < self.shared.bound() || self.admit_late(home, waiting, operations, sink())
+        waiting < self.shared.bound() || self.admit_late(home, waiting, &gets.operations(), sink())
     }
 
     /// There are too many, or the server is out; or it no longer is.
     #[cold]
-    fn admit_late(&self, home: &Home, waiting: usize, operations: usize, sink: &mut dyn Sink) -> bool {
+    fn admit_late(&self, home: &Home, waiting: usize, operations: &[Operation<'_>], sink: &mut dyn Sink) -> bool {
         let max_waiting = self.shared.settings.max_waiting;
         let error = match self.shared.check_open().err().or_else(|| self.shared.bar(&mut self.shared.teller())) {
             Some(error) => error,
@@ -446,8 +447,8 @@ impl Pool {
             }
         };
         home.waiting.fetch_sub(1, Ordering::Relaxed);
-        fail_all(operations, sink, &error);
-        let count = operations as u64;
+        fail_all(&self.shared, operations, sink, &error);
+        let count = operations.len() as u64;
         self.count(&Counters { operations: count, failures: count, ..Counters::default() });
         false
     }
@@ -556,9 +557,9 @@ impl Home {
     }
 }
 
-/// Answers all operations with a failure.
-fn fail_all(operations: usize, sink: &mut dyn Sink, error: &Error) {
-    for index in 0..operations {
-        sink.answer(index, Answer::failed(error));
+/// Answers all operations, none of which was sent, with a failure.
+fn fail_all(shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, error: &Error) {
+    for (index, operation) in operations.iter().enumerate() {
+        sink.answer(index, Answer::failed(&shared.unsent(operation, error)));
     }
 }

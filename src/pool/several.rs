@@ -84,7 +84,7 @@ impl<'a> Begun<'a> {
     fn admit(part: Part<'a>, limit: Limit) -> Option<Begun<'a>> {
         let Part { pool, operations, sink } = part;
         let home = pool.home();
-        if operations.is_empty() || !pool.admit(home, operations.len(), || &mut *sink) {
+        if operations.is_empty() || !pool.admit(home, operations, || &mut *sink) {
             return None;
         }
         let line = home.choose();

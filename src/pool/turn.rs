@@ -220,7 +220,7 @@ impl<'a> Turn<'a> {
     #[cold]
     pub fn refuse_all(&mut self, error: &Error) {
         self.hands.counted.operations = self.operations.len() as u64;
-        self.hands.give_all(0..self.operations.len(), error);
+        self.give_unsent(0..self.operations.len(), error);
         self.line.count(&std::mem::take(&mut self.hands.counted));
         self.next = self.operations.len();
     }
@@ -250,9 +250,20 @@ impl<'a> Turn<'a> {
 
     fn answer_rest(&mut self, left: Range<usize>) {
         let error = self.failure.take().unwrap_or_else(|| Error::new(Status::Bug, "an operation got no answer"));
-        match self.call.take() {
-            Some(call) => call.finish(&mut self.hands, || error.clone()),
-            None => self.hands.give_all(left, &error.with_bits(bits::NOT_SENT)),
+        let Some(call) = self.call.take() else { return self.give_unsent(left, &error.with_bits(bits::NOT_SENT)) };
+        for index in left {
+            if let Some(refusal) = self.shared.refusal(&self.operations[index]) {
+                call.answer(index as u32, Answer::failed(&refusal));
+            }
+        }
+        call.finish(&mut self.hands, || error.clone());
+    }
+
+    /// Answers operations that were not sent.
+    fn give_unsent(&mut self, indices: Range<usize>, error: &Error) {
+        for index in indices {
+            let error = self.shared.unsent(&self.operations[index], error);
+            self.hands.give(index, Answer::failed(&error));
         }
     }
 
@@ -352,7 +363,7 @@ impl<'a> Turn<'a> {
             }
             let index = self.next as u32;
             self.next += 1;
-            let fits = self.check_size(operation);
+            let fits = self.shared.settings.check_size(operation);
             let opaque = self.opaque.wrapping_add(index);
             match fits.and_then(|()| writer.push(operation, index, opaque, splice)) {
                 Ok(()) if operation.is_quiet() => filled.quiet.push(index),
@@ -361,16 +372,6 @@ impl<'a> Turn<'a> {
             }
         }
         filled
-    }
-
-    #[inline]
-    fn check_size(&self, operation: &Operation<'_>) -> Result<(), Error> {
-        let (len, max) = (operation.value.len() as u64, self.shared.settings.max_value_bytes);
-        if len <= max {
-            return Ok(());
-        }
-        let words = format!("the value has {len} bytes; max_value_bytes is {max}");
-        Err(Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT))
     }
 
     fn refuse(&mut self, index: u32, error: &Error) {

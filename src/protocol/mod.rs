@@ -172,13 +172,8 @@ pub fn allow_key(dialect: Dialect, operation: &Operation<'_>, error: Error) -> R
     }
 }
 
-/// Whether the key of an operation could be sent with this choice; with `Auto`, to a server that knows meta.
-pub fn check_key_for(choice: ProtocolChoice, operation: &Operation<'_>) -> Result<()> {
-    let dialect = match choice {
-        ProtocolChoice::Text => Dialect::Text,
-        ProtocolChoice::Meta | ProtocolChoice::Auto => Dialect::Meta,
-        ProtocolChoice::Binary => Dialect::Binary,
-    };
+/// Refuses an operation whose key the dialect cannot carry, by base64 either.
+pub fn check_key_for(dialect: Dialect, operation: &Operation<'_>) -> Result<()> {
     check_key(dialect, operation.key).or_else(|error| allow_key(dialect, operation, error).map(drop))
 }
 

@@ -181,6 +181,7 @@ impl<'a> Call<'a> {
                     }
                 }
                 Err(error) => {
+                    let error = self.policy.tiers[usize::from(step.tier)].unsent(operation, &error);
                     self.note_targets(step.index, operation, Targets::One(0), topology);
                     self.answered(step.index, 0, Answer::failed(&error));
                 }

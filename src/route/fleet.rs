@@ -307,6 +307,11 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// The failure of an operation that no server was found for because of `error`.
+    pub fn unsent(&self, operation: &Operation<'_>, error: &Error) -> Error {
+        self.settings.unsent(None, operation, error)
+    }
+
     /// Whether its servers are found, and not to be changed by others.
     pub fn is_discovered(&self) -> bool {
         self.discovery.is_some()

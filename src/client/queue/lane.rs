@@ -10,7 +10,7 @@ use super::held::Held;
 use super::output::Hands;
 use super::records::{Records, NEVER};
 use crate::connection::{Batch, Handshake, Outcome};
-use crate::error::{bits, Error, Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{status_of, Connecting, Deadline, Socket};
 use crate::operation::{Answer, Operation};
@@ -49,8 +49,10 @@ pub(super) struct Host<'a> {
 #[derive(Default)]
 pub(super) struct Lane {
     stage: Stage,
-    /// Operations that wait for the connection, with the numbers of their records.
-    waiting: VecDeque<(u32, Held)>,
+    /// Operations that wait for the connection.
+    waiting: VecDeque<Waiting>,
+    /// There may be a refusal among them.
+    doubtful: bool,
     /// The batch that is being filled, and those that are full; none is sent yet.
     open: Box<Batch<()>>,
     full: VecDeque<Box<Batch<()>>>,
@@ -77,6 +79,15 @@ pub(super) struct Lane {
     /// When the last attempt to connect began.
     begun: u64,
     pub marks: Marks,
+}
+
+/// An operation that waits for the connection.
+struct Waiting {
+    /// The number of its record.
+    slot: u32,
+    held: Held,
+    /// What is wrong with it, unless the server turns out to speak another dialect than is likely.
+    refusal: Option<Box<Error>>,
 }
 
 /// What the queue notes about a lane.
@@ -204,10 +215,7 @@ impl Lane {
     /// Takes an operation in, which `slot` of the records is about. On failure it has nothing of it.
     #[inline(always)]
     pub fn push(&mut self, records: &mut Records, slot: u32, operation: &Operation<'_>, shared: &Shared) -> Result<()> {
-        let max = shared.settings.max_value_bytes;
-        if operation.value.len() as u64 > max {
-            return Err(too_large(operation.value.len(), max));
-        }
+        shared.settings.check_size(operation)?;
         match &self.stage {
             Stage::Open(open) => {
                 let dialect = open.dialect;
@@ -216,9 +224,21 @@ impl Lane {
                     records.keep_value(slot, operation.value.to_vec());
                 }
             }
-            _ => self.waiting.push_back((slot, Held::new(operation))),
+            _ => self.hold(slot, operation, shared)?,
         }
         self.under_way += 1;
+        Ok(())
+    }
+
+    /// Keeps an operation until there is a connection.
+    #[cold]
+    fn hold(&mut self, slot: u32, operation: &Operation<'_>, shared: &Shared) -> Result<()> {
+        let refusal = match shared.refusal(operation) {
+            Some(error) if shared.is_refusal_sure() => return Err(error),
+            refusal => refusal.map(Box::new),
+        };
+        self.doubtful |= refusal.is_some();
+        self.waiting.push_back(Waiting { slot, held: Held::new(operation), refusal });
         Ok(())
     }
 
@@ -248,7 +268,7 @@ impl Lane {
 
     /// Puts what has waited for the connection into batches. What cannot be said is answered at once.
     fn encode_waiting(&mut self, dialect: Dialect, hands: &mut Hands<'_, '_>) {
-        while let Some((slot, held)) = self.waiting.pop_front() {
+        while let Some(Waiting { slot, held, .. }) = self.waiting.pop_front() {
             if !hands.records.is_live(slot) {
                 hands.records.release(slot);
                 hands.released += 1;
@@ -262,6 +282,7 @@ impl Lane {
                 Err(error) => answer(hands, slot, &error),
             }
         }
+        self.doubtful = false;
     }
 
     // ---- Driving ----
@@ -406,12 +427,6 @@ impl Lane {
         }
         open.watch_writing(host, open.blocked)
     }
-}
-
-#[cold]
-fn too_large(len: usize, max: u64) -> Error {
-    let words = format!("the value has {len} bytes; max_value_bytes is {max}");
-    Error::new(Status::TooLarge, words).with_bits(bits::NOT_SENT)
 }
 
 fn connect_deadline(host: &Host<'_>) -> Deadline {

@@ -408,6 +408,8 @@ impl State {
         self.drive(io, place, output, &mut |lane, host, hands| {
             if hands.records.is_live(slot) {
                 let error = why(lane, host, timeout_ms)?.with_bits(lane.fate(batch));
+                let refusal = lane.refusal(slot).filter(|_| error.status() == Status::Timeout && batch == 0);
+                let error = refusal.cloned().unwrap_or(error);
                 if let Some(asker) = hands.records.abandon(slot).map(|record| record.asker) {
                     hands.give(asker, Answer::failed(&error));
                 }

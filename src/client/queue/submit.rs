@@ -98,7 +98,8 @@ impl State {
                 pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
                 match &barred {
                     Some(error) => {
-                        let answer = Answer::failed(error);
+                        let error = shared.unsent(&operation, error);
+                        let answer = Answer::failed(&error);
                         output.give(tag, front::finish(front.as_ref(), operation.command, answer));
                     }
                     None => output.give(tag, Answer::failed(&no_other(operation.server - 1))),
@@ -202,6 +203,7 @@ impl State {
         let targets = match topology.aim(operation) {
             Ok(targets) => targets,
             Err(error) => {
+                let error = policy.tiers[0].unsent(operation, &error);
                 let answer = front::finish(core.front.as_ref(), operation.command, Answer::failed(&error));
                 return output.give(task.tag, answer);
             }
@@ -274,7 +276,7 @@ impl State {
         let Some(lane) = lanes.get_mut(place.lane as usize) else { return Err(gone(shared.server)) };
         lane.counted.operations += 1;
         let pushed = match (under_way < most, bar(shared, &mut self.events)) {
-            (_, Some(error)) => Err(error),
+            (_, Some(error)) => Err(shared.unsent(operation, &error)),
             (true, None) => {
                 let slot = self.records.add(asker, task.deadline, task.timeout_ms, place);
                 if coder.is_some() {
@@ -286,7 +288,7 @@ impl State {
                 }
                 pushed
             }
-            (false, None) => Err(busy(under_way, most, &shared.address)),
+            (false, None) => Err(shared.unsent(operation, &busy(under_way, most, &shared.address))),
         };
         self.earliest = self.earliest.min(task.deadline);
         pushed.inspect_err(|error| lane.counted.answered(error.status()))

@@ -2,7 +2,7 @@
 //! all that is on it.
 
 use super::super::output::Hands;
-use super::{answer, Host, Lane, Stage, MAX_LATE};
+use super::{answer, Host, Lane, Stage, Waiting, MAX_LATE};
 use crate::error::{bits, Error, Status};
 use crate::pool::{Loss, Shared};
 use std::mem;
@@ -18,6 +18,12 @@ impl Lane {
             }
             _ => bits::NOT_SENT,
         }
+    }
+
+    /// What is wrong with an operation that waits for the connection in vain.
+    pub fn refusal(&self, slot: u32) -> Option<&Error> {
+        let waiting = if self.doubtful { Some(&self.waiting) } else { None };
+        waiting?.iter().find(|waiting| waiting.slot == slot)?.refusal.as_deref()
     }
 
     /// Counts an operation that has timed out. Answers whether the connection is to be given up: nothing has come for as
@@ -78,11 +84,12 @@ impl Lane {
             open.reader.fail(&error.clone().with_bits(bits::SENT | bits::UNKNOWN_OUTCOME), hands);
         }
         self.fail_unsent(error, hands);
-        for (slot, _) in mem::take(&mut self.waiting) {
-            answer(hands, slot, &unsent);
+        for Waiting { slot, refusal, .. } in mem::take(&mut self.waiting) {
+            let refusal = refusal.filter(|_| error.status() != Status::Closed);
+            answer(hands, slot, refusal.as_deref().unwrap_or(&unsent));
         }
         hands.ended = 0;
-        (self.late, self.leaving) = (0, None);
+        (self.late, self.leaving, self.doubtful) = (0, None, false);
         self.account(hands);
     }
 }
