@@ -6,7 +6,7 @@ use super::body::{Body, Receive};
 use super::buffer::{Buffer, CAPACITY};
 use super::flight::{Deliver, Flight};
 use crate::error::{bits, Error, Status};
-use crate::operation::{Answer, Command, Room, Value};
+use crate::operation::{Answer, Command, Room, Sink, Value};
 use crate::protocol::{admin, binary, meta, quiet, text, Head, Violation, What};
 use std::io;
 
@@ -173,6 +173,29 @@ impl<O> Reader<O> {
         let taken = bytes.len() - rest.len();
         self.buffer.consume(if count > last { taken + END.len() } else { taken });
         count
+    }
+
+    /// The answer to one meta command, if it has come whole and is the usual one: a value, or that it is done. It is for the
+    /// caller that has nothing in flight but that command, and has not pushed it. Answers whether it was.
+    #[inline(always)]
+    pub fn take_meta(&mut self, command: Command, opaque: u32, sink: &mut dyn Sink) -> bool {
+        let bytes = self.buffer.bytes();
+        let behind = match command.reads() {
+            true => {
+                let hit = meta::decode_hit(opaque, bytes).filter(|(hit, _)| hit.value.len() <= self.max_value);
+                let Some((hit, behind)) = hit else { return false };
+                sink.hit(0, hit.flags, hit.cas, hit.value);
+                behind
+            }
+            false => {
+                let Some((cas, behind)) = meta::decode_done(command, opaque, bytes) else { return false };
+                sink.answer(0, Answer { bits: bits::SENT, cas, ..Answer::new(Status::Ok) });
+                behind
+            }
+        };
+        let taken = bytes.len() - behind.len();
+        self.buffer.consume(taken);
+        true
     }
 
     /// Answers all that is in flight with a failure and forgets what was received.

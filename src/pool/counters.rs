@@ -60,9 +60,9 @@ impl Counters {
 
     /// Adds a call of hits alone that has done nothing else than to send and receive; cheaper than to add everything.
     #[inline]
-    pub(crate) fn add_lone(&mut self, hits: usize, bytes_sent: usize, bytes_received: usize) {
+    pub(crate) fn add_lone(&mut self, operations: usize, hits: usize, bytes_sent: usize, bytes_received: usize) {
         let add = |to: &mut u64, more: u64| *to = to.wrapping_add(more);
-        add(&mut self.operations, hits as u64);
+        add(&mut self.operations, operations as u64);
         add(&mut self.hits, hits as u64);
         add(&mut self.batches, 1);
         add(&mut self.bytes_sent, bytes_sent as u64);

@@ -4,7 +4,7 @@
 use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
-use super::lone::{Left, Lone, Went};
+use super::lone::{Left, Lone, OneMeta, PlainGets, Went};
 use super::opening::Opening;
 use super::stepping::Stepping;
 use super::turn::Turn;
@@ -143,17 +143,31 @@ impl Line {
     /// Runs operations on this line.
     pub fn run(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
         self.join();
-        self.run_turn(shared, operations, sink, limit);
+        self.run_joined(shared, operations, sink, limit);
         self.leave();
+    }
+
+    /// The same for who has joined: by the short way, if that is open.
+    fn run_joined(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
+        let went = match OneMeta::of(shared, operations, &mut *sink) {
+            Some(errand) => (Lone { line: self, shared, limit: &limit, errand }).run(),
+            None => Went::Nowhere,
+        };
+        match went {
+            Went::ToItsEnd => {}
+            Went::Nowhere => self.run_turn(shared, operations, sink, limit),
+            Went::Astray(left) => self.go_on(shared, operations, sink, limit, left),
+        }
     }
 
     /// The same for plain gets with one time-out: by the short way, if that is open.
     #[inline(always)]
     pub fn run_gets(&self, shared: &Shared, gets: &(impl Gets + ?Sized), sink: &mut impl Hits, limit: &Limit) {
         self.join();
-        match (Lone { line: self, shared, gets, sink: &mut *sink, limit }).run() {
+        let errand = PlainGets { gets, sink: &mut *sink };
+        match (Lone { line: self, shared, limit, errand }).run() {
             Went::ToItsEnd => {}
-            Went::Nowhere => self.run_turn(shared, &gets.operations(), sink.sink(), *limit),
+            Went::Nowhere => self.run_joined(shared, &gets.operations(), sink.sink(), *limit),
             Went::Astray(left) => self.go_on(shared, &gets.operations(), sink.sink(), *limit, left),
         }
         self.leave();

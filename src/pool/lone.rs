@@ -1,7 +1,7 @@
-//! Lone: the commonest call of all, a text `get` of a key or of some, by a caller that is alone on its connection, without
-//! the bookkeeping that only sharing needs: no batch, no accounting, just bytes out and whole values back. Whatever else
-//! happens (others come, a value is missing or not all there) makes a [`Turn`] of what is left, which goes on as any
-//! other.
+//! Lone: the commonest calls of all, a text `get` of a key or of some and one meta command, by a caller that is alone on its
+//! connection, without the bookkeeping that only sharing needs: no batch, no accounting, just bytes out and whole answers
+//! back. Whatever else happens (others come, an answer is not the usual one or not all there) makes a [`Turn`] of what is
+//! left, which goes on as any other.
 
 use super::counters::Counters;
 use super::line::Line;
@@ -11,22 +11,37 @@ use super::{Limit, Shared, PEEK_AFTER};
 use crate::connection::{Broken, Reader};
 use crate::error::Status;
 use crate::net::{clock, Wait};
-use crate::operation::{Gets, Hits};
-use crate::protocol::{text, Dialect, MAX_KEY};
+use crate::operation::{Command, Gets, Hits, Operation, Sink};
+use crate::protocol::{check_key, has_payload, meta, text, Dialect, MAX_KEY};
 
 /// Requests of more keys or bytes are batches: a `get` line is not to grow without end.
 const MOST_KEYS: usize = 256;
 const MOST_BYTES: usize = 8 * 1024;
 /// Room for the request of one key.
 const ONE_KEY: usize = MAX_KEY + b"get \r\n".len();
+/// A value that is copied into its request has no more bytes.
+const MOST_VALUE: usize = 4 * 1024;
 
-/// A call of plain gets.
-pub(super) struct Lone<'a, 's, G: ?Sized, S> {
+/// Such a call.
+pub(super) struct Lone<'a, E> {
     pub line: &'a Line,
     pub shared: &'a Shared,
-    pub gets: &'a G,
-    pub sink: &'s mut S,
     pub limit: &'a Limit,
+    pub errand: E,
+}
+
+/// What such a call asks for.
+pub(super) trait Errand {
+    /// How many operations it is.
+    fn count(&self) -> usize;
+    /// Whether it reads values.
+    fn reads(&self) -> bool;
+    /// Whether it can be said so.
+    fn suits(&self, dialect: Dialect) -> bool;
+    /// Writes the request to the beginning of `request`; how long it is, or zero: it cannot be written.
+    fn write(&self, opaque: u32, request: &mut Vec<u8>) -> usize;
+    /// Hands out the answers that have come, in order and whole; how many.
+    fn take(&mut self, opaque: u32, reader: &mut Reader<Owner>) -> usize;
 }
 
 /// How such a call went.
@@ -42,6 +57,7 @@ pub(super) enum Went<'a> {
 pub(super) struct Left<'a> {
     generation: u64,
     dialect: Dialect,
+    opaque: u32,
     role: Box<Role>,
     counted: Counters,
     stage: Stage<'a>,
@@ -56,20 +72,20 @@ enum Stage<'a> {
     Answered,
 }
 
-impl<'a, G: Gets + ?Sized, S: Hits> Lone<'a, '_, G, S> {
+impl<'a, E: Errand> Lone<'a, E> {
     /// Runs it.
     #[inline(always)]
-    pub fn run(self) -> Went<'a> {
+    pub fn run(mut self) -> Went<'a> {
         let mut state = self.line.lock();
         let Some(link) = state.link.as_deref_mut().filter(|link| self.is_open_on(link)) else { return Went::Nowhere };
         let Some(mut role) = link.role.take() else { return Went::Nowhere };
         let (generation, dialect) = (link.generation, link.dialect);
         link.writing = true;
-        let timed = link.time_call();
+        let (timed, count) = (link.time_call(), self.errand.count());
+        let opaque = link.reserve(count);
         drop(state);
-        let (sent, sent_bytes) = self.send(&mut role);
-        let count = self.gets.count();
-        let astray = |role, stage, counted| Went::Astray(Left { generation, dialect, role, counted, stage });
+        let (sent, sent_bytes) = self.send(opaque, &mut role);
+        let astray = |role, stage, counted| Went::Astray(Left { generation, dialect, opaque, role, counted, stage });
         let mut state = self.line.lock();
         if sent != Sent::All {
             let stage = Stage::Unsent { state, torn: sent == Sent::Torn };
@@ -91,16 +107,14 @@ impl<'a, G: Gets + ?Sized, S: Hits> Lone<'a, '_, G, S> {
         };
         reader.received(came);
         *received_at = self.limit.begun;
-        let taken = match count {
-            1 => take(reader, self.gets, self.sink),
-            _ => take_many(reader, self.gets, self.sink),
-        };
+        let taken = self.errand.take(opaque, reader);
+        let hits = if self.errand.reads() { taken } else { 0 };
         if taken < count {
             let stage = Stage::Sent { answered: taken, writing: false };
-            return astray(role, stage, counters(count, 2, sent_bytes, came, taken));
+            return astray(role, stage, counters(count, 2, sent_bytes, came, hits));
         }
         let mut state = self.line.lock();
-        state.counters.add_lone(taken, sent_bytes, came);
+        state.counters.add_lone(taken, hits, sent_bytes, came);
         let Some(link) = state.link_of(generation) else { return Went::ToItsEnd };
         if let Some(sent_at) = timed {
             link.measured(clock::now().saturating_sub(sent_at));
@@ -115,30 +129,21 @@ impl<'a, G: Gets + ?Sized, S: Hits> Lone<'a, '_, G, S> {
         astray(role, Stage::Answered, Counters::default())
     }
 
-    /// Whether a link is as this way wants it: free, text, and used a moment ago. (A call that has waited for the connection
+    /// Whether a link is as this way wants it: free, understood, and used a moment ago. (A call that has waited for the connection
     /// has less time left than the socket would give it.)
     #[inline(always)]
     fn is_open_on(&self, link: &Link) -> bool {
         let now = self.limit.begun;
-        let at_once = self.limit.usual && link.opened_at < now && self.gets.count() <= MOST_KEYS;
+        let at_once = self.limit.usual && link.opened_at < now && self.errand.count() <= MOST_KEYS;
         let fresh = now.saturating_sub(link.last_used) < PEEK_AFTER && link.doomed.is_none() && self.shared.is_open();
-        let text = matches!(link.dialect, Dialect::Text | Dialect::TextMeta);
-        at_once && fresh && text && link.is_free() && !self.line.gathers(link, self.limit)
+        let suits = self.errand.suits(link.dialect);
+        at_once && fresh && suits && link.is_free() && !self.line.gathers(link, self.limit)
     }
 
     /// Sends the request; answers with its length too.
     #[inline(always)]
-    fn send(&self, role: &mut Role) -> (Sent, usize) {
-        let one = self.gets.count() == 1;
-        let room = if one { ONE_KEY } else { MOST_BYTES };
-        if role.request.len() < room {
-            role.request.resize(room, 0);
-        }
-        let written = match one {
-            true => text::write_get(&mut role.request, self.gets.keys()),
-            false => write_many(&mut role.request, self.gets),
-        };
-        let written = written.unwrap_or(0);
+    fn send(&self, opaque: u32, role: &mut Role) -> (Sent, usize) {
+        let written = self.errand.write(opaque, &mut role.request);
         let sent = match role.request.get(..written) {
             None | Some([]) => Sent::Nothing,
             Some(request) => match role.socket.send(request) {
@@ -149,6 +154,50 @@ impl<'a, G: Gets + ?Sized, S: Hits> Lone<'a, '_, G, S> {
             },
         };
         (sent, written)
+    }
+}
+
+/// Plain gets, as one text `get`.
+pub(super) struct PlainGets<'a, 's, G: ?Sized, S> {
+    pub gets: &'a G,
+    pub sink: &'s mut S,
+}
+
+impl<G: Gets + ?Sized, S: Hits> Errand for PlainGets<'_, '_, G, S> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.gets.count()
+    }
+
+    fn reads(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn suits(&self, dialect: Dialect) -> bool {
+        matches!(dialect, Dialect::Text | Dialect::TextMeta)
+    }
+
+    #[inline(always)]
+    fn write(&self, _opaque: u32, request: &mut Vec<u8>) -> usize {
+        let one = self.gets.count() == 1;
+        let room = if one { ONE_KEY } else { MOST_BYTES };
+        if request.len() < room {
+            request.resize(room, 0);
+        }
+        let written = match one {
+            true => text::write_get(request, self.gets.keys()),
+            false => write_many(request, self.gets),
+        };
+        written.unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, _opaque: u32, reader: &mut Reader<Owner>) -> usize {
+        match self.gets.count() {
+            1 => take(reader, self.gets, self.sink),
+            _ => take_many(reader, self.gets, self.sink),
+        }
     }
 }
 
@@ -168,6 +217,76 @@ fn take(reader: &mut Reader<Owner>, gets: &(impl Gets + ?Sized), sink: &mut impl
 #[inline(never)]
 fn take_many(reader: &mut Reader<Owner>, gets: &(impl Gets + ?Sized), sink: &mut impl Hits) -> usize {
     take(reader, gets, sink)
+}
+
+/// One operation, as a meta command.
+pub(super) struct OneMeta<'a, 's> {
+    pub operation: &'a Operation<'a>,
+    pub sink: &'s mut dyn Sink,
+}
+
+impl<'a, 's> OneMeta<'a, 's> {
+    /// The operation, if there is one alone, of a kind that comes often.
+    #[inline(always)]
+    pub fn of(shared: &Shared, operations: &'a [Operation<'a>], sink: &'s mut dyn Sink) -> Option<OneMeta<'a, 's>> {
+        let [operation] = operations else { return None };
+        let len = operation.value.len();
+        let is_short = len <= MOST_VALUE && len as u64 <= shared.settings.max_value_bytes;
+        let is_usual = is_short && operation.meta_flags.is_empty() && !operation.is_quiet();
+        (is_usual && is_frequent(operation)).then_some(OneMeta { operation, sink })
+    }
+}
+
+/// Whether its answer is most often a value or a word.
+#[inline(always)]
+fn is_frequent(operation: &Operation<'_>) -> bool {
+    match operation.command {
+        Command::Get | Command::GetAndTouch | Command::Delete | Command::Touch => true,
+        Command::Add => operation.cas == 0,
+        command => has_payload(command),
+    }
+}
+
+impl Errand for OneMeta<'_, '_> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn reads(&self) -> bool {
+        self.operation.command.reads()
+    }
+
+    #[inline(always)]
+    fn suits(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::Meta => true,
+            // A get that is sent alone is no meta command there.
+            Dialect::TextMeta => self.operation.command != Command::Get,
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn write(&self, opaque: u32, request: &mut Vec<u8>) -> usize {
+        request.clear();
+        // What is refused is so once more, and said, when it is tried again.
+        if check_key(Dialect::Meta, self.operation.key).is_err()
+            || meta::encode(request, self.operation, opaque).is_err()
+        {
+            return 0;
+        }
+        if has_payload(self.operation.command) {
+            request.extend_from_slice(self.operation.value);
+            request.extend_from_slice(b"\r\n");
+        }
+        request.len()
+    }
+
+    #[inline(always)]
+    fn take(&mut self, opaque: u32, reader: &mut Reader<Owner>) -> usize {
+        usize::from(reader.take_meta(self.operation.command, opaque, self.sink))
+    }
 }
 
 /// How much of a request went out.
@@ -191,7 +310,7 @@ impl<'a> Turn<'a> {
     /// Goes on with what a lone call has left.
     #[cold]
     pub fn go_on(mut self, left: Left<'a>) {
-        (self.generation, self.dialect) = (left.generation, left.dialect);
+        (self.generation, self.dialect, self.opaque) = (left.generation, left.dialect, left.opaque);
         self.role = Some(left.role);
         self.hands.counted = left.counted;
         match left.stage {
@@ -202,10 +321,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Nothing of the request was sent, or with `torn` some of it.
-    fn begin_anew(mut self, mut state: Guard<'a>, torn: bool) {
-        if let Some(link) = state.link_of(self.generation) {
-            self.opaque = link.reserve(self.operations.len());
-        }
+    fn begin_anew(mut self, state: Guard<'a>, torn: bool) {
         if torn {
             drop(state);
             let message = "a request was sent in part".into();
@@ -224,7 +340,6 @@ impl<'a> Turn<'a> {
         // What others have sent behind it has lower numbers than it could get now; it goes without one.
         let sequence = if writing { state.next_sequence() } else { 0 };
         let Some(link) = state.link_of(self.generation) else { return };
-        self.opaque = link.reserve(self.operations.len());
         let mut batch = link.fresh_batch(sequence);
         if writing {
             link.begin_flight(self.limit.begun);
