@@ -89,6 +89,41 @@ fn a_get_is_one_operation_one_batch_and_two_system_calls() {
 }
 
 #[test]
+fn a_write_is_no_hit_and_as_many_system_calls() {
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let client = client(server.address(), &[("protocol", protocol)]);
+        client.set(b"k", b"value", 0, 0).unwrap();
+        let deeds: [(&str, &dyn Fn()); 3] = [
+            ("set", &|| client.set(b"k", b"value", 0, 0).unwrap()),
+            ("touch", &|| assert!(client.touch(b"k", 60).unwrap())),
+            ("delete of none", &|| assert!(!client.delete(b"none").unwrap())),
+        ];
+        for (name, deed) in deeds {
+            let counted = (0..200).find_map(|_| {
+                let begun = Instant::now();
+                deed();
+                let counted = difference(&client, deed);
+                // A connection that was idle for 10 ms is looked at first.
+                (begun.elapsed() < Duration::from_millis(5)).then_some(counted)
+            });
+            let counted = counted.expect("a machine that is less busy");
+            let (sent, received) = (counted.bytes_sent, counted.bytes_received);
+            let expected = Counters {
+                operations: 1,
+                bytes_sent: sent,
+                bytes_received: received,
+                batches: 1,
+                system_calls: 2,
+                ..Counters::default()
+            };
+            assert_eq!(counted, expected, "{protocol}: {name}");
+            assert!(sent > 6 && received > 5, "{protocol}: {name}");
+        }
+    }
+}
+
+#[test]
 fn many_operations_are_few_batches() {
     let server = Memcached::tcp(&[]);
     for protocol in PROTOCOLS {
