@@ -751,10 +751,12 @@ bmemc_status bmemc_meta(const bmemc_client *client,
 // connections.
 // ================================================================================================
 
-// Drops every connection, those of queues too; the next call opens new ones. Operations under way
-// may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
+// Drops every connection, those of queues too, and forgets which servers have failed: the next call
+// opens new ones, also where calls fail at once (an open breaker, reconnect_delay_ms). Operations under
+// way may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
 // connection says it all.
-bmemc_status bmemc_disconnect_all(const bmemc_client *client, bmemc_error *error);
+bmemc_status bmemc_disconnect_all(const bmemc_client *client,
+                                  bmemc_error *error);
 
 // Adds a server to a client in use, with mode=hashed or mode=replicated; parameters as
 // bmemc_options_add_server(). Keys move to it as the ring says; calls that have begun do not know
@@ -1201,9 +1203,22 @@ bmemc_status bmemc_options_on_route(bmemc_options *options,
 
 // ================================================================================================
 // Chapter 15
-// Connections: what a client has open, a callback that sees every new socket, and checks of
+// Connections: what a client has open, how its servers are, a callback that sees every new socket, and checks of
 // addresses and keys as the client itself makes them.
 // ================================================================================================
+
+// How a server is. More may come.
+typedef enum {
+    // It has answered since it last failed; or nothing was asked of it yet.
+    BMEMC_HEALTH_UP = 0,
+    // It has failed since it last answered. Calls go to it.
+    BMEMC_HEALTH_SUSPECT = 1,
+    // Calls to it fail at once until a probe is answered: the breaker is open, or failover=pymemcache
+    // retries it. With eject=true its keys go to others.
+    BMEMC_HEALTH_OUT = 2,
+    // The same with failover=pymemcache, once `retry_attempts` probes have failed: its keys go to others.
+    BMEMC_HEALTH_DEAD = 3,
+} bmemc_health_state;
 
 // When a connect callback is called.
 typedef enum {
@@ -1237,6 +1252,25 @@ typedef struct {
     uint64_t reserved[4];
 } bmemc_pool;
 
+// What a client knows of a server's health.
+typedef struct {
+    // A bmemc_health_state.
+    int32_t state;
+    // Connections that could not be made, were lost or were given up, and probes that failed, since
+    // the server last answered.
+    uint32_t failures;
+    // For how many milliseconds it has been up, has been failing, or has been out; from out to dead it
+    // goes on.
+    uint64_t since_ms;
+    // Out or dead: in how many milliseconds the next probe is due; 0: the next call begins it, or it
+    // is under way. Else 0.
+    uint64_t probe_in_ms;
+    // Zero.
+    uint64_t reserved[5];
+    // The last failure, also of a server that is up again; its status is BMEMC_OK if there was none.
+    bmemc_error why;
+} bmemc_health;
+
 // Called with each new socket, twice: `stage` is a bmemc_connect_stage, and `address` is where it
 // connects to, "1.2.3.4:11211", "[::1]:11211" or "/path", borrowed. Anything but 0 refuses the socket:
 // it is closed, and where no other address of the server's name is left, calls fail with
@@ -1264,6 +1298,15 @@ bmemc_status bmemc_client_pool(const bmemc_client *client,
                                int32_t server,
                                bmemc_pool *out,
                                bmemc_error *error);
+
+// Writes how server `server` (as in `bmemc_item.server`) is, as far as this client's calls and queues
+// have shown: nothing is sent, and a server that nobody calls is not probed. Any thread.
+// bmemc_disconnect_all() makes all servers BMEMC_HEALTH_UP.
+// BMEMC_E_ARGUMENT: the client has no such server.
+bmemc_status bmemc_client_health(const bmemc_client *client,
+                                 uint32_t server,
+                                 bmemc_health *out,
+                                 bmemc_error *error);
 
 // Has `callback` called with the new sockets of the clients that are made of these options; NULL:
 // none. The callback and its `context`, which may be NULL, must outlive these clients and be fit for

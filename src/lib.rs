@@ -28,8 +28,9 @@ mod ffi;
 
 pub use answers::{Answers, Item};
 pub use client::{
-    statistics, Client, Counters, DiscoveryKind, Dump, DumpEntry, Event, EventKind, FailoverKind, Fetched, Finder,
-    KeyBytes, Kind, Listener, Options, PoolFigures, Profile, ProtocolChoice, Queue, Server, Spec, TABLE,
+    statistics, Client, Condition, Counters, DiscoveryKind, Dump, DumpEntry, Event, EventKind, FailoverKind, Fetched,
+    Finder, Health, KeyBytes, Kind, Listener, Options, PoolFigures, Profile, ProtocolChoice, Queue, Server, Spec,
+    TABLE,
 };
 pub use error::{bits, Error, Result, Status};
 pub use operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};

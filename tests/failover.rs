@@ -3,7 +3,7 @@
 
 mod common;
 
-use bmemc::{bits, Client, EventKind, Operation, Options, Queue, Status};
+use bmemc::{bits, Client, Condition, EventKind, Health, Operation, Options, Queue, Status};
 use common::fleet::{client, freeze, servers, thaw, Way, WAYS};
 use common::Memcached;
 use std::sync::{Arc, Mutex};
@@ -243,4 +243,129 @@ fn a_server_that_flaps_harms_its_own_keys_alone_and_for_no_longer_than_a_probe()
     });
     let key = &keys(&client, 3)[1];
     until(Duration::from_secs(20), || client.get(key.as_bytes()).is_ok());
+}
+
+/// What a server's health is, without the times.
+fn health(client: &Client, server: usize) -> (Condition, u32, Option<Status>) {
+    let Health { condition, failures, why, .. } = client.health(server).unwrap();
+    (condition, failures, why.map(|why| why.status()))
+}
+
+#[test]
+fn the_health_of_each_server_is_there_to_be_read() {
+    for way in WAYS {
+        let mut servers = servers(2);
+        let settings = [("timeout_ms", "150"), ("connections", "1"), ("probe_max_ms", "300"), ("mode", "hashed")];
+        let (client, queue) =
+            (client(&servers, &[&settings[..], &[("failover", "breaker")]].concat()), Queue::new().unwrap());
+        let keys = keys(&client, 2);
+        assert_eq!(health(&client, 1), (Condition::Up, 0, None));
+        until(Duration::from_secs(10), || get(way, &queue, &client, &keys[1]).status == Status::NotFound);
+        let begun = Instant::now();
+        freeze(&servers[1]);
+        // Suspect, then out; what it was is said, and the other one is as it was.
+        assert_eq!(get(way, &queue, &client, &keys[1]).status, Status::Timeout);
+        assert_eq!(health(&client, 1), (Condition::Suspect, 1, Some(Status::Timeout)), "{way:?}");
+        assert!(client.health(1).unwrap().since_ms <= begun.elapsed().as_millis() as u64);
+        thaw(&servers[1]);
+        until(Duration::from_secs(10), || get(way, &queue, &client, &keys[1]).status == Status::NotFound);
+        assert_eq!(health(&client, 1), (Condition::Up, 0, Some(Status::Timeout)), "{way:?}: an answer ends it");
+        servers[1].stop();
+        until(Duration::from_secs(10), || {
+            assert!(get(way, &queue, &client, &keys[1]).status.is_failure());
+            client.health(1).unwrap().condition == Condition::Out
+        });
+        let found = client.health(1).unwrap();
+        let why = found.why.unwrap();
+        assert_eq!(why.status(), Status::Connection, "{way:?}: {why}");
+        assert!(why.message().contains(servers[1].address()) && found.probe_in_ms <= 250, "{way:?}: {why}");
+        // Probes that fail are counted, and the next one is announced.
+        until(Duration::from_secs(20), || {
+            assert!(get(way, &queue, &client, &keys[1]).status.is_failure());
+            let now = client.health(1).unwrap();
+            assert!(now.condition == Condition::Out && now.probe_in_ms <= 300, "{now:?}");
+            now.failures >= found.failures + 2 && now.since_ms >= 100
+        });
+        assert_eq!(health(&client, 0), (Condition::Up, 0, None));
+        servers[1].start();
+        until(Duration::from_secs(20), || get(way, &queue, &client, &keys[1]).status == Status::NotFound);
+        let (condition, failures, _) = health(&client, 1);
+        assert_eq!((condition, failures, client.health(1).unwrap().probe_in_ms), (Condition::Up, 0, 0));
+        let error = client.health(2).unwrap_err();
+        assert_eq!((error.status(), error.message()), (Status::Argument, "server 2: the client has 0, 1"));
+    }
+}
+
+#[test]
+fn health_without_failover_and_with_pymemcaches() {
+    for way in WAYS {
+        let mut servers = servers(1);
+        let plain = client(&servers, &[("failover", "none"), ("protocol", "text")]);
+        let quick = [
+            ("failover", "pymemcache"),
+            ("retry_attempts", "1"),
+            ("retry_timeout_ms", "50"),
+            ("dead_timeout_ms", "100"),
+        ];
+        let pymemcache = client(&servers, &quick);
+        let queue = Queue::new().unwrap();
+        for client in [&plain, &pymemcache] {
+            assert_eq!(get(way, &queue, client, "k").status, Status::NotFound);
+        }
+        servers[0].stop();
+        for at in 1..=3 {
+            assert!(get(way, &queue, &plain, "k").status.is_failure());
+            let (condition, failures, _) = health(&plain, 0);
+            assert!(condition == Condition::Suspect && failures >= at - 1, "{way:?}: {failures}");
+        }
+        assert!(get(way, &queue, &pymemcache, "k").status.is_failure());
+        assert_eq!(health(&pymemcache, 0).0, Condition::Out, "{way:?}");
+        until(Duration::from_secs(10), || {
+            assert!(get(way, &queue, &pymemcache, "k").status.is_failure());
+            health(&pymemcache, 0).0 == Condition::Dead
+        });
+        servers[0].start();
+        for client in [&plain, &pymemcache] {
+            until(Duration::from_secs(10), || get(way, &queue, client, "k").status == Status::NotFound);
+            assert_eq!((health(client, 0).0, health(client, 0).1), (Condition::Up, 0), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn disconnect_all_forgets_failures_and_is_none() {
+    for way in WAYS {
+        let mut servers = servers(1);
+        let settings = [("failover", "breaker"), ("probe_min_ms", "60000"), ("probe_max_ms", "60000")];
+        let delay = ("reconnect_delay_ms", "60000");
+        for settings in [&settings[..], &[("failover", "none"), delay]] {
+            let (client, queue) = (client(&servers, settings), Queue::new().unwrap());
+            servers[0].stop();
+            (0..2).for_each(|_| assert!(get(way, &queue, &client, "k").status.is_failure()));
+            servers[0].start();
+            let got = get(way, &queue, &client, "k");
+            assert_eq!(
+                (got.status, got.bits & bits::NOT_SENT),
+                (Status::Connection, bits::NOT_SENT),
+                "{way:?}: {got:?}"
+            );
+            client.disconnect_all();
+            assert_eq!(health(&client, 0).0, Condition::Up);
+            assert_eq!(get(way, &queue, &client, "k").status, Status::NotFound, "{way:?} {settings:?}");
+        }
+        // It ends what is under way, which says nothing of the server.
+        let client = client(&servers, &[("failover", "pymemcache"), ("timeout_ms", "20000")]);
+        assert_eq!(way.one(&client, Operation::get(b"k")).status, Status::NotFound);
+        freeze(&servers[0]);
+        let ended = std::thread::scope(|scope| {
+            let call = scope.spawn(|| way.one(&client, Operation::get(b"k")));
+            std::thread::sleep(Duration::from_millis(100));
+            client.disconnect_all();
+            call.join().unwrap()
+        });
+        assert_eq!(ended.status, Status::Connection, "{way:?}: {ended:?}");
+        assert_eq!(health(&client, 0), (Condition::Up, 0, None), "{way:?}");
+        thaw(&servers[0]);
+        assert_eq!(way.one(&client, Operation::get(b"k")).status, Status::NotFound);
+    }
 }

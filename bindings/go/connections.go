@@ -5,7 +5,9 @@ package bmemc
 import "C"
 
 import (
+	"fmt"
 	"runtime/cgo"
+	"time"
 	"unsafe"
 )
 
@@ -34,6 +36,61 @@ func (c *Client) ServerPool(server int) (Pool, error) {
 		return asError(C.int32_t(C.bmemc_client_pool(handle, C.int32_t(server), &from, words)), words)
 	})
 	return Pool{uint64(from.used), uint64(from.free), uint64(from.open), uint64(from.waiting)}, err
+}
+
+// HealthState is how a server is. More may come.
+type HealthState int32
+
+const (
+	// HealthUp: it has answered since it last failed; or nothing was asked of it yet.
+	HealthUp HealthState = C.BMEMC_HEALTH_UP
+	// HealthSuspect: it has failed since it last answered. Calls go to it.
+	HealthSuspect HealthState = C.BMEMC_HEALTH_SUSPECT
+	// HealthOut: calls to it fail at once until a probe is answered.
+	HealthOut HealthState = C.BMEMC_HEALTH_OUT
+	// HealthDead: so they do, and its keys go to others; with failover=pymemcache.
+	HealthDead HealthState = C.BMEMC_HEALTH_DEAD
+)
+
+// String is its name: up, suspect, out or dead.
+func (s HealthState) String() string {
+	names := [...]string{HealthUp: "up", HealthSuspect: "suspect", HealthOut: "out", HealthDead: "dead"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("HealthState(%d)", int32(s))
+	}
+	return names[s]
+}
+
+// Health is what a client knows of a server's health.
+type Health struct {
+	State HealthState
+	// Failures are connections that could not be made, were lost or were given up, and probes that failed, since the server
+	// last answered.
+	Failures int
+	// Since is for how long it has been up, has been failing, or has been out; from out to dead it goes on.
+	Since time.Duration
+	// ProbeIn is when the next probe is due, of a server that is out or dead; 0: the next call begins it, or it is under way.
+	ProbeIn time.Duration
+	// Why is the last failure, an [*Error], also of a server that is up again; nil if there was none.
+	Why error
+}
+
+// Health returns how a server is, by its index, as far as the calls of this client have shown. Nothing is sent.
+func (c *Client) Health(server int) (Health, error) {
+	if server < 0 || server > 1<<31-1 {
+		return Health{}, refused("server is %d; it is the index of a server", server)
+	}
+	var from C.bmemc_health
+	err := c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
+		return asError(C.int32_t(C.bmemc_client_health(handle, C.uint32_t(server), &from, words)), words)
+	})
+	if err != nil {
+		return Health{}, err
+	}
+	const ms = time.Millisecond
+	since, probe := time.Duration(from.since_ms)*ms, time.Duration(from.probe_in_ms)*ms
+	why := asError(C.int32_t(from.why.status), &from.why)
+	return Health{HealthState(from.state), int(from.failures), since, probe, why}, nil
 }
 
 // CheckKey tells whether a key can be used; the error is what a call with it would fail with.

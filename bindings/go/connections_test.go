@@ -3,8 +3,10 @@ package bmemc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libbmemc/bmemc"
 	"github.com/libbmemc/bmemc/bmemctest"
@@ -60,5 +62,51 @@ func TestConnections(t *testing.T) {
 	}
 	if _, err := bmemc.ParseAddress("host:blah"); !errors.Is(err, bmemc.ErrArgument) {
 		t.Fatal(err)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	server := bmemctest.NewServer(t)
+	c, err := bmemc.New(bmemc.Options{
+		Servers: []bmemc.Server{{Address: server.Address()}, {Address: "127.0.0.1:1", Name: "nobody"}},
+	})
+	wantOK(t, err)
+	defer c.Close()
+	ctx := context.Background()
+	var keys [2]string
+	for i := 0; keys[0] == "" || keys[1] == ""; i++ {
+		key := fmt.Sprint("k", i)
+		owner, err := c.ServerFor(key)
+		wantOK(t, err)
+		keys[owner.Index] = key
+	}
+	if _, err := c.Get(ctx, keys[0]); !errors.Is(err, bmemc.ErrNotFound) {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.Get(ctx, keys[1]); !errors.Is(err, bmemc.ErrConnection) {
+			t.Fatal(err)
+		}
+	}
+	good, err := c.Health(0)
+	wantOK(t, err)
+	if good.State != bmemc.HealthUp || good.Failures != 0 || good.Why != nil || good.ProbeIn != 0 {
+		t.Fatalf("%+v", good)
+	}
+	bad, err := c.Health(1)
+	wantOK(t, err)
+	if bad.State.String() != "out" || bad.Failures < 1 || !errors.Is(bad.Why, bmemc.ErrConnection) || bad.ProbeIn > 10*time.Second {
+		t.Fatalf("%+v", bad)
+	}
+	counters, err := c.ServerCounters(1)
+	wantOK(t, err)
+	if counters.BreakerOpened != 1 || counters.FailedFast < 1 {
+		t.Fatalf("%+v", counters)
+	}
+	wantOK(t, c.DisconnectAll())
+	again, err := c.Health(1)
+	wantOK(t, err)
+	if again.State != bmemc.HealthUp || again.Failures != 0 || again.Why == nil {
+		t.Fatalf("%+v", again)
 	}
 }

@@ -29,6 +29,10 @@ type Counters struct {
 	Disconnects uint64
 	// SystemCalls are those that were made on connections; waiting for the queue is not in it.
 	SystemCalls uint64
+	// BreakerOpened is how often calls to a server began to fail at once.
+	BreakerOpened uint64
+	// FailedFast are calls that failed at once.
+	FailedFast uint64
 }
 
 // Counters returns what the client has done, with all servers.
@@ -48,5 +52,6 @@ func (c *Client) ServerCounters(server int) (Counters, error) {
 		Failures: uint64(from.failures), Timeouts: uint64(from.timeouts), QuietFailures: uint64(from.quiet_failures),
 		BytesSent: uint64(from.bytes_sent), BytesReceived: uint64(from.bytes_received), Batches: uint64(from.batches),
 		Connects: uint64(from.connects), Disconnects: uint64(from.disconnects), SystemCalls: uint64(from.system_calls),
+		BreakerOpened: uint64(from.breaker_opened), FailedFast: uint64(from.failed_fast),
 	}, err
 }

@@ -69,6 +69,7 @@ func everyOther(c *bmemc.Client) map[string]func() error {
 		"SetOption":      func() error { return c.SetOption("reconnect_delay_ms", "5") },
 		"Counters":       func() error { _, err := c.Counters(); return err },
 		"ServerCounters": func() error { _, err := c.ServerCounters(0); return err },
+		"Health":         func() error { _, err := c.Health(0); return err },
 		"Encode":         func() error { _, _, err := c.Encode(bmemc.Op{}); return err },
 		"Decode":         func() error { _, err := c.Decode(nil, 0); return err },
 	}
@@ -182,6 +183,8 @@ func TestBadArguments(t *testing.T) {
 		},
 		"1 MiB":        func() error { _, err := c.Get(background, strings.Repeat("k", 1<<20+1)); return err },
 		"server is -2": func() error { _, err := c.ServerCounters(-2); return err },
+		"server is -1": func() error { _, err := c.Health(-1); return err },
+		"server 7":     func() error { _, err := c.Health(7); return err },
 	} {
 		err := call()
 		var failed *bmemc.Error

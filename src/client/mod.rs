@@ -28,7 +28,7 @@ use crate::connection::Credentials;
 use crate::error::{bits, Error, Result, Status};
 use crate::operation::{are_plain_gets, Command, Gets, Operation, Sink};
 use crate::pool::{Account, Ledger, Limit, Settings};
-pub use crate::pool::{Counters, Event, EventKind, Listener, PoolFigures};
+pub use crate::pool::{Condition, Counters, Event, EventKind, Health, Listener, PoolFigures};
 pub use crate::route::{Finder, Mode, Server};
 use crate::route::{Retry, Route, Sharing};
 use crate::secret::Secret;
@@ -323,10 +323,16 @@ impl Client {
         Err(Error::new(Status::Unsupported, words).with_bits(bits::NOT_SENT))
     }
 
-    /// Drops all connections, those of queues too; the next call opens new ones. Who waits for an answer gets
-    /// `Connection`. Nothing is said to the servers: the end of a connection says it all.
+    /// Drops all connections, those of queues too, and forgets which servers have failed: the next call opens new ones.
+    /// Who waits for an answer gets `Connection`. Nothing is said to the servers: the end of a connection says it all.
     pub fn disconnect_all(&self) {
-        self.core.route.disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
+        self.core.route.start_over();
+    }
+
+    /// How the server of this index is, as far as the calls of this client have shown; nothing is sent. Of a fallback
+    /// client: of the first one's.
+    pub fn health(&self, server: usize) -> Result<Health> {
+        self.core.route.health(server).map_err(|error| error.with_bits(bits::NOT_SENT))
     }
 
     /// What the connections to the server of this index do, or to all: [`Client::counters`].

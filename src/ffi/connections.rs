@@ -1,4 +1,4 @@
-//! Connections: what a client has open, a callback that sees every new socket, and checks of
+//! Connections: what a client has open, how its servers are, a callback that sees every new socket, and checks of
 //! addresses and keys as the client itself makes them.
 
 use super::bytes::bmemc_bytes;
@@ -6,7 +6,7 @@ use super::client::bmemc_client;
 use super::guard::{guard, handle, null};
 use super::options::bmemc_options;
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::PoolFigures;
+use crate::client::{Condition, Health, PoolFigures};
 use crate::error::Status;
 use crate::net::{Address, ConnectHook, ConnectStage};
 use std::mem::MaybeUninit;
@@ -55,6 +55,82 @@ pub extern "C" fn bmemc_client_pool(
             _ => Some(usize::try_from(server).unwrap_or(usize::MAX)),
         };
         out.write(handle(client, "client")?.client.pool_figures(server)?.into());
+        Ok(Status::Ok)
+    })
+}
+
+/// How a server is. More may come.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(dead_code, reason = "names for C of numbers")]
+pub enum bmemc_health_state {
+    /// It has answered since it last failed; or nothing was asked of it yet.
+    BMEMC_HEALTH_UP = 0,
+    /// It has failed since it last answered. Calls go to it.
+    BMEMC_HEALTH_SUSPECT = 1,
+    /// Calls to it fail at once until a probe is answered: the breaker is open, or failover=pymemcache
+    /// retries it. With eject=true its keys go to others.
+    BMEMC_HEALTH_OUT = 2,
+    /// The same with failover=pymemcache, once `retry_attempts` probes have failed: its keys go to others.
+    BMEMC_HEALTH_DEAD = 3,
+}
+
+/// What a client knows of a server's health.
+#[repr(C)]
+pub struct bmemc_health {
+    /// A bmemc_health_state.
+    pub state: i32,
+    /// Connections that could not be made, were lost or were given up, and probes that failed, since
+    /// the server last answered.
+    pub failures: u32,
+    /// For how many milliseconds it has been up, has been failing, or has been out; from out to dead it
+    /// goes on.
+    pub since_ms: u64,
+    /// Out or dead: in how many milliseconds the next probe is due; 0: the next call begins it, or it
+    /// is under way. Else 0.
+    pub probe_in_ms: u64,
+    /// Zero.
+    pub reserved: [u64; 5],
+    /// The last failure, also of a server that is up again; its status is BMEMC_OK if there was none.
+    pub why: bmemc_error,
+}
+
+impl From<Health> for bmemc_health {
+    fn from(from: Health) -> bmemc_health {
+        let Health { condition, failures, since_ms, probe_in_ms, why } = from;
+        let state = match condition {
+            Condition::Up => bmemc_health_state::BMEMC_HEALTH_UP,
+            Condition::Suspect => bmemc_health_state::BMEMC_HEALTH_SUSPECT,
+            Condition::Out => bmemc_health_state::BMEMC_HEALTH_OUT,
+            Condition::Dead => bmemc_health_state::BMEMC_HEALTH_DEAD,
+        };
+        let why = why.map_or(bmemc_error::NONE, |why| bmemc_error { bits: 0, ..bmemc_error::from(&why) });
+        bmemc_health { state: state as i32, failures, since_ms, probe_in_ms, reserved: [0; 5], why }
+    }
+}
+
+/// Writes how server `server` (as in `bmemc_item.server`) is, as far as this client's calls and queues
+/// have shown: nothing is sent, and a server that nobody calls is not probed. Any thread.
+/// bmemc_disconnect_all() makes all servers BMEMC_HEALTH_UP.
+/// BMEMC_E_ARGUMENT: the client has no such server.
+#[no_mangle]
+pub extern "C" fn bmemc_client_health(
+    client: Option<&bmemc_client>,
+    server: u32,
+    out: Option<&mut MaybeUninit<bmemc_health>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = out.ok_or_else(|| null("out"))?;
+        out.write(bmemc_health {
+            state: 0,
+            failures: 0,
+            since_ms: 0,
+            probe_in_ms: 0,
+            reserved: [0; 5],
+            why: bmemc_error::NONE,
+        });
+        out.write(handle(client, "client")?.client.health(server as usize)?.into());
         Ok(Status::Ok)
     })
 }

@@ -12,8 +12,9 @@ use crate::error::Status;
 use crate::operation::{Answer, Sink, Value};
 use std::mem::MaybeUninit;
 
-/// Drops every connection, those of queues too; the next call opens new ones. Operations under way
-/// may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
+/// Drops every connection, those of queues too, and forgets which servers have failed: the next call
+/// opens new ones, also where calls fail at once (an open breaker, reconnect_delay_ms). Operations under
+/// way may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
 /// connection says it all.
 #[no_mangle]
 pub extern "C" fn bmemc_disconnect_all(

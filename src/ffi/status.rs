@@ -176,6 +176,11 @@ pub(super) fn c_string(text: &str) -> CString {
     CString::new(&text[..end]).unwrap_or_default()
 }
 
+impl bmemc_error {
+    /// That nothing has gone wrong.
+    pub(super) const NONE: bmemc_error = bmemc_error { status: 0, os_error: 0, bits: 0, message: [0; 244] };
+}
+
 impl From<&Error> for bmemc_error {
     fn from(error: &Error) -> bmemc_error {
         let mut message = [0; 244];

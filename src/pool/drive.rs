@@ -224,7 +224,11 @@ impl<'a> Turn<'a> {
                 self.hands.counted.bytes_received += came as u64;
                 // The clock is not read for a call whose first reading brings its answer.
                 *received_at = if mem::take(&mut self.at_once) { self.limit.begun } else { clock::now_coarse() };
-                self.advance().map(|()| true)
+                self.advance()?;
+                if self.hands.ended > 0 && self.shared.is_suspect() {
+                    self.shared.heard();
+                }
+                Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.at_once = false;
@@ -375,7 +379,7 @@ impl<'a> Turn<'a> {
         };
         let broken = link.doomed.take().unwrap_or(broken);
         let loss = match broken.status {
-            Status::Timeout => Loss::Timeout { heard_at: role.received_at },
+            Status::Timeout => Loss::Timeout,
             _ => Loss::Closed,
         };
         let Some(mut link) = self.line.take_link(&mut state) else { return };
@@ -386,10 +390,13 @@ impl<'a> Turn<'a> {
         self.hands.own_batches = 0;
         self.line.wake_finished(&mut self.hands);
         self.line.wake_writer();
+        let drops = link.drops;
         drop((link, role));
         let why = Error::new(broken.status, broken.message);
         self.shared.tell_closed(&why);
-        self.shared.lost(loss, &why, &mut self.shared.teller());
+        if drops == self.shared.drops() {
+            self.shared.lost(loss, &why, &mut self.shared.teller());
+        }
         self.tell_quiet();
     }
 }

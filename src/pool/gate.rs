@@ -2,13 +2,13 @@
 //! that bounds how many may wait; a server that is out has a bound of zero, so that a healthy one costs nothing more. A call
 //! that is failed looks after the probe on its way: nothing here ever waits.
 
-use super::health::{Loss, Machine};
+use super::health::{Condition, Health, Loss, Machine};
 use super::probe::Probe;
 use super::{Event, EventKind, Shared};
 use crate::error::{bits, Error, Status};
 use crate::net::clock;
 use crate::net::fork::PerProcess;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::PoisonError;
 use std::sync::{Mutex, MutexGuard};
 
@@ -17,6 +17,10 @@ use std::sync::{Mutex, MutexGuard};
 pub(super) struct Gate {
     /// How many calls may be under way; zero: the server is out.
     bound: AtomicUsize,
+    /// It has failed and has not answered since, and calls go to it: who hears an answer says so.
+    suspect: AtomicBool,
+    /// When it was made.
+    since: u64,
     /// A fork leaves locks in an unknown state.
     watch: PerProcess<Watch>,
 }
@@ -31,13 +35,14 @@ struct Watch {
 
 struct Patient {
     machine: Machine,
-    /// The failure that has closed the gate.
+    /// The last failure.
     why: Option<Error>,
 }
 
 impl Gate {
     pub fn new(max_waiting: usize) -> Gate {
-        Gate { bound: AtomicUsize::new(max_waiting), watch: PerProcess::new() }
+        let (bound, suspect) = (AtomicUsize::new(max_waiting), AtomicBool::new(false));
+        Gate { bound, suspect, since: clock::now(), watch: PerProcess::new() }
     }
 }
 
@@ -54,7 +59,7 @@ impl Shared {
 
     fn watch(&self) -> &Watch {
         self.gate.watch.get(|_| Watch {
-            patient: Mutex::new(Patient { machine: Machine::new(self.settings.failover), why: None }),
+            patient: Mutex::new(Patient { machine: Machine::new(self.settings.failover, self.gate.since), why: None }),
             probe: Mutex::new(None),
             opened: AtomicU64::new(0),
             failed_fast: AtomicU64::new(0),
@@ -72,16 +77,57 @@ impl Shared {
             return;
         }
         let (watch, now) = (self.watch(), clock::now());
+        let why = self.named(error);
         let mut patient = locked(&watch.patient);
-        if !patient.machine.lost(loss, now, now ^ u64::from(self.server)) {
+        let closes = patient.machine.lost(loss, now, now ^ u64::from(self.server));
+        patient.why = Some(why.clone());
+        self.note_suspicion(&patient);
+        if !closes {
             return;
         }
-        let why = self.named(error);
-        patient.why = Some(why.clone());
         self.gate.bound.store(0, Ordering::Relaxed);
         drop(patient);
         watch.opened.fetch_add(1, Ordering::Relaxed);
         tell(Event::failure(EventKind::BreakerOpened, 0, &why).of(self.server));
+    }
+
+    /// Whether an answer is news.
+    #[inline]
+    pub fn is_suspect(&self) -> bool {
+        self.gate.suspect.load(Ordering::Relaxed)
+    }
+
+    /// An answer has come from a server that had failed.
+    #[cold]
+    pub fn heard(&self) {
+        let mut patient = locked(&self.watch().patient);
+        patient.machine.was_heard(clock::now());
+        self.note_suspicion(&patient);
+    }
+
+    fn note_suspicion(&self, patient: &Patient) {
+        self.gate.suspect.store(patient.machine.condition() == Condition::Suspect, Ordering::Relaxed);
+    }
+
+    /// What is known of the server's health.
+    pub fn health(&self) -> Health {
+        let patient = locked(&self.watch().patient);
+        let (now, machine) = (clock::now(), &patient.machine);
+        let (since, failures) = machine.history();
+        let due = machine.is_barred().map_or(0, |(_, due)| due);
+        Health {
+            condition: machine.condition(),
+            failures,
+            since_ms: now.saturating_sub(since) / 1_000_000,
+            probe_in_ms: due.saturating_sub(now).div_ceil(1_000_000),
+            why: patient.why.clone(),
+        }
+    }
+
+    /// Forgets what has failed: the next call tries.
+    pub fn forgive(&self, tell: &mut dyn FnMut(Event)) {
+        self.failed_at.store(0, Ordering::Release);
+        self.is_well(self.watch(), "it is tried again, as disconnect_all was called", tell);
     }
 
     /// Why calls are to fail at once; `None`: they may go on, as the server is well, or has just become so.
@@ -139,22 +185,28 @@ impl Shared {
 
     /// A probe has ended. That the server refuses a login is an answer.
     fn probed(&self, watch: &Watch, ended: Result<(), Error>, tell: &mut dyn FnMut(Event)) {
-        let now = clock::now();
-        let mut patient = locked(&watch.patient);
         match ended {
             Err(error) if error.status() != Status::Auth => {
-                patient.machine.is_still_out(now, now ^ u64::from(self.server));
-                patient.why = Some(self.named(&error));
-            }
-            _ => {
-                let news = patient.machine.is_well_again();
-                self.gate.bound.store(self.settings.max_waiting as usize, Ordering::Relaxed);
-                drop(patient);
-                if news {
-                    let words = format!("{}: answers again", self.address);
-                    tell(Event::new(EventKind::BreakerClosed, 0, words).of(self.server));
+                let (why, now) = (self.named(&error), clock::now());
+                let mut patient = locked(&watch.patient);
+                if patient.machine.is_still_out(now, now ^ u64::from(self.server)) {
+                    patient.why = Some(why);
                 }
             }
+            _ => self.is_well(watch, "answers again", tell),
+        }
+    }
+
+    /// Lets calls in.
+    fn is_well(&self, watch: &Watch, how: &str, tell: &mut dyn FnMut(Event)) {
+        let mut patient = locked(&watch.patient);
+        let news = patient.machine.is_well_again(clock::now());
+        self.gate.bound.store(self.settings.max_waiting as usize, Ordering::Relaxed);
+        self.note_suspicion(&patient);
+        drop(patient);
+        if news {
+            let words = format!("{}: {how}", self.address);
+            tell(Event::new(EventKind::BreakerClosed, 0, words).of(self.server));
         }
     }
 

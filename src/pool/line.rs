@@ -286,7 +286,7 @@ impl Line {
         let is_cut_short =
             |error: &Error| error.status() == Status::Timeout && attempt.opening.deadline < attempt.whole;
         if let Err(error) = &opened {
-            let loss = if is_cut_short(error) { Loss::Timeout { heard_at: 0 } } else { Loss::Connect };
+            let loss = if is_cut_short(error) { Loss::Timeout } else { Loss::Connect };
             shared.lost(loss, error, &mut shared.teller());
         }
         let mut state = self.lock();

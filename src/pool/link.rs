@@ -66,6 +66,8 @@ pub(super) struct Link {
     pub in_flight: u32,
     pub dialect: Dialect,
     pub generation: u64,
+    /// How often all connections had been dropped when it was opened.
+    pub drops: u64,
     /// Of the next operation.
     opaque: u32,
     /// How many calls have gone without a batch.
@@ -111,6 +113,7 @@ impl Link {
             in_flight: 0,
             dialect,
             generation,
+            drops: shared.drops(),
             opaque: 0,
             calls: 0,
             doomed: None,

@@ -136,6 +136,7 @@ impl<'a, E: Errand> Lone<'a, E> {
         let now = self.limit.begun;
         let at_once = self.limit.usual && link.opened_at < now && self.errand.count() <= MOST_KEYS;
         let fresh = now.saturating_sub(link.last_used) < PEEK_AFTER && link.doomed.is_none() && self.shared.is_open();
+        let fresh = fresh && !self.shared.is_suspect();
         let suits = self.errand.suits(link.dialect);
         at_once && fresh && suits && link.is_free() && !self.line.gathers(link, self.limit)
     }

@@ -32,6 +32,7 @@ pub(crate) use dump::{Dump, Progress};
 pub use events::{Event, EventKind, Listener};
 pub use figures::PoolFigures;
 pub(crate) use figures::{Counted, Lanes};
+pub use health::{Condition, Health};
 pub(crate) use health::{Failover, Loss};
 pub(crate) use probe::exchange;
 pub(crate) use quiet::QuietFailures;
@@ -504,8 +505,19 @@ impl Pool {
         watchers.iter().for_each(|watcher| watcher.pool_ended());
     }
 
-    /// Drops all connections, once what went without reply has arrived; the next call opens new ones.
-    pub fn disconnect(&self, why: &Error) {
+    /// Drops all connections, and forgets that the server has failed: the next call opens new ones.
+    pub fn start_over(&self) {
+        self.disconnect(&Error::new(Status::Connection, "disconnect_all was called"));
+        self.shared.forgive(&mut self.shared.teller());
+    }
+
+    /// What is known of the server's health.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Drops all connections, once what went without reply has arrived.
+    fn disconnect(&self, why: &Error) {
         self.await_fences();
         self.shared.drops.fetch_add(1, Ordering::AcqRel);
         self.home().all_lines().for_each(|line| line.disconnect(&self.shared, why));

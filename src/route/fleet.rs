@@ -5,7 +5,7 @@ use super::discovery::{Discovery, Plan};
 use crate::error::{bits, Error, Result, Status};
 use crate::net::{Address, Deadline};
 use crate::operation::{Command, Operation};
-use crate::pool::{Counters, Event, Ledger, Listener, Pool, PoolFigures, Settings};
+use crate::pool::{Counters, Event, Ledger, Listener, Pool, Settings};
 use crate::ring::{Ring, RingKind, RingServer, RingSettings};
 use arc_swap::{ArcSwap, Guard};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -120,16 +120,10 @@ impl Topology {
         self.members().map(|(index, member)| (index, member.server.clone())).collect()
     }
 
-    /// What was done with the server of this index.
-    pub fn counters(&self, index: usize) -> Result<Counters> {
+    /// The pool of the server of this index.
+    pub fn pool(&self, index: usize) -> Result<&Arc<Pool>> {
         let member = u32::try_from(index).ok().and_then(|index| self.member(index));
-        member.map(|member| member.pool.counters()).ok_or_else(|| self.unknown(index))
-    }
-
-    /// What the connections to the server of this index do.
-    pub fn figures(&self, index: usize) -> Result<PoolFigures> {
-        let member = u32::try_from(index).ok().and_then(|index| self.member(index));
-        member.map(|member| member.pool.figures()).ok_or_else(|| self.unknown(index))
+        member.map(|member| &member.pool).ok_or_else(|| self.unknown(index))
     }
 
     /// The server with this index.
@@ -481,9 +475,9 @@ impl Fleet {
         past.retired.drain(..).filter_map(|pool| pool.upgrade()).for_each(|pool| pool.close());
     }
 
-    /// Drops all connections.
-    pub fn disconnect(&self, why: &Error) {
-        self.load().members().for_each(|(_, member)| member.pool.disconnect(why));
+    /// Drops all connections, and forgets failures.
+    pub fn start_over(&self) {
+        self.load().members().for_each(|(_, member)| member.pool.start_over());
     }
 }
 

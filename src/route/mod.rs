@@ -18,7 +18,7 @@ pub(crate) use retry::Retry;
 use crate::error::{Error, Result, Status};
 use crate::net::Deadline;
 use crate::operation::{Operation, Sink};
-use crate::pool::{Counters, Limit, Pool, PoolFigures, Settings};
+use crate::pool::{Counters, Health, Limit, Pool, PoolFigures, Settings};
 use fleet::Fleet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -188,41 +188,49 @@ impl Route {
     /// What was done with the server of this index, or with all.
     pub fn counters(&self, server: Option<usize>) -> Result<Counters> {
         match (self, server) {
-            (Route::Single(pool, _), None | Some(0)) => Ok(pool.counters()),
-            (Route::Single(..), Some(index)) => {
-                Err(Error::argument(format!("server {index}: the client has 1, counted from 0")))
-            }
+            (_, Some(index)) => Ok(self.pool(index)?.counters()),
+            (Route::Single(pool, _), None) => Ok(pool.counters()),
             (Route::Many(policy), None) => {
                 let mut sum = Counters::default();
                 policy.tiers.iter().for_each(|fleet| sum.add(&fleet.counters()));
                 Ok(sum)
             }
-            (Route::Many(policy), Some(index)) => policy.tiers[0].load().counters(index),
         }
+    }
+
+    /// The pool of the server of this index.
+    fn pool(&self, server: usize) -> Result<Arc<Pool>> {
+        match self {
+            Route::Single(pool, _) if server == 0 => Ok(pool.clone()),
+            Route::Single(..) => Err(Error::argument(format!("server {server}: the client has 1, counted from 0"))),
+            Route::Many(policy) => policy.tiers[0].load().pool(server).cloned(),
+        }
+    }
+
+    /// What is known of the health of the server of this index.
+    pub fn health(&self, server: usize) -> Result<Health> {
+        Ok(self.pool(server)?.health())
     }
 
     /// What the connections to the server of this index do, or to all.
     pub fn figures(&self, server: Option<usize>) -> Result<PoolFigures> {
         match (self, server) {
-            (Route::Single(pool, _), None | Some(0)) => Ok(pool.figures()),
-            (Route::Single(..), Some(index)) => {
-                Err(Error::argument(format!("server {index}: the client has 1, counted from 0")))
-            }
+            (_, Some(index)) => Ok(self.pool(index)?.figures()),
+            (Route::Single(pool, _), None) => Ok(pool.figures()),
             (Route::Many(policy), None) => {
                 let mut sum = PoolFigures::default();
                 let fleets = policy.tiers.iter().map(|fleet| fleet.load());
                 fleets.for_each(|now| now.members().for_each(|(_, member)| sum.add(&member.pool.figures())));
                 Ok(sum)
             }
-            (Route::Many(policy), Some(index)) => policy.tiers[0].load().figures(index),
         }
     }
 
-    /// Drops all connections; the next call opens new ones.
-    pub fn disconnect(&self, why: &Error) {
+    /// Drops all connections, and forgets failures: the next call opens new ones.
+    pub fn start_over(&self) {
         match self {
-            Route::Single(pool, _) => pool.disconnect(why),
-            Route::Many(policy) => policy.tiers.iter().for_each(|fleet| fleet.disconnect(why)),
+            Route::Single(pool, _) => pool.start_over(),
+            Route::Many(policy) => policy.tiers.iter().for_each(|fleet| fleet.start_over()),
         }
     }
 

@@ -51,6 +51,14 @@ AT(bmemc_pool, open, 16);
 AT(bmemc_pool, waiting, 24);
 AT(bmemc_pool, reserved, 32);
 
+SIZE(bmemc_health, 320);
+AT(bmemc_health, state, 0);
+AT(bmemc_health, failures, 4);
+AT(bmemc_health, since_ms, 8);
+AT(bmemc_health, probe_in_ms, 16);
+AT(bmemc_health, reserved, 24);
+AT(bmemc_health, why, 64);
+
 SIZE(bmemc_address, 264);
 AT(bmemc_address, kind, 0);
 AT(bmemc_address, port, 4);

@@ -3,6 +3,7 @@
 
 #define _GNU_SOURCE
 #include "check.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ static void wrong_arguments(void) {
     bmemc_client *client = client_of("127.0.0.1", NULL, NULL);
     bmemc_options *options = bmemc_options_new();
     bmemc_pool pool;
+    bmemc_health health;
     bmemc_address parsed;
     ARGUMENT("client is NULL", bmemc_client_set_credentials(NULL, text("u"), text("p"), e));
     ARGUMENT("username: data is NULL", bmemc_client_set_credentials(client, nothing, text("p"), e));
@@ -60,6 +62,11 @@ static void wrong_arguments(void) {
     ARGUMENT("server 1", bmemc_client_pool(client, 1, &pool, e));
     EXPECT(pool.open == 0 && pool.waiting == 0);
     ARGUMENT("server ", bmemc_client_pool(client, -2, &pool, e));
+    ARGUMENT("client is NULL", bmemc_client_health(NULL, 0, &health, e));
+    EXPECT(health.state == BMEMC_HEALTH_UP && health.failures == 0 && health.why.message[0] == 0);
+    ARGUMENT("out is NULL", bmemc_client_health(client, 0, NULL, e));
+    ARGUMENT("server 1: the client has 1", bmemc_client_health(client, 1, &health, e));
+    ARGUMENT("server 4294967295", bmemc_client_health(client, UINT32_MAX, &health, e));
     ARGUMENT("options is NULL", bmemc_options_on_connect(NULL, NULL, NULL, e));
     STATUS(BMEMC_OK, bmemc_options_on_connect(options, NULL, NULL, e));
     ARGUMENT("server is NULL", bmemc_server_set(NULL, text("auth"), text("none"), e));
@@ -200,6 +207,26 @@ static void the_callback_and_the_pool(void) {
     bmemc_client_free(client);
 }
 
+// Nobody listens on port 1: the breaker opens, and disconnect_all() forgets it.
+static void the_health_of_a_server(void) {
+    bmemc_client *client = client_of("127.0.0.1:1", "protocol", "text");
+    bmemc_health health;
+    STATUS(BMEMC_OK, bmemc_client_health(client, 0, &health, e));
+    EXPECT(health.state == BMEMC_HEALTH_UP && health.failures == 0 && health.probe_in_ms == 0);
+    EXPECT(health.why.status == BMEMC_OK && health.why.message[0] == 0);
+    STATUS(BMEMC_E_CONNECTION, read_of(client, "k"));
+    STATUS(BMEMC_OK, bmemc_client_health(client, 0, &health, e));
+    EXPECT(health.state == BMEMC_HEALTH_OUT && health.failures == 1 && health.probe_in_ms <= 250);
+    EXPECT(health.why.status == BMEMC_E_CONNECTION && health.why.os_error == ECONNREFUSED && health.why.bits == 0);
+    EXPECT(strstr(health.why.message, "127.0.0.1:1") != NULL);
+    STATUS(BMEMC_OK, bmemc_disconnect_all(client, e));
+    STATUS(BMEMC_OK, bmemc_client_health(client, 0, &health, e));
+    EXPECT(health.state == BMEMC_HEALTH_UP && health.failures == 0);
+    EXPECT(health.why.os_error == ECONNREFUSED); // what was the last failure is still said
+    for (int i = 0; i < 5; i++) EXPECT(health.reserved[i] == 0);
+    bmemc_client_free(client);
+}
+
 static void keys(void) {
     bmemc_client *client = client_of("127.0.0.1", "protocol", "text");
     char longest[251];
@@ -249,6 +276,7 @@ int main(void) {
     RUN(forked);
     RUN(faults_and_the_clock);
     RUN(the_callback_and_the_pool);
+    RUN(the_health_of_a_server);
     RUN(keys);
     RUN(addresses);
     bmemc_server_free(server);

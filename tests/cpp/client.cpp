@@ -135,6 +135,13 @@ static void every_operation() {
     EXPECT(must(client->servers())[0].value() == address);
     EXPECT(must(client->counters()).operations > 10);
     EXPECT(refused(client->counters(5), status::argument, "5"));
+    EXPECT(must(client->health(0)).state == BMEMC_HEALTH_UP);
+    EXPECT(refused(client->health(5), status::argument, "5"));
+    auto nobody = must(bmemc::client::connect({"127.0.0.1:1"}));
+    EXPECT(refused(nobody.get("k"), status::connection, "127.0.0.1:1"));
+    auto health = must(nobody.health(0));
+    EXPECT(health.state == BMEMC_HEALTH_OUT && health.failures == 1);
+    EXPECT(bmemc::error(health.why).code() == status::connection);
 }
 
 static void dumps_are_taken_piece_by_piece() {

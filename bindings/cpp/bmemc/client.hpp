@@ -287,6 +287,15 @@ class client {
         return pool;
     }
 
+    /// How server `server` is, as far as calls have shown: `state` is a bmemc_health_state, and `error(why)` the last failure,
+    /// if `why.status` is not BMEMC_OK.
+    result<bmemc_health> health(std::uint32_t server) const {
+        bmemc_error why;
+        bmemc_health health;
+        if (bmemc_client_health(raw(), server, &health, &why) < 0) return failure(error(why));
+        return health;
+    }
+
     /// Whether a key can be used, and if not, the words that a call with it would fail with.
     result<void> check_key(bytes_view key) const {
         bmemc_error why;

@@ -60,6 +60,7 @@ function needed(name, value) {
 
 // --- the client's inside -----------------------------------------------------
 
+const healthStates = { [constants.HEALTH_UP]: 'up', [constants.HEALTH_SUSPECT]: 'suspect', [constants.HEALTH_OUT]: 'out', [constants.HEALTH_DEAD]: 'dead' };
 const eventNames = new Map();
 const opcodes = new Map();
 for (const [name, number] of Object.entries(constants)) {
@@ -362,6 +363,12 @@ class Client extends EventEmitter {
 
   pool(server = -1) {
     return checked(native.pool, this.#session.number, whole('server', server, -1, 0x7fffffff));
+  }
+
+  health(server) {
+    const found = checked(native.health, this.#session.number, whole('server', server, 0, 0x7fffffff));
+    const { state, why, ...rest } = found;
+    return { state: healthStates[state] ?? 'unknown', ...rest, why: why.status ? errorOf(why.status, why.message, why) : undefined };
   }
 
   disconnectAll() {

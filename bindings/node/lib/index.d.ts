@@ -235,6 +235,18 @@ export interface ServerInfo {
   weight: number;
 }
 
+/**
+ * How a server is: 'up'; 'suspect', it has failed since it last answered, and calls go to it; 'out', calls to it fail at once;
+ * 'dead', and its keys go to others (`failover: 'pymemcache'`).
+ */
+export interface Health {
+  state: 'up' | 'suspect' | 'out' | 'dead' | 'unknown';
+  failures: number;
+  sinceMs: number;
+  probeInMs: number;
+  why?: BmemcError;
+}
+
 /** What a client has done since it was made. */
 export interface Counters {
   operations: number;
@@ -494,7 +506,14 @@ export class Client extends EventEmitter<ClientEvents> {
    */
   pool(server?: number): { used: number; free: number; open: number; waiting: number };
   /**
-   * Drops every connection; the next call opens new ones. @throws ClosedError
+   * How a server is, by its index, as far as the calls of this client have shown; nothing is sent. `failures` are those since
+   * it last answered, `sinceMs` for how long it has been so, `probeInMs` when a server that is out is probed next, and `why` the
+   * last failure, if there was one. @throws ArgumentError
+   * @example client.health(0).failures // 0
+   */
+  health(server: number): Health;
+  /**
+   * Drops every connection, and forgets which servers have failed; the next call opens new ones. @throws ClosedError
    * @example client.disconnectAll() // undefined
    */
   disconnectAll(): void;

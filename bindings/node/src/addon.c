@@ -56,6 +56,7 @@ static const exported of_addon[] = {
     {"client", client_new},
     {"fallback", client_fallback},
     {"pool", client_pool},
+    {"health", client_health},
     {"disconnectAll", client_disconnect_all},
     {"checkKey", client_check_key},
     {"servers", client_servers},

@@ -175,6 +175,7 @@ napi_value dump_next(napi_env env, napi_callback_info info);
 // --- connections.c -----------------------------------------------------------
 
 napi_value client_pool(napi_env env, napi_callback_info info);
+napi_value client_health(napi_env env, napi_callback_info info);
 napi_value client_disconnect_all(napi_env env, napi_callback_info info);
 napi_value client_check_key(napi_env env, napi_callback_info info);
 napi_value address_parse(napi_env env, napi_callback_info info);

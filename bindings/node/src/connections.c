@@ -21,6 +21,30 @@ napi_value client_pool(napi_env env, napi_callback_info info) {
     return object;
 }
 
+// health(client, server) -> {state, failures, sinceMs, probeInMs, why: {status, osError, message}}
+napi_value client_health(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS], object, why;
+    addon *self = arguments(env, info, args);
+    handle *client = handle_of(self, args[0], CLIENT);
+    bmemc_health health;
+    bmemc_error error;
+    uint32_t server = 0;
+    if (!client) return NULL;
+    napi_get_value_uint32(env, args[1], &server);
+    if (bmemc_client_health(client->pointer, server, &health, &error) != BMEMC_OK) return throw_error(env, &error);
+    napi_create_object(env, &object);
+    napi_create_object(env, &why);
+    set_property(env, object, "state", make_number(env, health.state));
+    set_property(env, object, "failures", make_number(env, health.failures));
+    set_property(env, object, "sinceMs", make_number(env, (double)health.since_ms));
+    set_property(env, object, "probeInMs", make_number(env, (double)health.probe_in_ms));
+    set_property(env, why, "status", make_number(env, health.why.status));
+    set_property(env, why, "osError", make_number(env, health.why.os_error));
+    set_property(env, why, "message", make_text(env, health.why.message));
+    set_property(env, object, "why", why);
+    return object;
+}
+
 // disconnectAll(client)
 napi_value client_disconnect_all(napi_env env, napi_callback_info info) {
     napi_value args[MAX_ARGUMENTS];

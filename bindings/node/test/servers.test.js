@@ -201,6 +201,22 @@ describe('connections', () => {
     for (const wrong of ['a b', '', undefined, 5]) assert.throws(() => parseAddress(wrong), ArgumentError);
   });
 
+  it('health, and disconnectAll forgets it', async (t) => {
+    const [server] = await start(t, 1);
+    const client = clientOf(t, server, { servers: [server.address, '127.0.0.1:1'], mode: 'hashed' });
+    const keyOf = (index) => Array.from({ length: 100 }, (_, i) => `k${i}`).find((key) => client.serverFor(key).server === index);
+    await client.get(keyOf(0));
+    await assert.rejects(client.get(keyOf(1)), ConnectionError);
+    const good = client.health(0);
+    assert.deepEqual({ ...good, sinceMs: 0 }, { state: 'up', failures: 0, sinceMs: 0, probeInMs: 0, why: undefined });
+    const bad = client.health(1);
+    assert.deepEqual([bad.state, bad.failures], ['out', 1]);
+    assert.ok(bad.why instanceof ConnectionError && bad.why.message.includes('127.0.0.1:1') && bad.probeInMs <= 250, JSON.stringify(bad));
+    client.disconnectAll();
+    assert.deepEqual([client.health(1).state, client.health(1).failures], ['up', 0]);
+    for (const number of [undefined, null, -1, 1.5, 'x', 2, 2 ** 40]) assert.throws(() => client.health(number), ArgumentError, String(number));
+  });
+
   it('two of them: what was begun in one turn keeps its order, of this client and of others', async (t) => {
     const [server] = await start(t, 1);
     // In a process of its own: such a client changes how the others' calls go out.

@@ -374,6 +374,9 @@ impl Lane {
         let Stage::Open(open) = &mut self.stage else { return self.proceed(host, hands).map(|()| false) };
         hands.spare = mem::take(&mut self.spare);
         let read = open.read(host.now, hands);
+        if hands.ended > 0 && host.shared.is_suspect() {
+            host.shared.heard();
+        }
         self.account(hands);
         let more = read.map_err(|broken| failure(host.shared, broken.status, &broken.message))?;
         self.flush(host, hands)?;

@@ -63,7 +63,8 @@ impl Lane {
     #[cold]
     fn note_loss(&mut self, why: &Error, shared: &Shared) {
         let loss = match &self.stage {
-            Stage::Open(open) if why.status() == Status::Timeout => Loss::Timeout { heard_at: open.received_at },
+            Stage::Open(open) if open.drops != shared.drops() => return,
+            Stage::Open(_) if why.status() == Status::Timeout => Loss::Timeout,
             Stage::Open(open) if open.in_flight == 0 => return,
             Stage::Open(_) => Loss::Closed,
             Stage::Closed | Stage::Connecting { .. } | Stage::Greeting { .. } => Loss::Connect,
