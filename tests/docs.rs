@@ -123,3 +123,62 @@ fn what_the_page_of_the_seeds_names_exists() {
         }
     }
 }
+
+// ---- The code in docs/ ----
+
+/// The blocks of code of this language, with where they begin.
+fn blocks(language: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for page in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap() {
+        let path = page.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let begin = format!("\n```{language}\n");
+        for (at, _) in text.match_indices(&begin) {
+            let block = text[at + begin.len()..].split("\n```").next().unwrap();
+            let line = text[..at].lines().count() + 2;
+            found.push((format!("{}:{line}", path.display()), block.to_string()));
+        }
+    }
+    found
+}
+
+/// Compiles blocks behind `prelude`, each in a function with these parameters.
+fn compile(language: &str, compiler: &[&str], prelude: &str, parameters: &str) {
+    let blocks = blocks(language);
+    assert!(!blocks.is_empty(), "no block of {language}");
+    let mut source = prelude.to_string();
+    for (number, (place, block)) in blocks.iter().enumerate() {
+        let (file, line) = place.rsplit_once(':').unwrap();
+        source += &format!("void block_{number}({parameters});\nvoid block_{number}({parameters}) {{\n{{\n");
+        source += &format!("#line {} \"{file}\"\n{block}\n}}\n}}\n", line.parse::<usize>().unwrap() + 1);
+    }
+    let mut child = std::process::Command::new(compiler[0])
+        .args(&compiler[1..])
+        .args(["-fsyntax-only", "-Wall", "-Wno-unused-result", "-Werror", "-Iinclude", "-Ibindings/cpp", "-"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), source.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What a block does not say itself, it has from its reader's program: `bytes` is the README's.
+#[test]
+fn the_c_in_the_documents_compiles() {
+    let prelude = "#include <bmemc.h>\n#include <stdio.h>\n#include <string.h>\n\
+        static bmemc_bytes bytes(const char *text) { return (bmemc_bytes){(const uint8_t *)text, strlen(text)}; }\n\
+        static bmemc_error error;\n\
+        extern bmemc_bytes username, alice, password, secret, name, value, key;\n\
+        extern uint64_t hash;\nextern bmemc_ring *ring;\n\
+        extern void *context;\nextern bmemc_route_callback choose;\n";
+    let parameters = "bmemc_options *options, bmemc_client *client, uint32_t index";
+    compile("c", &["gcc", "-std=c11", "-xc", "-Wno-unused-function"], prelude, parameters);
+}
+
+#[test]
+fn the_cpp_in_the_documents_compiles() {
+    compile("cpp", &["g++", "-std=c++17", "-xc++"], "#include <bmemc.hpp>\n", "bmemc::options &options");
+}
