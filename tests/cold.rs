@@ -3,7 +3,7 @@
 
 mod common;
 
-use bmemc::{Client, Operation, Queue, Status};
+use bmemc::{Client, Command, Operation, Queue, Status};
 use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, Got, Way, WAYS};
 use common::oracle::Sleeper;
 use std::net::{TcpListener, TcpStream};
@@ -46,6 +46,40 @@ fn four_servers_are_connected_to_in_the_time_of_one() {
             assert!(one >= Duration::from_millis(20), "{way:?} {protocol}: {one:?} is less than a round trip");
             // What is said before the first operation costs round trips: each of them once, and not once a server.
             assert!(four < one * 3 / 2 + late, "{way:?} {protocol}: {four:?}, and one alone {one:?}; {late:?} late");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_of_each_server_takes_the_time_of_one() {
+    let servers = servers(4);
+    let proxies: Vec<String> =
+        servers.iter().map(|server| delay_proxy(server.address(), Duration::from_millis(10))).collect();
+    let time = |addresses: &[String], operation: Operation<'_>, protocol: &str| {
+        let client = client_of(addresses.iter().map(String::as_str), &[("protocol", protocol)]);
+        let attempts = (0..4).map(|_| {
+            let begun = Instant::now();
+            let answers = client.execute_each(&operation).unwrap();
+            let took = begun.elapsed();
+            let servers: Vec<(u32, Status)> = answers.iter().map(|answer| (answer.server, answer.status)).collect();
+            let expected: Vec<(u32, Status)> = (0..addresses.len() as u32).map(|at| (at, Status::Ok)).collect();
+            assert_eq!(servers, expected, "{operation:?} {protocol}");
+            took
+        });
+        attempts.min().unwrap()
+    };
+    // A dump has a connection to itself, and binary has none.
+    let common = [(Command::Stats, ""), (Command::Version, ""), (Command::FlushAll, "")];
+    let with_dump = [&common[..], &[(Command::Metadump, "all")]].concat();
+    for (protocol, commands) in [("text", &with_dump[..]), ("binary", &common[..])] {
+        for (command, argument) in commands {
+            let (sleeper, operation) = (Sleeper::start(), Operation::new(*command, argument.as_bytes()));
+            let (one, four) = (time(&proxies[..1], operation, protocol), time(&proxies, operation, protocol));
+            let late = sleeper.lateness();
+            assert!(
+                four < one * 3 / 2 + late,
+                "{command:?} {protocol}: {four:?}, and one alone {one:?}; {late:?} late"
+            );
         }
     }
 }

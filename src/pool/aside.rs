@@ -43,13 +43,31 @@ pub(super) fn run(home: &Home, shared: &Shared, operations: &[Operation<'_>], si
 }
 
 fn run_alone(home: &Home, shared: &Shared, part: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
-    let Some(line) = home.aside.claim() else {
+    if let Some(line) = claim(home, shared, part, sink) {
+        line.run(shared, part, sink, limit);
+        give_back(line, shared);
+    }
+}
+
+/// A line for one operation; where all are taken, the operation is answered so.
+pub(super) fn claim<'a>(
+    home: &'a Home,
+    shared: &Shared,
+    operations: &[Operation<'_>],
+    sink: &mut dyn Sink,
+) -> Option<&'a Line> {
+    let line = home.aside.claim();
+    if line.is_none() {
         let words = format!("{ASIDE} operations with a connection to themselves are under way to {}", shared.address);
         let error = Error::new(Status::Busy, words).with_bits(bits::NOT_SENT);
         home.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
-        return super::fail_all(shared, part, sink, &error);
-    };
-    line.run(shared, part, sink, limit);
+        super::fail_all(shared, operations, sink, &error);
+    }
+    line
+}
+
+/// The operation is at its end.
+pub(super) fn give_back(line: &Line, shared: &Shared) {
     line.disconnect(shared, &Error::new(Status::Ok, "closed behind the one operation that it was for"));
     line.release();
 }

@@ -5,7 +5,7 @@
 use super::line::{Attempt, State, Way};
 use super::opening::{wait_for_any, GLANCE};
 use super::turn::Turn;
-use super::{Limit, Line, Pool};
+use super::{aside, Limit, Line, Pool};
 use crate::error::Result;
 use crate::net::{clock, tally, Deadline, LOOK};
 use crate::operation::{Operation, Sink};
@@ -26,6 +26,8 @@ struct Begun<'a> {
     pool: &'a Pool,
     line: &'a Line,
     turn: Turn<'a>,
+    /// The line is for this operation alone.
+    is_aside: bool,
     /// The connection that this call opens for it.
     attempt: Option<Box<Attempt>>,
     /// What was seen of attempts that others make.
@@ -36,7 +38,7 @@ struct Begun<'a> {
 
 /// Runs all parts. Each is sent as soon as its server is connected; those that are not are connected at the same time.
 pub(crate) fn run_several(parts: Vec<Part<'_>>, limit: Limit) {
-    let (aside, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::goes_aside);
+    let (mixed, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::is_mixed);
     let mut begun: Vec<_> = parts.into_iter().filter_map(|part| Begun::admit(part, limit)).collect();
     begun.iter_mut().for_each(|part| part.set_out(limit));
     if begun.iter().all(|part| part.is_sent) && begun.iter().any(Begun::has_company) {
@@ -54,7 +56,7 @@ pub(crate) fn run_several(parts: Vec<Part<'_>>, limit: Limit) {
         begun = begun.into_iter().filter_map(|part| part.go_on(limit)).collect();
     }
     begun.into_iter().for_each(|part| part.end(limit));
-    aside.into_iter().for_each(|part| part.pool.run_far(part.operations, part.sink, limit));
+    mixed.into_iter().for_each(|part| part.pool.run_far(part.operations, part.sink, limit));
 }
 
 /// Waits until one of the parts may go on.
@@ -78,19 +80,31 @@ impl Part<'_> {
     fn goes_aside(&self) -> bool {
         self.operations.iter().any(|operation| operation.command.goes_aside())
     }
+
+    /// Whether it takes several connections one after the other.
+    fn is_mixed(&self) -> bool {
+        self.operations.len() > 1 && self.goes_aside()
+    }
 }
 
 impl<'a> Begun<'a> {
     fn admit(part: Part<'a>, limit: Limit) -> Option<Begun<'a>> {
+        let is_aside = part.goes_aside();
         let Part { pool, operations, sink } = part;
         let home = pool.home();
         if operations.is_empty() || !pool.admit(home, operations, || &mut *sink) {
             return None;
         }
-        let line = home.choose();
-        line.join();
+        let line = match is_aside {
+            false => Some(home.choose()).inspect(|line| line.join()),
+            true => aside::claim(home, &pool.shared, operations, sink),
+        };
+        let Some(line) = line else {
+            pool.dismiss(home, 1, &limit);
+            return None;
+        };
         let turn = Turn::new(line, &pool.shared, operations, sink, limit);
-        Some(Begun { pool, line, turn, attempt: None, seen: None, is_sent: false })
+        Some(Begun { pool, line, turn, is_aside, attempt: None, seen: None, is_sent: false })
     }
 
     /// Whether others use the connection too: nobody else may be reading what is for them.
@@ -153,7 +167,10 @@ impl<'a> Begun<'a> {
 
     fn end(mut self, limit: Limit) {
         self.turn.end();
-        self.line.leave();
+        match self.is_aside {
+            true => aside::give_back(self.line, &self.pool.shared),
+            false => self.line.leave(),
+        }
         self.pool.dismiss(self.pool.home(), self.turn.operations.len(), &limit);
     }
 }
