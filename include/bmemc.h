@@ -257,8 +257,9 @@ bmemc_status bmemc_client_set_option(const bmemc_client *client,
                                      bmemc_error *error);
 
 // Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
-// also while others are inside a call; any number of times. It must still be freed. NULL is
-// ignored.
+// also while others are inside a call; any number of times. It must still be freed. Of a fallback
+// client, calls that come later do; those that wait share connections with its clients, and are answered
+// or time out, unless these are closed too. NULL is ignored.
 void bmemc_client_close(const bmemc_client *client);
 
 // Closes a client and gives the caller's reference back. No other thread may be inside a call with
@@ -627,8 +628,11 @@ typedef struct {
     uint32_t timeout_ms;
     // 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
     int32_t compress_level;
-    // 0: the servers that have the key, as the client's mode says; else one more than the index of
-    // the server to be asked, whatever the key.
+    // 0: the servers that have the key, as the client's mode says. What has no key goes to all servers
+    // (FLUSH_ALL, NOOP, VERBOSITY, CACHE_MEMLIMIT) or to the first; a server must be named for SHUTDOWN,
+    // METADUMP and RAW where there are several. Else one more than the index of the server to be
+    // asked, whatever the key and the mode: `bmemc_item.server` + 1. An index that no server has is
+    // BMEMC_E_ARGUMENT. Of a fallback client it is one of the first client's.
     uint32_t server;
     // Must be zero.
     uint32_t reserved[7];
@@ -654,8 +658,9 @@ bmemc_status bmemc_execute(const bmemc_client *client,
                            bmemc_error *error);
 
 // Runs one operation on each server of the client at once, whatever its key: an item for each, in the
-// order of bmemc_client_servers(), with the server's index as `server`. BMEMC_OK says only that
-// there are answers, which are the caller's, to be freed.
+// order of bmemc_client_servers(), with the server's index as `server`. Of a client that knows no server,
+// as discovery has found none, there is one item, which says why. BMEMC_OK says only that there are
+// answers, which are the caller's, to be freed.
 bmemc_status bmemc_execute_each(const bmemc_client *client,
                                 const bmemc_op *op,
                                 bmemc_results **answers,

@@ -118,6 +118,66 @@ fn the_servers_are_those_of_the_newest_version() {
 }
 
 #[test]
+fn what_goes_to_each_server_waits_for_the_first_answer_too() {
+    let (endpoint, nodes) = (endpoint(), servers(3));
+    endpoint.set("cluster", &list(1, &[&nodes[0], &nodes[1], &nodes[2]])).unwrap();
+    let (client, _told) = self::client(endpoint.address(), &[]);
+    let mut owners: Vec<u32> = client.stats(b"").unwrap().into_iter().map(|(server, ..)| server).collect();
+    owners.dedup();
+    assert_eq!(owners, [0, 1, 2]);
+    let (client, _told) = self::client(endpoint.address(), &[]);
+    let versions = client.execute_each(&Operation::version()).unwrap();
+    assert_eq!(
+        versions.iter().map(|answer| (answer.server, answer.status)).collect::<Vec<_>>(),
+        [(0, Status::Ok), (1, Status::Ok), (2, Status::Ok)]
+    );
+    // Where there is no server it is a failure, and not nothing.
+    let (client, _told) = self::client("127.0.0.1:1", &[]);
+    let answers = client.execute_each(&Operation::version()).unwrap();
+    let words = String::from_utf8_lossy(answers.get(0).unwrap().detail).into_owned();
+    assert!(answers.len() == 1 && words.contains("discovery=elasticache at 127.0.0.1:1"), "{words}");
+    assert_eq!(client.stats(b"").unwrap_err().status(), Status::Connection);
+}
+
+#[test]
+fn a_fallback_client_waits_for_an_older_ones_servers_only_where_it_needs_them() {
+    let (endpoint, nodes) = (endpoint(), servers(3));
+    let new = common::fleet::client(&nodes[..1], &[]);
+    new.set(b"new", b"new", 0, 0).unwrap();
+    for node in &nodes[1..] {
+        common::fleet::client(std::slice::from_ref(node), &[]).set(b"old", b"old", 0, 0).unwrap();
+    }
+    for way in WAYS {
+        let get = |client: &Client, key: &str| way.one(client, Operation::get(key.as_bytes()));
+        endpoint.set("cluster", &list(1, &[&nodes[1], &nodes[2]])).unwrap();
+        let (old, _told) = self::client(endpoint.address(), &[]);
+        let both = Client::new_fallback(&[new.clone(), old.clone()]).unwrap();
+        // The very first call goes on to a client that knows no server yet.
+        assert_eq!(get(&both, "old").value, b"old", "{way:?}");
+        assert_eq!((get(&both, "new").value, get(&both, "none").status), (b"new".to_vec(), Status::NotFound));
+        // The older one's servers change while the fallback client alone is used.
+        endpoint.set("cluster", &list(2, &[&nodes[1]])).unwrap();
+        let begun = Instant::now();
+        while names(&old) != addresses(&[&nodes[1]]) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{way:?}");
+            assert_eq!(get(&both, "old").value, b"old", "{way:?}");
+        }
+        // One whose endpoint is silent costs those that need it their time, and others nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = [("timeout_ms", "400"), ("connect_timeout_ms", "60000")];
+        let (old, _told) = self::client(&silent.local_addr().unwrap().to_string(), &settings);
+        let new = common::fleet::client(&nodes[..1], &settings);
+        let both = Client::new_fallback(&[new, old]).unwrap();
+        let begun = Instant::now();
+        assert_eq!(get(&both, "new").value, b"new", "{way:?}");
+        assert!(begun.elapsed() < Duration::from_millis(350), "{way:?}: {:?}", begun.elapsed());
+        let none = get(&both, "none");
+        assert_eq!(none.status, Status::Timeout, "{way:?}: {}", none.detail);
+        assert!(none.detail.contains("discovery=elasticache"), "{way:?}: {}", none.detail);
+    }
+}
+
+#[test]
 fn an_older_engine_is_asked_by_get() {
     let nodes = servers(2);
     let endpoint = Memcached::tcp(&[]);
@@ -330,5 +390,6 @@ fn what_does_not_go_together_is_refused() {
         assert!(got.detail.contains("the discovery callback: the list of servers is empty"), "{}", got.detail);
     }
     assert_eq!(client.add_server("127.0.0.1:1", "", 1).unwrap_err().status(), Status::Unsupported);
-    assert_eq!(client.execute_each(&Operation::version()).unwrap().len(), 0);
+    let answers = client.execute_each(&Operation::version()).unwrap();
+    assert_eq!((answers.len(), answers.get(0).unwrap().status), (1, Status::Protocol));
 }

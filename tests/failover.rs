@@ -6,6 +6,7 @@ mod common;
 use bmemc::{bits, Client, Condition, EventKind, Health, Operation, Options, Queue, Status};
 use common::fleet::{client, freeze, servers, thaw, Way, WAYS};
 use common::Memcached;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -367,5 +368,35 @@ fn disconnect_all_forgets_failures_and_is_none() {
         assert_eq!(health(&client, 0), (Condition::Up, 0, None), "{way:?}");
         thaw(&servers[0]);
         assert_eq!(way.one(&client, Operation::get(b"k")).status, Status::NotFound);
+    }
+}
+
+#[test]
+fn what_the_callback_for_sockets_refuses_is_a_connection_that_cannot_be_made() {
+    for way in WAYS {
+        let servers = servers(1);
+        let refuses = Arc::new(AtomicBool::new(true));
+        let answer = refuses.clone();
+        let mut options = Options::new();
+        options.add_server(servers[0].address(), "", 1).unwrap();
+        for (name, value) in [("failover", "breaker"), ("probe_min_ms", "100"), ("probe_max_ms", "200")] {
+            options.set(name, value).unwrap();
+        }
+        options.on_connect(move |_, _, _| if answer.load(Ordering::SeqCst) { 7 } else { 0 });
+        let (client, queue) = (Client::new(options).unwrap(), Queue::new().unwrap());
+        let first = get(way, &queue, &client, "k");
+        assert!(first.status == Status::Connection && first.detail.contains("refused it (7)"), "{way:?}: {first:?}");
+        assert_eq!(health(&client, 0), (Condition::Out, 1, Some(Status::Connection)), "{way:?}");
+        let next = get(way, &queue, &client, "k");
+        assert!(next.detail.contains("is out since") && next.detail.contains("refused it (7)"), "{way:?}: {next:?}");
+        // Probes are connections too: the callback refuses them as well, and lets one through in the end.
+        until(Duration::from_secs(10), || {
+            assert_eq!(get(way, &queue, &client, "k").status, Status::Connection);
+            health(&client, 0).1 >= 2
+        });
+        assert_eq!(client.counters(None).unwrap().connects, 0);
+        refuses.store(false, Ordering::SeqCst);
+        until(Duration::from_secs(10), || get(way, &queue, &client, "k").status == Status::NotFound);
+        assert_eq!(client.counters(None).unwrap().breaker_opened, 1, "{way:?}");
     }
 }

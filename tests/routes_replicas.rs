@@ -3,10 +3,10 @@
 
 mod common;
 
-use bmemc::{bits, op_flags, Client, Command, Operation, Status};
-use common::fleet::{client, servers, Got, Way, WAYS};
+use bmemc::{bits, op_flags, Client, Command, Operation, Queue, Status};
+use common::fleet::{client, freeze, servers, thaw, Got, Way, WAYS};
 use common::Memcached;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const QUICK: [(&str, &str); 3] = [("mode", "replicated"), ("timeout_ms", "3000"), ("connect_timeout_ms", "1000")];
 
@@ -335,4 +335,59 @@ fn a_fallback_client_holds_its_clients_and_ends_alone() {
     let (accepted, stopped) = queue.submit(&fallback, [(1, Operation::get(b"k"))]);
     assert_eq!((accepted, stopped.unwrap_err().status()), (0, Status::Closed));
     assert_eq!(Client::new_fallback(&[]).map(drop).unwrap_err().status(), Status::Argument);
+}
+
+#[test]
+fn a_client_that_is_closed_ends_what_a_fallback_client_asks_of_it() {
+    for way in WAYS {
+        for closed in 0..3 {
+            let servers = servers(2);
+            let clients: Vec<Client> = servers.iter().map(|one| client(std::slice::from_ref(one), &[])).collect();
+            let fallback = Client::new_fallback(&clients).unwrap();
+            let all = [&clients[0], &clients[1], &fallback];
+            set(&clients[0], "new", "new");
+            set(&clients[1], "k", "old");
+            assert_eq!(way.one(&fallback, Operation::get(b"k")).value, b"old");
+            // A read of what neither has waits for the one that hangs, be it the first or the older one.
+            let hangs = closed % 2;
+            freeze(&servers[hangs]);
+            let (answers, took) = std::thread::scope(|scope| {
+                let gets: Vec<_> = (0..20).map(|_| Operation::get(b"none")).collect();
+                let fallback = &fallback;
+                let call = scope.spawn(move || way.run(fallback, &gets));
+                std::thread::sleep(Duration::from_millis(100));
+                let begun = Instant::now();
+                all[closed].close();
+                if closed == 2 {
+                    // Connections that its clients have too are theirs: what waits there is still answered.
+                    thaw(&servers[hangs]);
+                }
+                (call.join().unwrap(), begun.elapsed())
+            });
+            thaw(&servers[hangs]);
+            let ends = |got: &Got| got.status == Status::Closed || closed == 2 && got.status == Status::NotFound;
+            assert!(answers.len() == 20 && answers.iter().all(ends), "{way:?} {closed}: {answers:?}");
+            assert!(took < Duration::from_secs(3), "{way:?} {closed}: {took:?}");
+            if closed < 2 {
+                // What the first one has is still read where the older one alone was closed.
+                let status = |key: &[u8]| match way {
+                    Way::Blocking => way.one(&fallback, Operation::get(key)).status,
+                    Way::Queued => {
+                        let (queue, mut fetched) = (Queue::new().unwrap(), Vec::new());
+                        // Where it cannot set out it is not taken.
+                        match queue.submit(&fallback, [(1, Operation::get(key))]).1 {
+                            Err(refused) => refused.status(),
+                            Ok(()) => queue.fetch(&mut fetched, 1, -1).map(|_| fetched[0].status).unwrap(),
+                        }
+                    }
+                };
+                let (new, old) = (status(b"new"), status(b"k"));
+                assert_eq!(new, if closed == 1 { Status::Ok } else { Status::Closed }, "{way:?} {closed}");
+                assert_eq!(old, Status::Closed, "{way:?} {closed}: no miss, and no hang");
+            }
+            all.iter().for_each(|client| client.close());
+            let open = |client: &&Client| client.pool_figures(None).unwrap().open();
+            assert_eq!(all.iter().map(open).sum::<u64>(), 0, "{way:?} {closed}: connections are left");
+        }
+    }
 }

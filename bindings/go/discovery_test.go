@@ -22,6 +22,11 @@ func TestServersThatAnEndpointLists(t *testing.T) {
 	c := newClient(t, bmemc.Options{
 		Servers: bmemc.Servers(endpoint.Address()), Discovery: "elasticache", DiscoveryInterval: 10 * time.Millisecond,
 	})
+	stats, err := c.Stats(background, "") // the first call waits to know whom to ask
+	wantOK(t, err)
+	if len(stats) != 1 || stats[0]["pid"] == "" {
+		t.Fatal(stats)
+	}
 	wantOK(t, c.Set(background, &bmemc.Item{Key: "k", Value: []byte("v")}))
 	list(2, one.Address(), two.Address())
 	eventually(t, "two servers", func() bool {
@@ -43,7 +48,8 @@ func TestServersThatAFunctionFinds(t *testing.T) {
 		}
 		return []bmemc.Server{{Address: server.Address(), Name: "one"}}, nil
 	}})
-	wantError(t, c.Set(background, &bmemc.Item{Key: "k", Value: []byte("v")}), bmemc.ErrConnection)
+	_, err := c.Stats(background, "")
+	wantError(t, err, bmemc.ErrConnection)
 	eventually(t, "a server", func() bool { return c.Set(background, &bmemc.Item{Key: "k", Value: []byte("v")}) == nil })
 	if asked.Load() < 3 {
 		t.Fatal(asked.Load())

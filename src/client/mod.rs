@@ -147,12 +147,20 @@ impl Client {
     /// Runs an operation on each server, whatever its key, at once; one answer for each server, which says whose it is, in
     /// the order of [`Client::servers`].
     pub fn execute_each(&self, operation: &Operation<'_>) -> Result<Answers> {
-        self.core.route.discover(self.limit(operation.timeout_ms).deadline);
-        let on = |server: u32| Operation { server: server + 1, ..*operation };
-        let operations: Vec<Operation<'_>> = self.servers().iter().map(|(index, _)| on(*index)).collect();
+        let operations = self.on_each(operation);
         let mut answers = Answers::new(operations.len());
         self.execute(&operations, &mut answers)?;
         Ok(answers)
+    }
+
+    /// An operation for each server, once it is known which there are; where there is none, one that fails and says why.
+    pub(crate) fn on_each<'a>(&self, operation: &Operation<'a>) -> Vec<Operation<'a>> {
+        self.core.route.discover(self.limit(operation.timeout_ms).deadline);
+        let on = |server: u32| Operation { server: server + 1, ..*operation };
+        match self.servers() {
+            none if none.is_empty() => vec![*operation],
+            servers => servers.iter().map(|(index, _)| on(*index)).collect(),
+        }
     }
 
     /// Runs operations with their values as they are.
@@ -340,7 +348,8 @@ impl Client {
         self.core.route.figures(server).map_err(|error| error.with_bits(bits::NOT_SENT))
     }
 
-    /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times.
+    /// Ends the client: whoever waits and whoever calls later gets `Closed`. From any thread, any number of times. Who waits
+    /// inside a fallback client shares connections with its clients, and is answered unless these are closed too.
     pub fn close(&self) {
         match self.core.clients.is_empty() {
             true => self.core.route.close(),

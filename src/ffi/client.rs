@@ -104,8 +104,9 @@ pub extern "C" fn bmemc_client_set_option(
 }
 
 /// Ends a client: calls that wait and calls that come later answer BMEMC_E_CLOSED. From any thread,
-/// also while others are inside a call; any number of times. It must still be freed. NULL is
-/// ignored.
+/// also while others are inside a call; any number of times. It must still be freed. Of a fallback
+/// client, calls that come later do; those that wait share connections with its clients, and are answered
+/// or time out, unless these are closed too. NULL is ignored.
 #[no_mangle]
 pub extern "C" fn bmemc_client_close(client: Option<&bmemc_client>) {
     quietly((), || client.map_or((), |client| client.client.close()));

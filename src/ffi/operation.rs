@@ -151,8 +151,11 @@ pub struct bmemc_op {
     pub timeout_ms: u32,
     /// 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
     pub compress_level: i32,
-    /// 0: the servers that have the key, as the client's mode says; else one more than the index of
-    /// the server to be asked, whatever the key.
+    /// 0: the servers that have the key, as the client's mode says. What has no key goes to all servers
+    /// (FLUSH_ALL, NOOP, VERBOSITY, CACHE_MEMLIMIT) or to the first; a server must be named for SHUTDOWN,
+    /// METADUMP and RAW where there are several. Else one more than the index of the server to be
+    /// asked, whatever the key and the mode: `bmemc_item.server` + 1. An index that no server has is
+    /// BMEMC_E_ARGUMENT. Of a fallback client it is one of the first client's.
     pub server: u32,
     /// Must be zero.
     pub reserved: [u32; 7],
@@ -198,8 +201,9 @@ pub extern "C" fn bmemc_execute(
 }
 
 /// Runs one operation on each server of the client at once, whatever its key: an item for each, in the
-/// order of bmemc_client_servers(), with the server's index as `server`. BMEMC_OK says only that
-/// there are answers, which are the caller's, to be freed.
+/// order of bmemc_client_servers(), with the server's index as `server`. Of a client that knows no server,
+/// as discovery has found none, there is one item, which says why. BMEMC_OK says only that there are
+/// answers, which are the caller's, to be freed.
 #[no_mangle]
 pub extern "C" fn bmemc_execute_each(
     client: Option<&bmemc_client>,
@@ -211,9 +215,8 @@ pub extern "C" fn bmemc_execute_each(
         let answers = place(answers, "answers")?;
         let client = handle(client, "client")?;
         let operation = handle(op, "op")?.operation()?;
-        let servers = client.client.servers();
-        let on = |index: usize| Ok(Operation { server: servers[index].0 + 1, ..operation });
-        many(&client.client, servers.len(), answers, on)
+        let operations = client.client.on_each(&operation);
+        many(&client.client, operations.len(), answers, |index| Ok(operations[index]))
     })
 }
 

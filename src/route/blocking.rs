@@ -5,7 +5,7 @@ use super::fleet::{Targets, Topology};
 use super::gone;
 use super::journey::{Next, Policy, State, When};
 use crate::error::Error;
-use crate::net::clock;
+use crate::net::{clock, Deadline};
 use crate::operation::{Answer, Operation, Room, Sink};
 use crate::pool::{run_several, Limit, Part, Pool};
 use std::cell::RefCell;
@@ -15,7 +15,9 @@ use std::time::Duration;
 impl Policy {
     /// Runs operations, each of which `sink` gets one answer for.
     pub fn run(&self, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
-        self.tiers.iter().for_each(|fleet| fleet.discover(limit.deadline));
+        self.tiers[0].discover(limit.deadline);
+        // What only an older client may know is waited for when it is its turn.
+        self.tiers[1..].iter().for_each(|fleet| fleet.discover(Deadline::at(0)));
         let [operation] = operations else { return self.run_rounds(operations, sink, limit) };
         if !self.is_plain() {
             return self.run_rounds(operations, sink, limit);
@@ -167,6 +169,8 @@ impl<'a> Call<'a> {
     /// What goes to which server, as the servers are now: all of a round sees the same ones.
     fn group(&self, steps: Vec<Step>) -> Vec<Group<'a>> {
         let mut groups: Vec<Group<'a>> = Vec::new();
+        let older = steps.iter().map(|step| usize::from(step.tier)).filter(|tier| *tier > 0);
+        older.for_each(|tier| self.policy.tiers[tier].discover(self.limit.deadline));
         let seen: Vec<_> = self.policy.tiers.iter().map(|fleet| fleet.load()).collect();
         for step in steps {
             let (topology, operation) = (&seen[usize::from(step.tier)], &self.operations[step.index]);

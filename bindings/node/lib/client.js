@@ -512,6 +512,14 @@ class Client extends EventEmitter {
 
   /** One operation for each server, or for the one that `options` names. */
   #everywhere(call, opcode, argument, options) {
+    if (options?.server === undefined && this.#session.servers().length === 0) {
+      // Discovery has found none yet; what waits for its first answer is told why there is none.
+      return this.call({ ...options, opcode: 'version' }).then(() => this.#everywhereNow(call, opcode, argument, options));
+    }
+    return this.#everywhereNow(call, opcode, argument, options);
+  }
+
+  #everywhereNow(call, opcode, argument, options) {
     return this.#many(call, options, forServers, (settings = new Settings()) => {
       const servers = this.#session.servers();
       const asked = settings.server === 0 ? servers : servers.filter(({ server }) => server === settings.server - 1);

@@ -147,6 +147,11 @@ impl Journeys {
         Some(Due { again, core: journey.core.clone(), task: journey.task, held: journey.held.clone() })
     }
 
+    /// It is not to be sent before then.
+    pub fn put_off(&mut self, again: Again, not_before: u64) {
+        self.again.push(Again { not_before, ..again });
+    }
+
     /// Ends those with this tag that wait to be sent again; answers with how many there were.
     pub fn cancel(&mut self, tag: u64, error: &Error, output: &mut Output<'_>) -> usize {
         let list = &self.list;

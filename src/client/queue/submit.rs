@@ -315,6 +315,11 @@ impl State {
         while let Some(Due { again, core, task, held }) = self.journeys.due(io.now) {
             let Route::Many(policy) = &core.route else { continue };
             let Some(fleet) = policy.tiers.get(usize::from(again.tier)) else { continue };
+            self.events.extend(fleet.discover_now(io.now));
+            if fleet.is_awaited() && io.now < task.deadline {
+                self.journeys.put_off(again, io.now + LOOK_EACH);
+                continue;
+            }
             let (topology, operation) = (fleet.load(), held.operation());
             let asker = Asker { tag: task.tag, journey: again.journey, command: operation.command };
             let mut choices = Vec::new();
