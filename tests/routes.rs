@@ -246,6 +246,30 @@ fn only_keys_of_a_dead_server_fail() {
 }
 
 #[test]
+fn set_many_tells_of_every_key_that_was_not_stored() {
+    for failover in ["breaker", "pymemcache", "none"] {
+        let mut servers = servers(3);
+        let client = client(&servers, &[("connect_timeout_ms", "500"), ("failover", failover)]);
+        let keys = keys(60);
+        let items: Vec<(&[u8], &[u8], u64)> = keys.iter().map(|key| (key.as_bytes(), key.as_bytes(), 0)).collect();
+        assert!(client.set_many(&items, 0, 0).unwrap().first_error().is_none());
+        servers[1].stop();
+        // The first call finds out, the others fail at once; all say the same.
+        for round in 0..3 {
+            let answers = client.set_many(&items, 0, 0).unwrap();
+            let unstored = |(key, answer): (&String, bmemc::Answer<'_>)| {
+                assert!(answer.status == Status::Ok || answer.status.is_failure(), "{key}: {:?}", answer.status);
+                (answer.status != Status::Ok).then(|| key.clone())
+            };
+            let unstored: Vec<String> = keys.iter().zip(answers.iter()).filter_map(unstored).collect();
+            let of_it = |key: &&String| client.server_for(key.as_bytes()).unwrap().0 == 1;
+            let expected: Vec<String> = keys.iter().filter(of_it).cloned().collect();
+            assert!(!expected.is_empty() && unstored == expected, "{failover} {round}: {unstored:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
 fn a_server_that_hangs_costs_its_own_keys_and_no_others() {
     let servers = servers(3);
     let client = client(&servers, &[("timeout_ms", "400")]);

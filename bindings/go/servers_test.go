@@ -67,6 +67,23 @@ func TestHashedServers(t *testing.T) {
 		t.Fatalf("%d found; server %d, %d keys", len(found), failure.Server, len(failure.Keys))
 	}
 	mustGet(t, c, onServer[0][0], onServer[0][0])
+	// Of a write, every key that was not stored is told too.
+	var items []*bmemc.Item
+	for _, name := range names {
+		items = append(items, &bmemc.Item{Key: name, Value: []byte("again")})
+	}
+	failed = nil
+	if err := c.SetMulti(background, items); !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	var unstored []string
+	for _, failure := range failed.Failed {
+		unstored = append(unstored, failure.Keys...)
+	}
+	slices.Sort(unstored)
+	if !slices.Equal(unstored, onServer[1]) {
+		t.Fatalf("%d of %d keys", len(unstored), len(onServer[1]))
+	}
 	answers, err := c.ExecuteEach(background, bmemc.Op{Opcode: bmemc.OpNoop})
 	wantOK(t, err)
 	if len(answers) != 3 || answers[0].Err() != nil || answers[1].Err() == nil || answers[2].Err() != nil {

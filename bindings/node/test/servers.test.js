@@ -109,6 +109,8 @@ describe('mode hashed', () => {
     assert.equal(error.values.size + error.errors.size, keys.length);
     assert.ok(error.values.size > 100 && error.errors.size > 30);
     for (const each of error.errors.values()) assert.ok(each instanceof ConnectionError && each.server === 0, each.stack);
+    const unstored = await client.setMany(keys.map((key) => [key, 2])).then(assert.fail, (error) => error);
+    assert.deepEqual([...unstored.errors.keys()], keys.filter((key) => client.serverFor(key).server === 0));
   });
 });
 
