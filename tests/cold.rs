@@ -96,23 +96,36 @@ fn hole() -> (TcpListener, Vec<TcpStream>, String) {
     (listener, fillers, address.to_string())
 }
 
-/// Calls of many threads over servers of which the first says nothing.
-fn calls_cost_its_own_keys(client: &Client, way: Way, threads: usize) {
-    let keys = keys();
-    let (sleeper, begun) = (Sleeper::start(), Instant::now());
+/// Calls of many threads over servers of which the first says nothing, by a client that `make` makes. Where they go wrong
+/// while this machine is late it is done again.
+fn calls_cost_its_own_keys(make: impl Fn() -> Client, way: Way, threads: usize) {
+    for attempt in 0..5 {
+        let (client, sleeper) = (make(), Sleeper::start());
+        let (wrong, took) = call_many(&client, way, threads);
+        let late = sleeper.lateness();
+        if wrong.is_none() && took < Duration::from_millis(600) + late {
+            return;
+        }
+        let was_late = late > Duration::from_millis(100) && attempt < 4;
+        assert!(was_late, "{way:?} {threads}: {took:?}, {wrong:?}; {late:?} late");
+    }
+}
+
+/// An answer that is wrong, if there is one, and how long all took.
+fn call_many(client: &Client, way: Way, threads: usize) -> (Option<String>, Duration) {
+    let (keys, begun) = (keys(), Instant::now());
     let call = || set_all(way, client, &keys);
     let all: Vec<Vec<Got>> = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..threads).map(|_| scope.spawn(call)).collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
     let took = begun.elapsed();
-    for (key, got) in all.iter().flat_map(|all| keys.iter().zip(all)) {
+    let wrong = all.iter().flat_map(|all| keys.iter().zip(all)).find_map(|(key, got)| {
         let owner = client.server_for(key.as_bytes()).unwrap().0;
         let expected = if owner == 0 { Status::Timeout } else { Status::Ok };
-        assert_eq!((got.status, got.server), (expected, owner), "{key} {way:?} {threads}: {}", got.detail);
-    }
-    let limit = Duration::from_millis(600) + sleeper.lateness();
-    assert!(took < limit, "{way:?} {threads}: {took:?}");
+        ((got.status, got.server) != (expected, owner)).then(|| format!("{key} of {owner}: {got:?}"))
+    });
+    (wrong, took)
 }
 
 const SETTINGS: [(&str, &str); 3] = [("timeout_ms", "400"), ("connect_timeout_ms", "10000"), ("failover", "none")];
@@ -124,7 +137,7 @@ fn costs_its_own_keys(address: &str) {
     for (way, threads) in [(Way::Blocking, 1), (Way::Queued, 1), (Way::Blocking, 2), (Way::Blocking, 12)] {
         for connections in ["1", "2"] {
             let settings = [&SETTINGS[..], &[("connections", connections)]].concat();
-            calls_cost_its_own_keys(&client_of(addresses, &settings), way, threads);
+            calls_cost_its_own_keys(|| client_of(addresses, &settings), way, threads);
         }
     }
 }
@@ -147,11 +160,15 @@ fn a_server_that_says_nothing_costs_its_own_keys() {
 fn a_server_that_hangs_costs_its_own_keys() {
     for (way, threads) in [(Way::Blocking, 1), (Way::Queued, 1), (Way::Blocking, 2), (Way::Blocking, 12)] {
         let servers = servers(3);
-        let client = client(&servers, &[&SETTINGS[..], &[("connections", "1")]].concat());
-        let warm = set_all(way, &client, &keys());
-        assert!(warm.iter().all(|got| got.status == Status::Ok));
-        freeze(&servers[0]);
-        calls_cost_its_own_keys(&client, way, threads);
+        let make = || {
+            thaw(&servers[0]);
+            let client = client(&servers, &[&SETTINGS[..], &[("connections", "1")]].concat());
+            let is_warm = |_| set_all(way, &client, &keys()).iter().all(|got| got.status == Status::Ok);
+            assert!((0..20).any(is_warm), "{way:?}");
+            freeze(&servers[0]);
+            client
+        };
+        calls_cost_its_own_keys(make, way, threads);
         thaw(&servers[0]);
     }
 }
