@@ -8,6 +8,7 @@ use bmemc::{op_flags, Client, Command, Error, Event, EventKind, Operation, Optio
 use common::fleet::{servers, Got, Way, WAYS};
 use common::oracle::Watchdog;
 use common::{Memcached, USUAL};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -137,6 +138,17 @@ fn what_goes_to_each_server_waits_for_the_first_answer_too() {
     let words = String::from_utf8_lossy(answers.get(0).unwrap().detail).into_owned();
     assert!(answers.len() == 1 && words.contains("discovery=elasticache at 127.0.0.1:1"), "{words}");
     assert_eq!(client.stats(b"").unwrap_err().status(), Status::Connection);
+    let (client, _told) = self::client("127.0.0.1:1", &[]);
+    let mut dump = client.metadump(b"");
+    let error = dump.next().unwrap().unwrap_err();
+    assert!(error.status() == Status::Connection && error.to_string().contains("127.0.0.1:1"), "{error}");
+    assert!(dump.next().is_none(), "nothing comes after a failure");
+    // The very first call may be a dump.
+    for node in &nodes {
+        common::fleet::client(std::slice::from_ref(node), &[]).set(b"key", b"value", 0, 0).unwrap();
+    }
+    let (client, _told) = self::client(endpoint.address(), &[]);
+    assert_eq!(client.metadump(b"").map(|item| item.unwrap().0).collect::<BTreeSet<_>>(), BTreeSet::from([0, 1, 2]));
 }
 
 #[test]

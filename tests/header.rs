@@ -105,8 +105,8 @@ fn header_compiles_alone_and_twice_as_every_standard() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-#[test]
-fn library_exports_what_the_header_declares_and_nothing_else() {
+/// The functions that the header declares.
+fn declared() -> BTreeSet<String> {
     let text = header();
     let code = text.lines().filter(|line| !line.starts_with("//") && !line.starts_with([' ', '#', '}']));
     let declared = code.filter_map(|line| {
@@ -115,12 +115,25 @@ fn library_exports_what_the_header_declares_and_nothing_else() {
         name.starts_with("bmemc_").then(|| name.to_string())
     });
     let declared: BTreeSet<String> = declared.collect();
+    assert!(declared.len() > 30, "only {declared:?} were found in the header");
+    declared
+}
+
+#[test]
+fn every_function_meets_null_in_the_tests_in_c() {
+    let tests = std::fs::read_to_string(Path::new(ROOT).join("tests/c/every.c")).unwrap();
+    let missing: Vec<String> = declared().into_iter().filter(|name| !tests.contains(&format!("{name}("))).collect();
+    assert!(missing.is_empty(), "tests/c/every.c does not call {missing:?}");
+}
+
+#[test]
+fn library_exports_what_the_header_declares_and_nothing_else() {
+    let declared = declared();
     let output = Command::new("nm").args(["-D", "--defined-only", "-P"]).arg(library()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let exported = String::from_utf8(output.stdout).unwrap();
     let exported: BTreeSet<String> =
         exported.lines().filter_map(|line| line.split(' ').next()).map(String::from).collect();
-    assert!(declared.len() > 30, "only {declared:?} were found in the header");
     assert_eq!(declared, exported);
 }
 

@@ -8,7 +8,8 @@ use crate::error::{Error, Result, Status};
 use crate::net::fork::OfProcess;
 use crate::net::Deadline;
 use crate::operation::{Command, Operation};
-use crate::pool::{self, Pool, Progress};
+use crate::pool::{self, Progress};
+use crate::route::Pools;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -16,7 +17,10 @@ use std::sync::Arc;
 pub struct Dump {
     core: Arc<Core>,
     classes: Vec<u8>,
-    servers: std::vec::IntoIter<(u32, Arc<Pool>)>,
+    /// Those to be asked yet; `None`: it is not known which there are.
+    servers: Option<<Pools as IntoIterator>::IntoIter>,
+    /// Until when that is waited for.
+    patience: Deadline,
     /// The server that is being asked. A child of a fork must not read what the parent awaits.
     current: Option<(u32, OfProcess<pool::Dump>)>,
     ready: VecDeque<(u32, DumpEntry)>,
@@ -31,7 +35,8 @@ impl Client {
         Dump {
             core: self.core.clone(),
             classes: classes.to_vec(),
-            servers: self.core.route.pools().into_iter(),
+            servers: None,
+            patience: self.limit(0).deadline,
             current: None,
             ready: VecDeque::new(),
             failure: None,
@@ -51,6 +56,9 @@ impl Dump {
         while self.ready.is_empty() {
             if let Some(error) = self.failure.take() {
                 return Err(error);
+            }
+            if !self.find_servers(until)? {
+                return Ok(false);
             }
             let Some((server, mut dump)) = self.server()? else { return Ok(true) };
             let (front, ready) = (self.core.front.as_deref(), &mut self.ready);
@@ -73,10 +81,27 @@ impl Dump {
         Ok(false)
     }
 
+    /// Finds the servers, waiting for discovery until `until` at the most; whether it is known which there are.
+    fn find_servers(&mut self, until: Deadline) -> Result<bool> {
+        if self.servers.is_some() {
+            return Ok(true);
+        }
+        let found = match self.core.route.pools(self.patience.earlier(until)) {
+            Some(found) => found.map_err(|error| self.fail(error))?,
+            None if self.patience.is_over() => {
+                return Err(self.fail(Error::new(Status::Timeout, "no server is known yet")))
+            }
+            None => return Ok(false),
+        };
+        self.servers = Some(found.into_iter());
+        Ok(true)
+    }
+
     /// The server that is being asked, or the next one; `None`: all were.
     fn server(&mut self) -> Result<Option<(u32, pool::Dump)>> {
         let Some((server, dump)) = self.current.take() else {
-            return Ok(self.servers.next().map(|(server, pool)| (server, pool::Dump::of(&pool))));
+            let next = self.servers.as_mut().and_then(Iterator::next);
+            return Ok(next.map(|(server, pool)| (server, pool::Dump::of(&pool))));
         };
         match dump.into_inner() {
             Some(dump) => Ok(Some((server, dump))),
@@ -89,7 +114,7 @@ impl Dump {
 
     /// Nothing comes after a failure.
     fn fail(&mut self, error: Error) -> Error {
-        self.servers = Vec::new().into_iter();
+        self.servers = Some(Vec::new().into_iter());
         Operation::new(Command::Metadump, &self.classes).explain(error)
     }
 }

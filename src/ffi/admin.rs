@@ -139,7 +139,8 @@ pub extern "C" fn bmemc_dump_new(
 /// The items that have come, some hundred at most, after waiting for some for up to `timeout_ms`
 /// milliseconds if there are none (0: not at all, for event loops; negative: as long as it takes,
 /// within option timeout_ms for each piece). BMEMC_OK: `*out` is the caller's, to be freed, and has
-/// no items where none came in time. BMEMC_NOT_FOUND: there are no more. Failures are those of bmemc_metadump(), and BMEMC_E_FORKED in the child of a fork; nothing comes after one.
+/// no items where none came in time. BMEMC_NOT_FOUND: there are no more. Failures are those of
+/// bmemc_metadump(), and BMEMC_E_FORKED in the child of a fork; nothing comes after one.
 #[no_mangle]
 pub extern "C" fn bmemc_dump_next(
     dump: Option<&mut bmemc_dump>,

@@ -2,6 +2,7 @@
 //! while servers are added, removed and replaced by making another one. It knows pools and names, and sends nothing.
 
 use super::discovery::{Discovery, Plan};
+use super::Pools;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::{Address, Deadline};
 use crate::operation::{Command, Operation};
@@ -329,6 +330,18 @@ impl Fleet {
     /// Whether operations have to wait until it is known which servers there are.
     pub fn is_awaited(&self) -> bool {
         self.discovery.as_ref().is_some_and(Discovery::is_awaited)
+    }
+
+    /// See [`super::Route::pools`].
+    pub fn pools(&self, deadline: Deadline) -> Option<Result<Pools>> {
+        self.discover(deadline);
+        let topology = self.load();
+        let pools: Pools = topology.members().map(|(index, member)| (index, member.pool.clone())).collect();
+        match pools.is_empty() {
+            true if self.is_awaited() => None,
+            true => Some(Err(topology.no_server())),
+            false => Some(Ok(pools)),
+        }
     }
 
     /// Notes why there is no server, if there is none.

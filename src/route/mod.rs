@@ -23,6 +23,9 @@ use fleet::Fleet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+/// Servers' pools, each with the index of its server.
+pub type Pools = Vec<(u32, Arc<Pool>)>;
+
 /// So many clients a fallback client has at most, those of fallback clients among them counted by their own.
 const MAX_TIERS: usize = 16;
 
@@ -126,16 +129,12 @@ impl Route {
         }
     }
 
-    /// Their pools.
-    pub fn pools(&self) -> Vec<(u32, Arc<Pool>)> {
+    /// The pools of the servers, after waiting until `deadline` where discovery is to find them; `None`: nobody knows yet. An
+    /// error: there are none, and why.
+    pub fn pools(&self, deadline: Deadline) -> Option<Result<Pools>> {
         match self {
-            Route::Single(pool, _) => vec![(0, pool.clone())],
-            Route::Many(policy) => {
-                let pools = |topology: &Topology| {
-                    topology.members().map(|(index, member)| (index, member.pool.clone())).collect()
-                };
-                policy.tiers.first().map(|fleet| pools(&fleet.load())).unwrap_or_default()
-            }
+            Route::Single(pool, _) => Some(Ok(vec![(0, pool.clone())])),
+            Route::Many(policy) => policy.tiers.first()?.pools(deadline),
         }
     }
 
