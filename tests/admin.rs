@@ -94,6 +94,45 @@ fn every_kind_of_statistics() {
     assert_eq!(text.stats(b"bogus").unwrap_err().status(), Status::UnknownCommand);
 }
 
+/// What memcached 1.6 answers to `stats` with this argument: names that are among those that come, over text and over binary;
+/// `None`: it does not know it there, and says so at once.
+const STATISTICS: [(&str, Option<&str>, Option<&str>); 10] = [
+    ("", Some("pid"), Some("pid")),
+    ("settings", Some("maxbytes"), Some("maxbytes")),
+    ("items", Some("items:"), Some("items:")),
+    ("slabs", Some("active_slabs"), Some("active_slabs")),
+    ("sizes", Some("sizes_status"), Some("sizes_status")),
+    ("conns", Some(":addr"), None),
+    ("detail on", Some(""), Some("")),
+    // Over binary the whole text is the value of one name.
+    ("detail dump", Some("prefix"), Some("detailed")),
+    ("detail off", Some(""), Some("")),
+    ("bogus", None, None),
+];
+
+#[test]
+fn each_kind_of_statistics_is_answered_or_refused_at_once() {
+    let server = Memcached::tcp(&[]);
+    for protocol in ["auto", "text", "meta", "binary"] {
+        let client = client(server.address(), &[("protocol", protocol)]);
+        client.set(b"prefix:k", b"v", 0, 0).unwrap();
+        for (which, text, binary) in STATISTICS {
+            let begun = Instant::now();
+            let answer = client.stats(which.as_bytes());
+            match if protocol == "binary" { binary } else { text } {
+                None => assert_eq!(answer.unwrap_err().status(), Status::UnknownCommand, "{protocol}: {which}"),
+                Some("") => assert_eq!(answer.unwrap(), [], "{protocol}: {which}"),
+                Some(name) => {
+                    let answer = answer.unwrap();
+                    assert!(answer.iter().any(|(_, found, _)| found.contains(name)), "{protocol}: {which}: {answer:?}");
+                }
+            }
+            assert!(begun.elapsed() < Duration::from_secs(5), "{protocol}: {which}: {:?}", begun.elapsed());
+            assert_eq!(client.get(b"prefix:k").unwrap().unwrap().value, b"v", "{protocol}: behind {which}");
+        }
+    }
+}
+
 #[test]
 fn statistics_that_come_in_pieces_or_without_end() {
     for (protocol, pieces) in [("text", true), ("text", false)] {
