@@ -4,6 +4,7 @@
 'use strict';
 
 const { isAnyArrayBuffer, isUint8Array } = require('node:util/types');
+const { markAsUntransferable } = require('node:worker_threads');
 const { create, constants } = require('./native.js');
 const { ArgumentError } = require('./errors.js');
 
@@ -280,7 +281,7 @@ function fastBuffer(species) {
 
 /** Values share pieces of memory with their neighbours, as Buffers of Buffer's pool do; never with the slab. */
 const PIECE = 8 << 10;
-/** Longer ones share larger pieces. */
+/** Longer ones share larger pieces; what is longer than these has its own. */
 const SMALL = PIECE / 2;
 const LARGE_PIECE = 32 << 10;
 let piece;
@@ -291,8 +292,8 @@ let pieceEnd = -1;
 function bytesAt(at, beside) {
   if (beside !== undefined && beside.value !== undefined) return beside.value;
   const offset = signed[at + 3];
-  if (offset < 0) return Buffer.alloc(0);
   const length = answers[at + 4];
+  if (offset < 0 || length === 0) return Buffer.alloc(0);
   if (offset < pieceStart || offset + length > pieceEnd) takePiece(offset, offset + length);
   return new FastBuffer(piece, offset - pieceStart, length);
 }
@@ -305,6 +306,8 @@ function takePiece(start, end) {
   const copy = Buffer.allocUnsafeSlow(pieceEnd - start);
   slab.copy(copy, 0, start, pieceEnd);
   piece = copy.buffer;
+  // A worker that was given the piece for one value would take the others along.
+  if (pieceEnd - start <= LARGE_PIECE) markAsUntransferable(piece);
 }
 
 /** An answer's value as a string. */

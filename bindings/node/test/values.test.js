@@ -226,6 +226,26 @@ describe('values', () => {
     }
   });
 
+  it('a Buffer that is transferred leaves its neighbours whole', async (t) => {
+    const client = clientOf(t, server);
+    for (const size of [10, 3000, 5000, 20_000, 32_768, 40_000]) {
+      const keys = Array.from({ length: 16 }, fresh);
+      await client.setMany(keys.map((key, i) => [key, Buffer.alloc(size, `${i}:`)]));
+      const values = [...(await client.getMany(keys)).values()];
+      const [first, ...others] = values;
+      // Node 20 copies what cannot be transferred, later ones throw.
+      const given = () => structuredClone(first, { transfer: [first.buffer] });
+      try {
+        assert.ok(Buffer.from(given()).equals(Buffer.alloc(size, '0:')), `${size}`);
+      } catch (error) {
+        assert.equal(error.name, 'DataCloneError', `${size}: ${error.stack}`);
+      }
+      others.forEach((value, i) => assert.ok(value.equals(Buffer.alloc(size, `${i + 1}:`)), `${i + 1} of ${size} bytes`));
+      // What has a piece of its own is the user's.
+      assert.equal(first.length, size > 32_768 ? 0 : size);
+    }
+  });
+
   it('values that need work and values that need none are answered in their order', async (t) => {
     const client = clientOf(t, server, { codec: 'pymemcache', encoding: 'utf8' });
     const values = Array.from({ length: 60 }, (_, i) => (i % 3 === 0 ? `${i} again and again `.repeat(100) : i % 3 === 1 ? `${i}` : i));
