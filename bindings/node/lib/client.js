@@ -512,11 +512,15 @@ class Client extends EventEmitter {
 
   /** One operation for each server, or for the one that `options` names. */
   #everywhere(call, opcode, argument, options) {
-    if (options?.server === undefined && this.#session.servers().length === 0) {
+    try {
+      if (options?.server !== undefined || this.#session.servers().length > 0) {
+        return this.#everywhereNow(call, opcode, argument, options);
+      }
       // Discovery has found none yet; what waits for its first answer is told why there is none.
       return this.call({ ...options, opcode: 'version' }).then(() => this.#everywhereNow(call, opcode, argument, options));
+    } catch (error) {
+      return refused(call, error);
     }
-    return this.#everywhereNow(call, opcode, argument, options);
   }
 
   #everywhereNow(call, opcode, argument, options) {

@@ -131,6 +131,40 @@ describe('closing', () => {
     await client[Symbol.asyncDispose]();
   });
 
+  it('every method of a closed client fails; one that gives a promise does not throw', async (t) => {
+    const server = new TestServer();
+    t.after(() => server.close());
+    const client = new Client({ servers: server.address });
+    await client.close();
+    const promised = {
+      get: ['a'], gets: ['a'], getMany: [['a']], getsMany: [['a']], getAndTouch: ['a', 1], getsAndTouch: ['a', 1],
+      set: ['a', 1], add: ['a', 1], replace: ['a', 1], append: ['a', 'b'], prepend: ['a', 'b'], cas: ['a', 1, 1n],
+      setMany: [{ a: 1 }], delete: ['a'], deleteMany: [['a']], increment: ['a'], decrement: ['a'], touch: ['a', 1],
+      version: [], stats: [], noop: [], flushAll: [], verbosity: [1], cacheMemlimit: [64], shutdown: [],
+      meta: ['mg', 'a'], raw: ['version'], call: [{ opcode: 'noop' }],
+    };
+    const direct = {
+      addServer: ['a:1'], removeServer: ['a'], pool: [], health: [0], disconnectAll: [], checkKey: ['a'], serverFor: ['a'],
+      replaceServers: ['a:1'], setCredentials: ['a', 'b'], setOption: ['timeoutMs', 5], encode: ['a'], decode: ['a'], counters: [],
+    };
+    const others = ['constructor', 'servers', 'metadump', 'execute', 'close'];
+    const all = Object.getOwnPropertyNames(Client.prototype).sort();
+    assert.deepEqual([...Object.keys(promised), ...Object.keys(direct), ...others].sort(), all);
+    for (const [name, args] of Object.entries(promised)) {
+      let promise;
+      assert.doesNotThrow(() => (promise = client[name](...args)), name);
+      assert.equal((await fails(promise)).code, 'BMEMC_E_CLOSED', name);
+    }
+    for (const [name, args] of Object.entries(direct)) assert.throws(() => client[name](...args), ClosedError, name);
+    await assert.rejects(client.stats('', { server: 0 }), ClosedError);
+    const [answer] = await client.execute([{ opcode: 'noop' }]);
+    assert.ok(answer.error instanceof ClosedError);
+    assert.throws(() => client.servers, ClosedError);
+    const dump = client.metadump();
+    await assert.rejects(dump.next(), ClosedError);
+    assert.equal((await dump.next()).done, true);
+  });
+
   it('await using, as a compiler of TypeScript writes it', async () => {
     const server = new TestServer();
     const client = new Client({ servers: server.address });
