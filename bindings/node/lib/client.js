@@ -2,16 +2,16 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { setTimeout: moment } = require('node:timers/promises');
 const { native, constants, begin, nameOf, toBytes, kindOf, flush, keepTurnsWhole, listen } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
 const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
-const { Settings, accepts, acceptsOnly, readers, whole } = require('./settings.js');
+const { Settings, accepts, readers, whole } = require('./settings.js');
 const {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
   ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
 } = require('./calls.js');
+const { dumped } = require('./dumps.js');
 
 // Each by itself: looking them up in `constants` would take longer than the rest of a call.
 const {
@@ -33,7 +33,6 @@ const forTouch = accepts('ttl', 'noReply');
 const forCounter = accepts('delta', 'initial', 'ttl', 'cas', 'noReply');
 const forServer = accepts('server', 'ttl', 'delta', 'noReply');
 const forServers = accepts('server');
-const forDump = acceptsOnly('signal');
 const forOperation = accepts(...Object.keys(readers).filter((name) => !/default/i.test(name)));
 const forOperations = accepts(); // each operation has its own
 
@@ -293,21 +292,8 @@ class Client extends EventEmitter {
     return this.#one(new Call(this.#session, nothingOf), OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
   }
 
-  async *metadump(classes = '', options = {}) {
-    const { signal } = forDump(options);
-    if (typeof classes !== 'string') throw new ArgumentError(`classes is ${kindOf(classes)}; a string is accepted`);
-    const dump = checked(native.dump, this.#session.number, classes);
-    try {
-      for (;;) {
-        if (signal?.aborted) throw new CancelledError('the signal was aborted', { status: E_CANCELLED, cause: signal.reason });
-        const piece = checked(native.dumpNext, dump);
-        if (piece === undefined) return;
-        if (piece.length === 0) await moment();
-        yield* piece;
-      }
-    } finally {
-      native.close(dump);
-    }
+  metadump(classes = '', options = {}) {
+    return dumped(this.#session, classes, options);
   }
 
   // ---- every operation ----

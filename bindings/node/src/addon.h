@@ -54,7 +54,8 @@ typedef struct {
 
 // --- the environment ---------------------------------------------------------
 
-typedef enum { NOTHING, CLIENT, SERVER, RING, DUMP } handle_kind;
+// ENDED: a dump whose client was closed. Its number is not given to another before JavaScript has closed it.
+typedef enum { NOTHING, CLIENT, SERVER, RING, DUMP, ENDED } handle_kind;
 // Functions of the user's that the library calls.
 typedef enum { COMPRESS, DECOMPRESS, ROUTE, CONNECT, DISCOVER, USER_FUNCTIONS } user_function;
 
@@ -65,7 +66,7 @@ typedef struct {
     addon *owner;
     handle_kind kind;
     uint32_t number;
-    uint32_t client; // of a dump: the number of its client, which takes it along
+    uint32_t client; // of a dump: the number of its client, which ends it
     void *pointer;
     napi_ref functions[USER_FUNCTIONS];
     bool submitted;     // the queue knows the client

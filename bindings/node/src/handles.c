@@ -32,11 +32,20 @@ handle *handle_new(addon *self) {
     return self->handles[self->handle_count++] = new;
 }
 
+// What a dump has to tell it tells by way of its client, which is about to go.
+static void end_dumps(const handle *client) {
+    for (uint32_t i = 0; i < client->owner->handle_count; i++) {
+        handle *dump = client->owner->handles[i];
+        if (dump->kind != DUMP || dump->client != client->number) continue;
+        bmemc_dump_free(dump->pointer);
+        dump->pointer = NULL;
+        dump->kind = ENDED;
+    }
+}
+
 static void handle_free(handle *which) {
     addon *self = which->owner;
-    // What a dump has to tell it tells by way of its client.
-    for (uint32_t i = 0; which->kind == CLIENT && i < self->handle_count; i++)
-        if (self->handles[i]->kind == DUMP && self->handles[i]->client == which->number) handle_free(self->handles[i]);
+    if (which->kind == CLIENT) end_dumps(which);
     if (which->kind == CLIENT) bmemc_client_free(which->pointer);
     if (which->kind == SERVER) bmemc_server_free(which->pointer);
     if (which->kind == RING) bmemc_ring_free(which->pointer);

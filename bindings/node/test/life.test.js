@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { describe, it, before, after } = require('node:test');
+const { setFlagsFromString } = require('node:v8');
 const vm = require('node:vm');
 const { Worker } = require('node:worker_threads');
 const {
@@ -191,6 +192,49 @@ describe('closing', () => {
     }
     server.close();
     server.close();
+  });
+
+  /** A dump of a client that is closed in the middle of it. */
+  const dumpLeftOpen = async (server) => {
+    for (let tries = 0; ; tries++) {
+      const client = new Client({ servers: server.address, protocol: 'text' });
+      const dump = client.metadump();
+      const error = await dump.next().then(() => undefined, (error) => error);
+      await client.close();
+      if (error === undefined) return dump;
+      if (tries === 500 || !/BUSY/.test(error.message)) throw error; // memcached is busy with the one before
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+
+  it('a dump that ends later than its client does not disturb the clients that come meanwhile', async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    await clientOf(t, server).setMany(Array.from({ length: 2000 }, (_, i) => [`k${i}`, 'v']));
+    for (let i = 0; i < 5; i++) {
+      const dump = await dumpLeftOpen(server);
+      const others = Array.from({ length: 4 }, () => clientOf(t, server));
+      if (i % 2) await dump.return();
+      else await assert.rejects(async () => { for (;;) assert.ok(!(await dump.next()).done); }, ClosedError);
+      for (const other of others) assert.equal((await other.get('k1')).toString(), 'v');
+    }
+  });
+
+  it('a dump that is never ended gives its number back once it is collected', async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    await clientOf(t, server).setMany(Array.from({ length: 2000 }, (_, i) => [`k${i}`, 'v']));
+    const { native } = require('../lib/engine.js');
+    const highest = () => {
+      const numbers = Array.from({ length: 40 }, () => native.server('')[0]);
+      numbers.forEach(native.close);
+      return Math.max(...numbers);
+    };
+    setFlagsFromString('--expose-gc');
+    const gc = vm.runInNewContext('gc');
+    const before = highest();
+    for (let i = 0; i < 10; i++) await dumpLeftOpen(server);
+    await until(() => (gc(), highest() <= before), 'the numbers of 10 dumps');
   });
 });
 
