@@ -6,6 +6,7 @@
 pub mod fleet;
 pub mod logins;
 pub mod oracle;
+pub mod queues;
 pub mod scripted;
 pub mod tls;
 
