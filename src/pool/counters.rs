@@ -58,7 +58,7 @@ impl Counters {
         add(&mut self.failed_fast, other.failed_fast);
     }
 
-    /// Adds a call of hits alone that has done nothing else than to send and receive; cheaper than to add everything.
+    /// Adds a lone call, which has done nothing else than to send once and to receive once; cheaper than to add everything.
     #[inline]
     pub(crate) fn add_lone(&mut self, operations: usize, hits: usize, bytes_sent: usize, bytes_received: usize) {
         let add = |to: &mut u64, more: u64| *to = to.wrapping_add(more);

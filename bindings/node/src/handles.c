@@ -1,4 +1,4 @@
-// handles.c: clients and embedded servers. JavaScript knows them by numbers, so that one that was closed can do no harm.
+// handles.c: clients, dumps and embedded servers. JavaScript knows them by numbers, so that one that was closed can do no harm.
 #include "addon.h"
 #include <stdlib.h>
 #include <string.h>
