@@ -437,11 +437,25 @@ bmemc_status bmemc_prepend(const bmemc_client *client,
                            bmemc_error *error);
 
 // Stores many values in as few round trips as possible, all with the same `flags` and `ttl` (as
-// bmemc_set()): `values[i]` under `keys[i]`. Results as those of bmemc_get_many(). Values with a
-// cas, or a ttl, of their own: bmemc_execute().
+// bmemc_set()): `values[i]` under `keys[i]`. Results as those of bmemc_get_many(). Each with its
+// cas: bmemc_cas_many(); with a ttl of its own, or some with a cas: bmemc_execute().
 bmemc_status bmemc_set_many(const bmemc_client *client,
                             const bmemc_bytes *keys,
                             const bmemc_bytes *values,
+                            size_t count,
+                            uint32_t flags,
+                            int64_t ttl,
+                            bmemc_results **out,
+                            bmemc_error *error);
+
+// Stores many values in as few round trips as possible, `values[i]` under `keys[i]` if the item still
+// has `cas[i]`, as bmemc_cas() does with one. Results as those of bmemc_get_many(): the `status` of
+// item `i` is that of bmemc_cas(), and its `cas` the new one; 0 over text, which does
+// not tell it.
+bmemc_status bmemc_cas_many(const bmemc_client *client,
+                            const bmemc_bytes *keys,
+                            const bmemc_bytes *values,
+                            const uint64_t *cas,
                             size_t count,
                             uint32_t flags,
                             int64_t ttl,
@@ -699,9 +713,9 @@ bmemc_status bmemc_stats_items(bmemc_bytes text, bmemc_results **out, bmemc_erro
 // such as "1,2". An item has `key`, `ttl`, `last_access`, `cas`, `fetched`, `size` (as the server
 // stores it), `flags` where the server tells them, its slab class as `number`, its `server`, and
 // the server's line as `detail`. A client with a key_prefix sees its own keys alone, `key` and
-// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. It
-// takes a connection of its own; option timeout_ms is for each piece that comes, not for the
-// whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
+// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. An
+// item that several servers hold, as with mode=replicated, comes from each of them. It takes a
+// connection of its own; option timeout_ms is for each piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
 // another dump is under way.
 bmemc_status bmemc_metadump(const bmemc_client *client,
                             bmemc_bytes classes,
@@ -717,6 +731,15 @@ bmemc_status bmemc_dump_new(const bmemc_client *client,
                             bmemc_bytes classes,
                             bmemc_dump **out,
                             bmemc_error *error);
+
+// Begins a dump as an operation says it: `op` is a BMEMC_OP_METADUMP, of which `key` (the classes),
+// `server` (zero: all of them) and `timeout_ms` (for each piece that comes) count. Else as
+// bmemc_dump_new(). BMEMC_E_ARGUMENT: it is another operation; a server that the client does not
+// have is told by bmemc_dump_next().
+bmemc_status bmemc_dump_of(const bmemc_client *client,
+                           const bmemc_op *op,
+                           bmemc_dump **out,
+                           bmemc_error *error);
 
 // The items that have come, some hundred at most, after waiting for some for up to `timeout_ms`
 // milliseconds if there are none (0: not at all, for event loops; negative: as long as it takes,

@@ -3,8 +3,8 @@
 
 mod common;
 
-use bmemc::{bits, op_flags, Client, Command, Operation, Status};
-use common::fleet::{client_of, freeze, thaw, WAYS};
+use bmemc::{bits, op_flags, Client, Command, Operation, Queue, Status};
+use common::fleet::{client_of, freeze, thaw, Way, WAYS};
 use common::Memcached;
 
 const LARGE: &[u8] = &[b'v'; 2000];
@@ -115,6 +115,82 @@ fn while_no_server_is_known() {
         let client = client_of([gone.as_str()], &settings);
         check(&client, protocol, &[Status::Connection, Status::Timeout], "discovery");
     });
+}
+
+/// A queue that is full is BUSY only for what a server could be sent; what is wrong in itself is told, and taken.
+#[test]
+fn at_a_queue_that_is_full() {
+    let (servers, hung) = ([Memcached::tcp(&[]), Memcached::tcp(&[])], Memcached::tcp(&[]));
+    freeze(&hung);
+    let alive = || servers.iter().map(Memcached::address);
+    each_protocol(|protocol| {
+        let more = |more| with(protocol, &[("max_waiting", "2"), ("timeout_ms", "700"), ("connections", "1"), more]);
+        let single = client_of(alive().take(1), &more(("mode", "single")));
+        let unknown = client_of([hung.address()], &more(("discovery", "elasticache")));
+        for client in [single, unknown] {
+            let queue = Queue::new().unwrap();
+            let usual = || Operation::get(b"good");
+            assert_eq!(queue.submit(&client, [(0, usual()), (1, usual())]).0, 2);
+            let list = operations(protocol == "binary");
+            for (tag, (operation, status)) in (2..).zip(list) {
+                let (accepted, stopped) = queue.submit(&client, [(tag, operation), (tag, usual())]);
+                assert_eq!(stopped.unwrap_err().status(), Status::Busy, "{protocol} {operation:?}");
+                assert_eq!(accepted, usize::from(status.is_some()), "{protocol} {operation:?}");
+            }
+            let mut answers = Vec::new();
+            while queue.fetch(&mut answers, 64, -1).unwrap() > 0 {}
+            for (tag, (operation, status)) in (2..).zip(operations(protocol == "binary")) {
+                let told = answers.iter().filter(|answer| answer.tag == tag).map(|answer| answer.status);
+                assert_eq!(told.collect::<Vec<_>>(), Vec::from_iter(status), "{protocol} {operation:?}");
+            }
+        }
+        // Of several servers each has its own bound, and BUSY is an answer.
+        let hashed = client_of(alive(), &with(protocol, &[("max_waiting", "1"), ("timeout_ms", "5000")]));
+        let mut list = vec![(Operation::get(b"good"), None); 8];
+        list.extend(operations(protocol == "binary"));
+        let wanted: Vec<Operation<'_>> = list.iter().map(|(operation, _)| *operation).collect();
+        let answers = Way::Queued.run(&hashed, &wanted);
+        assert!(answers.iter().any(|answer| answer.status == Status::Busy), "{protocol}");
+        for (answer, (operation, status)) in answers.iter().zip(list) {
+            assert!(status.is_none_or(|status| status == answer.status), "{protocol} {operation:?} {}", answer.detail);
+        }
+    });
+}
+
+/// So is a server that all its connections for one operation alone are taken from.
+#[test]
+fn where_all_connections_for_one_operation_are_taken() {
+    let server = Memcached::tcp(&[]);
+    let addresses = [server.address(), server.address()];
+    for (count, mode) in [(1, "single"), (2, "hashed")] {
+        let names = ["one", "two"];
+        let mut options = bmemc::Options::new();
+        for (address, name) in addresses.iter().zip(names).take(count) {
+            options.add_server(address, name, 1).unwrap();
+        }
+        for (name, value) in with("text", &[("mode", mode), ("timeout_ms", "5000")]) {
+            options.set(name, value).unwrap();
+        }
+        let (queue, client) = (Queue::new().unwrap(), Client::new(options).unwrap());
+        freeze(&server);
+        let raw = |line| Operation { value: line, server: 1, ..Operation::new(Command::Raw, b"") };
+        let (accepted, stopped) = queue.submit(&client, (0..8).map(|tag| (tag, raw(b"version"))));
+        stopped.unwrap();
+        assert_eq!(accepted, 8);
+        let (accepted, stopped) = queue.submit(&client, [(8, raw(b"one\r\ntwo"))]);
+        stopped.unwrap();
+        assert_eq!(accepted, 1);
+        let busy = queue.submit(&client, [(9, raw(b"version"))]);
+        thaw(&server);
+        let mut answers = Vec::new();
+        while queue.fetch(&mut answers, 64, -1).unwrap() > 0 {}
+        let status = |tag| answers.iter().find(|answer| answer.tag == tag).map(|answer| answer.status);
+        assert_eq!(status(8), Some(Status::Argument), "{mode}");
+        // One server refuses to take it, of several it is an answer.
+        let refused = busy.1.err().map(|error| error.status()).or(status(9));
+        assert_eq!(refused, Some(Status::Busy), "{mode}");
+        assert!((0..8).all(|tag| status(tag) == Some(Status::Ok)), "{mode} {answers:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // What is about servers rather than one key.
@@ -170,17 +171,18 @@ type dump struct {
 
 // Metadump lists what the servers hold, without values, as it comes: a loop over it ends early where it likes, and an error
 // is the last element. A client with a key prefix sees its own keys, without it. classes is "all" or empty, "hash", or numbers
-// of slab classes such as "1,2". Options.Timeout is for each piece that comes, not for the whole. It holds a thread while it
-// waits. Not over the binary protocol.
+// of slab classes such as "1,2". Options.Timeout is for each piece that comes, not for the whole. An item that several servers
+// hold (Mode "replicated") comes from each of them. It holds a thread while it waits. Not over the binary protocol.
 func (c *Client) Metadump(ctx context.Context, classes string) iter.Seq2[Dumped, error] {
+	return c.MetadumpOf(ctx, Op{Opcode: OpMetadump, Key: classes})
+}
+
+// MetadumpOf is Metadump as an operation says it: an [OpMetadump], of which Key (the classes) and Server count.
+func (c *Client) MetadumpOf(ctx context.Context, op Op) iter.Seq2[Dumped, error] {
 	return func(yield func(Dumped, error) bool) {
 		d := &dump{}
 		defer d.free()
-		err := aboutOp(c.with(func(client *C.bmemc_client, words *C.bmemc_error) error {
-			return withBytes(classes, "", func(classes, _ C.bmemc_bytes) error {
-				return asError(C.int32_t(C.bmemc_dump_new(client, classes, &d.handle, words)), words)
-			})
-		}), OpMetadump)
+		err := c.begin(d, op)
 		for err == nil {
 			var items []Dumped
 			if items, err = c.piece(ctx, d); err == nil && len(items) == 0 {
@@ -194,6 +196,18 @@ func (c *Client) Metadump(ctx context.Context, classes string) iter.Seq2[Dumped,
 		}
 		yield(Dumped{}, err)
 	}
+}
+
+func (c *Client) begin(d *dump, op Op) error {
+	if failed := op.check(); failed != nil {
+		return failed.about(OpMetadump, "")
+	}
+	b := newBatch()
+	b.add(&op, 0, 0)
+	return aboutOp(c.with(func(client *C.bmemc_client, words *C.bmemc_error) error {
+		status := C.bridge_dump(client, &b.ops[0], (*C.uint8_t)(unsafe.SliceData(b.bytes)), &d.handle, words)
+		return asError(status, words)
+	}), OpMetadump)
 }
 
 // piece waits for the items that come next; none: there are no more.

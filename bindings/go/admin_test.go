@@ -214,6 +214,21 @@ func TestMetadump(t *testing.T) {
 		for _, err := range c.Metadump(background, "a b") {
 			wantError(t, err, bmemc.ErrArgument)
 		}
+		for _, op := range []bmemc.Op{{Opcode: bmemc.OpMetadump, Server: 8}, {Opcode: bmemc.OpMetadump, Server: -1}, {Opcode: bmemc.OpGet}} {
+			for _, err := range c.MetadumpOf(background, op) {
+				wantError(t, err, bmemc.ErrArgument)
+			}
+		}
+		eventually(t, "a dump of the server that is named", func() bool {
+			count := 0
+			for item, err := range c.MetadumpOf(background, bmemc.Op{Opcode: bmemc.OpMetadump, Key: "all", Server: 1}) {
+				if err != nil || item.Server != 0 {
+					return false
+				}
+				count++
+			}
+			return count >= many
+		})
 	})
 }
 

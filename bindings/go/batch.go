@@ -59,6 +59,7 @@ func (b *batch) put(op *Op, tag uint64, timeout C.uint32_t) *C.bridge_op {
 	to.ttl, to.value_len = C.int64_t(seconds(op.TTL)), C.size_t(len(op.Value))
 	to.routing_len, to.meta_len = C.uint32_t(len(op.RoutingKey)), C.uint32_t(len(op.MetaFlags))
 	to.flags, to.value_type, to.compress_level = C.uint32_t(op.Flags), C.uint32_t(op.Type), C.int32_t(op.CompressLevel)
+	to.server = C.uint32_t(op.Server)
 	return to
 }
 

@@ -19,6 +19,7 @@ static void make(bmemc_op *op, const bridge_op *from, const uint8_t *key, const 
     op->value = (bmemc_bytes){value, from->value_len};
     op->cas = from->cas, op->delta = from->delta, op->initial = from->initial, op->ttl = from->ttl;
     op->flags = from->flags, op->value_type = from->value_type, op->compress_level = from->compress_level;
+    op->server = from->server;
 }
 
 static void make_from(bmemc_op *op, const bridge_op *from, const uint8_t *bytes) {
@@ -185,4 +186,11 @@ int32_t bridge_encode(const bmemc_client *client, const bridge_op *op, const uin
     bmemc_op one;
     make(&one, op, NULL, value);
     return bmemc_value_encode(client, &one, out, error);
+}
+
+int32_t bridge_dump(const bmemc_client *client, const bridge_op *op, const uint8_t *classes, bmemc_dump **out,
+                    bmemc_error *error) {
+    bmemc_op one;
+    make_from(&one, op, classes);
+    return bmemc_dump_of(client, &one, out, error);
 }

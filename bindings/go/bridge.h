@@ -19,7 +19,7 @@ typedef struct {
     int32_t opcode;
     // Whether what follows counts. A plain get, which there are many of, has nothing there.
     bool more;
-    uint32_t routing_len, meta_len, flags, value_type;
+    uint32_t routing_len, meta_len, flags, value_type, server;
     int32_t compress_level;
     size_t value_len;
     uint64_t cas, delta, initial;
@@ -83,6 +83,10 @@ int32_t bridge_options_set_compressor(bmemc_options *options, uintptr_t handle, 
 // bmemc_execute_each() of an operation whose bytes are here.
 int32_t bridge_execute_each(const bmemc_client *client, const bridge_op *op, const uint8_t *bytes,
                             bmemc_results **answers, bmemc_error *error);
+
+// bmemc_dump_of() of one whose classes are here.
+int32_t bridge_dump(const bmemc_client *client, const bridge_op *op, const uint8_t *classes, bmemc_dump **out,
+                    bmemc_error *error);
 
 // bmemc_value_encode() of an operation whose value is here.
 int32_t bridge_encode(const bmemc_client *client, const bridge_op *op, const uint8_t *value, bmemc_value **out,

@@ -309,10 +309,15 @@ func (a *Answer) err(ctx context.Context, op Opcode, key string) error {
 	if a.Status > 0 {
 		return a.Status
 	}
-	failed := &Error{Status: a.Status, Op: op, Server: a.Server, OSError: syscall.Errno(a.osError), Bits: a.Bits, Message: a.Detail}
+	failed := a.failure(ctx, op)
 	if key != "" {
 		failed.Keys = []string{key}
 	}
+	return failed
+}
+
+func (a *Answer) failure(ctx context.Context, op Opcode) *Error {
+	failed := &Error{Status: a.Status, Op: op, Server: a.Server, OSError: syscall.Errno(a.osError), Bits: a.Bits, Message: a.Detail}
 	// The library was told of the context's deadline: whose clock was first does not matter.
 	if deadline, ok := ctx.Deadline(); ok && a.Status == ErrTimeout && time.Until(deadline) <= time.Millisecond {
 		failed.cause = context.DeadlineExceeded

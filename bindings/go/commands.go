@@ -168,6 +168,27 @@ func (c *Client) SetMulti(ctx context.Context, items []*Item) error {
 	return c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op }, nothing, func([]Answer) {})
 }
 
+// CompareAndSwapMulti is [Client.CompareAndSwap] with many items in as few round trips as possible. The error is nil or a
+// [*MultiError], in which [ErrExists] and [ErrNotFound] have the keys that were not stored for it.
+func (c *Client) CompareAndSwapMulti(ctx context.Context, items []*Item) error {
+	for i, item := range items {
+		if item == nil {
+			return refused("item %d is nil", i).about(OpSet, "")
+		}
+		if item.CAS == 0 {
+			return refused("item %s has no CAS; read it with GetsMulti", quoted(item.Key)).about(OpSet, item.Key)
+		}
+	}
+	var op Op
+	key := func(i int) string { return items[i].Key }
+	at := func(i int) *Op {
+		op = c.storing(OpSet, items[i])
+		op.CAS = items[i].CAS
+		return &op
+	}
+	return c.many(ctx, len(items), key, at, nothing, func([]Answer) {})
+}
+
 // Delete deletes a key. [ErrNotFound]: there was none.
 func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.run(ctx, &Op{Opcode: OpDelete, Key: key})
@@ -253,7 +274,7 @@ func (c *Client) many(ctx context.Context, count int, key func(int) string, at f
 	return failures(ctx, answers, key, at)
 }
 
-// failures are the failed answers' errors, together.
+// failures are the failed answers' errors, together. What was not stored for its CAS has failed too.
 func failures(ctx context.Context, answers []Answer, key func(int) string, at func(int) *Op) error {
 	type reason struct {
 		server int
@@ -263,7 +284,7 @@ func failures(ctx context.Context, answers []Answer, key func(int) string, at fu
 	var known map[reason]*Error
 	for i := range answers {
 		a := &answers[i]
-		if a.Status >= 0 {
+		if a.Status == 0 || a.Status > 0 && at(i).CAS == 0 {
 			continue
 		}
 		why := reason{a.Server, a.Status}
@@ -271,7 +292,7 @@ func failures(ctx context.Context, answers []Answer, key func(int) string, at fu
 			if known == nil {
 				known = make(map[reason]*Error)
 			}
-			known[why] = a.err(ctx, at(i).Opcode, "").(*Error)
+			known[why] = a.failure(ctx, at(i).Opcode)
 			failed.Failed = append(failed.Failed, known[why])
 		}
 		known[why].Keys = append(known[why].Keys, key(i))

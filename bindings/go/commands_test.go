@@ -72,6 +72,37 @@ func TestCompareAndSwap(t *testing.T) {
 	})
 }
 
+func TestCompareAndSwapMulti(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		same, changed, gone := newKey(), newKey(), newKey()
+		wantOK(t, c.SetMulti(background, []*bmemc.Item{{Key: same}, {Key: changed}, {Key: gone}}))
+		found, err := c.GetsMulti(background, []string{same, changed, gone})
+		wantOK(t, err)
+		mustSet(t, c, changed, "other")
+		wantOK(t, c.Delete(background, gone))
+		items := []*bmemc.Item{found[same], found[changed], found[gone]}
+		for _, item := range items {
+			item.Value = []byte("new")
+		}
+		err = c.CompareAndSwapMulti(background, items)
+		var many *bmemc.MultiError
+		if !errors.As(err, &many) || len(many.Failed) != 2 || !errors.Is(err, bmemc.ErrExists) || !errors.Is(err, bmemc.ErrNotFound) {
+			t.Fatal(err)
+		}
+		for _, failed := range many.Failed {
+			if want := map[bmemc.Status]string{bmemc.ErrExists: changed, bmemc.ErrNotFound: gone}; len(failed.Keys) != 1 || failed.Keys[0] != want[failed.Status] {
+				t.Fatal(failed)
+			}
+		}
+		mustGet(t, c, same, "new")
+		mustGet(t, c, changed, "other")
+		wantOK(t, c.CompareAndSwapMulti(background, nil))
+		wantError(t, c.CompareAndSwapMulti(background, []*bmemc.Item{found[same], nil}), bmemc.ErrArgument)
+		wantError(t, c.CompareAndSwapMulti(background, []*bmemc.Item{found[same], {Key: changed}}), bmemc.ErrArgument)
+		mustGet(t, c, same, "new")
+	})
+}
+
 func TestCounters(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *bmemc.Client) {
 		key := newKey()

@@ -27,6 +27,7 @@ var notCalled = map[string]string{
 	"bmemc_add":            "Add",
 	"bmemc_replace":        "Replace",
 	"bmemc_cas":            "CompareAndSwap",
+	"bmemc_cas_many":       "CompareAndSwapMulti",
 	"bmemc_append":         "Append",
 	"bmemc_prepend":        "Prepend",
 	"bmemc_delete":         "Delete",
@@ -39,6 +40,7 @@ var notCalled = map[string]string{
 	"bmemc_client_version": "Version",
 	"bmemc_meta":           "Meta",
 	"bmemc_metadump":       "Metadump", // by bmemc_dump_next
+	"bmemc_dump_new":       "Metadump", // by bmemc_dump_of
 	"bmemc_queue_fetch":    "",         // bmemc_queue_fetch_into does the same
 }
 

@@ -20,31 +20,32 @@ import (
 func everyCall(c *bmemc.Client, ctx context.Context) map[string]func() error {
 	item := &bmemc.Item{Key: "k", Value: []byte("v"), CAS: 1}
 	return map[string]func() error{
-		"Get":               func() error { _, err := c.Get(ctx, "k"); return err },
-		"Gets":              func() error { _, err := c.Gets(ctx, "k"); return err },
-		"GetAndTouch":       func() error { _, err := c.GetAndTouch(ctx, "k", time.Hour); return err },
-		"GetInto":           func() error { _, err := c.GetInto(ctx, "k", make([]byte, 9)); return err },
-		"GetMulti":          func() error { _, err := c.GetMulti(ctx, []string{"k", "l"}); return err },
-		"GetsMulti":         func() error { _, err := c.GetsMulti(ctx, []string{"k"}); return err },
-		"Set":               func() error { return c.Set(ctx, item) },
-		"Add":               func() error { return c.Add(ctx, item) },
-		"Replace":           func() error { return c.Replace(ctx, item) },
-		"Append":            func() error { return c.Append(ctx, item) },
-		"Prepend":           func() error { return c.Prepend(ctx, item) },
-		"CompareAndSwap":    func() error { return c.CompareAndSwap(ctx, item) },
-		"SetMulti":          func() error { return c.SetMulti(ctx, []*bmemc.Item{item}) },
-		"Delete":            func() error { return c.Delete(ctx, "k") },
-		"DeleteMulti":       func() error { return c.DeleteMulti(ctx, []string{"k"}) },
-		"Touch":             func() error { return c.Touch(ctx, "k", time.Hour) },
-		"Increment":         func() error { _, err := c.Increment(ctx, "k", 1); return err },
-		"Decrement":         func() error { _, err := c.Decrement(ctx, "k", 1); return err },
-		"IncrementOrCreate": func() error { _, err := c.IncrementOrCreate(ctx, "k", 1, 1, 0); return err },
-		"DecrementOrCreate": func() error { _, err := c.DecrementOrCreate(ctx, "k", 1, 1, 0); return err },
-		"Do":                func() error { _, err := c.Do(ctx, bmemc.Op{Opcode: bmemc.OpNoop}); return err },
-		"Execute":           func() error { return firstError(c.Execute(ctx, []bmemc.Op{{Opcode: bmemc.OpNoop}})) },
-		"GetValue":          func() error { _, err := bmemc.GetValue[int](ctx, c, "k"); return err },
-		"SetValue":          func() error { return bmemc.SetValue(ctx, c, "k", 1, 0) },
-		"Version":           func() error { _, err := c.Version(ctx); return err },
+		"Get":                 func() error { _, err := c.Get(ctx, "k"); return err },
+		"Gets":                func() error { _, err := c.Gets(ctx, "k"); return err },
+		"GetAndTouch":         func() error { _, err := c.GetAndTouch(ctx, "k", time.Hour); return err },
+		"GetInto":             func() error { _, err := c.GetInto(ctx, "k", make([]byte, 9)); return err },
+		"GetMulti":            func() error { _, err := c.GetMulti(ctx, []string{"k", "l"}); return err },
+		"GetsMulti":           func() error { _, err := c.GetsMulti(ctx, []string{"k"}); return err },
+		"Set":                 func() error { return c.Set(ctx, item) },
+		"Add":                 func() error { return c.Add(ctx, item) },
+		"Replace":             func() error { return c.Replace(ctx, item) },
+		"Append":              func() error { return c.Append(ctx, item) },
+		"Prepend":             func() error { return c.Prepend(ctx, item) },
+		"CompareAndSwap":      func() error { return c.CompareAndSwap(ctx, item) },
+		"SetMulti":            func() error { return c.SetMulti(ctx, []*bmemc.Item{item}) },
+		"CompareAndSwapMulti": func() error { return c.CompareAndSwapMulti(ctx, []*bmemc.Item{item}) },
+		"Delete":              func() error { return c.Delete(ctx, "k") },
+		"DeleteMulti":         func() error { return c.DeleteMulti(ctx, []string{"k"}) },
+		"Touch":               func() error { return c.Touch(ctx, "k", time.Hour) },
+		"Increment":           func() error { _, err := c.Increment(ctx, "k", 1); return err },
+		"Decrement":           func() error { _, err := c.Decrement(ctx, "k", 1); return err },
+		"IncrementOrCreate":   func() error { _, err := c.IncrementOrCreate(ctx, "k", 1, 1, 0); return err },
+		"DecrementOrCreate":   func() error { _, err := c.DecrementOrCreate(ctx, "k", 1, 1, 0); return err },
+		"Do":                  func() error { _, err := c.Do(ctx, bmemc.Op{Opcode: bmemc.OpNoop}); return err },
+		"Execute":             func() error { return firstError(c.Execute(ctx, []bmemc.Op{{Opcode: bmemc.OpNoop}})) },
+		"GetValue":            func() error { _, err := bmemc.GetValue[int](ctx, c, "k"); return err },
+		"SetValue":            func() error { return bmemc.SetValue(ctx, c, "k", 1, 0) },
+		"Version":             func() error { _, err := c.Version(ctx); return err },
 	}
 }
 
@@ -193,6 +194,68 @@ func TestBadArguments(t *testing.T) {
 		}
 	}
 	mustSet(t, c, "k", "1")
+}
+
+// What is wrong in itself is told whatever the server does: this one is not there.
+func TestBadArgumentsAtADeadServer(t *testing.T) {
+	for _, protocol := range []string{"auto", "text", "meta", "binary"} {
+		c := newClient(t, bmemc.Options{Servers: bmemc.Servers("127.0.0.1:1"), Protocol: protocol})
+		keys := []string{"", strings.Repeat("k", 251)}
+		if protocol != "binary" { // where a key has any bytes
+			keys = append(keys, "a b", "a\r\nflush_all", "\x00", "\x7f")
+		}
+		for _, key := range keys {
+			item := &bmemc.Item{Key: key, Value: []byte("v"), CAS: 1}
+			for name, call := range map[string]func() error{
+				"Get":         func() error { _, err := c.Get(background, key); return err },
+				"Gets":        func() error { _, err := c.Gets(background, key); return err },
+				"GetAndTouch": func() error { _, err := c.GetAndTouch(background, key, time.Hour); return err },
+				"GetInto":     func() error { _, err := c.GetInto(background, key, make([]byte, 9)); return err },
+				"GetMulti":    func() error { _, err := c.GetMulti(background, []string{key}); return err },
+				"GetsMulti":   func() error { _, err := c.GetsMulti(background, []string{key}); return err },
+				"Set":         func() error { return c.Set(background, item) },
+				"Add":         func() error { return c.Add(background, item) },
+				"Replace":     func() error { return c.Replace(background, item) },
+				"Append":      func() error { return c.Append(background, item) },
+				"Prepend":     func() error { return c.Prepend(background, item) },
+				"SetMulti":    func() error { return c.SetMulti(background, []*bmemc.Item{item}) },
+				"Delete":      func() error { return c.Delete(background, key) },
+				"DeleteMulti": func() error { return c.DeleteMulti(background, []string{key}) },
+				"Touch":       func() error { return c.Touch(background, key, time.Hour) },
+				"Increment":   func() error { _, err := c.Increment(background, key, 1); return err },
+				"Decrement":   func() error { _, err := c.Decrement(background, key, 1); return err },
+				"GetValue":    func() error { _, err := bmemc.GetValue[int](background, c, key); return err },
+				"SetValue":    func() error { return bmemc.SetValue(background, c, key, 1, 0) },
+				"CheckKey":    func() error { return c.CheckKey(key) },
+				"CompareAndSwap": func() error {
+					return c.CompareAndSwap(background, item)
+				},
+				"CompareAndSwapMulti": func() error {
+					return c.CompareAndSwapMulti(background, []*bmemc.Item{item})
+				},
+			} {
+				if err := call(); !errors.Is(err, bmemc.ErrArgument) {
+					t.Errorf("%s %s %.20q: %v", protocol, name, key, err)
+				}
+			}
+		}
+		_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", Server: 8})
+		wantError(t, err, bmemc.ErrArgument)
+		_, err = c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", Server: -1})
+		wantError(t, err, bmemc.ErrArgument)
+		err = c.Set(background, &bmemc.Item{Key: "good"})
+		wantError(t, err, bmemc.ErrConnection)
+		if protocol == "binary" { // which has none of these
+			continue
+		}
+		for _, err := range c.Metadump(background, "a b") {
+			wantError(t, err, bmemc.ErrArgument)
+		}
+		_, err = c.Raw(background, "a\r\nb", "")
+		wantError(t, err, bmemc.ErrArgument)
+		_, err = c.Stats(background, "a\r\nb")
+		wantError(t, err, bmemc.ErrArgument)
+	}
 }
 
 func TestTooLarge(t *testing.T) {

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -130,6 +131,9 @@ type Op struct {
 	OpFlags OpFlags
 	// RoutingKey chooses the server instead of the key; empty: the key.
 	RoutingKey string
+	// Server asks one server, whatever the key: one more than its index, which answers and [Client.Servers] tell; zero: the one
+	// that has the key. Where there are several, OpShutdown, OpMetadump and OpRaw need it.
+	Server int
 	// MetaFlags are raw flags of a meta command, separated by spaces.
 	MetaFlags string
 	// CompressLevel: 0 as the client's option says, 1 (fast) to 9 (small), -1 not at all.
@@ -176,7 +180,7 @@ func (a *Answer) forget() { a.Key, a.Value, a.Detail = "", nil, "" }
 // isPlainGet says whether an operation is a get that is told nothing but its key and OpFlags.
 func (op *Op) isPlainGet() bool {
 	return op.Opcode == OpGet && len(op.Value)+len(op.RoutingKey)+len(op.MetaFlags) == 0 &&
-		op.CAS|op.Delta|op.Initial|uint64(op.Flags)|uint64(op.Type)|uint64(op.TTL) == 0 && op.CompressLevel == 0
+		op.CAS|op.Delta|op.Initial|uint64(op.Flags)|uint64(op.Type)|uint64(op.TTL) == 0 && op.CompressLevel|op.Server == 0
 }
 
 // check finds what is wrong with an operation in itself.
@@ -189,6 +193,9 @@ func (op *Op) check() *Error {
 	}
 	if op.CompressLevel < -1 || op.CompressLevel > 9 {
 		return refused("compress_level is %d; it is -1 to 9", op.CompressLevel)
+	}
+	if op.Server < 0 || op.Server > math.MaxInt32 {
+		return refused("server is %d; it is 0, or one more than the index of a server", op.Server)
 	}
 	return nil
 }

@@ -4,7 +4,7 @@
 use super::front;
 use super::stats::DumpEntry;
 use super::{Client, Core};
-use crate::error::{Error, Result, Status};
+use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::OfProcess;
 use crate::net::Deadline;
 use crate::operation::{Command, Operation};
@@ -17,6 +17,9 @@ use std::sync::Arc;
 pub struct Dump {
     core: Arc<Core>,
     classes: Vec<u8>,
+    /// As an operation has them.
+    server: u32,
+    timeout_ms: u32,
     /// Those to be asked yet; `None`: it is not known which there are.
     servers: Option<<Pools as IntoIterator>::IntoIter>,
     /// Until when that is waited for.
@@ -30,17 +33,31 @@ pub struct Dump {
 impl Client {
     /// The items of the servers, without their values. `classes`: "all" or empty, "hash", or numbers of slab classes such as
     /// "1,2". A client with a `key_prefix` sees its own keys, without it. Items are taken as they come, on a connection that
-    /// is opened for it; the time-out is for each piece that comes, not for the whole. Not over the binary protocol.
+    /// is opened for it; the time-out is for each piece that comes, not for the whole. What several servers hold, as with
+    /// `mode=replicated`, comes from each. Not over the binary protocol.
     pub fn metadump(&self, classes: &[u8]) -> Dump {
         Dump {
             core: self.core.clone(),
             classes: classes.to_vec(),
+            server: 0,
+            timeout_ms: 0,
             servers: None,
             patience: self.limit(0).deadline,
             current: None,
             ready: VecDeque::new(),
             failure: None,
         }
+    }
+
+    /// The same as a [`Command::Metadump`] says it: its key is the classes, and its server and its time-out count.
+    pub fn dump_of(&self, operation: &Operation<'_>) -> Result<Dump> {
+        if operation.command != Command::Metadump {
+            let words = format!("a dump of {}; metadump is the one command that lists items", operation.command.name());
+            return Err(Error::argument(words).with_bits(bits::NOT_SENT));
+        }
+        let (server, timeout_ms, patience) =
+            (operation.server, operation.timeout_ms, self.limit(operation.timeout_ms).deadline);
+        Ok(Dump { server, timeout_ms, patience, ..self.metadump(operation.key) })
     }
 }
 
@@ -87,13 +104,21 @@ impl Dump {
             return Ok(true);
         }
         let found = match self.core.route.pools(self.patience.earlier(until)) {
-            Some(found) => found.map_err(|error| self.fail(error))?,
-            None if self.patience.is_over() => {
-                return Err(self.fail(Error::new(Status::Timeout, "no server is known yet")))
-            }
+            Some(found) => found,
+            None if self.patience.is_over() => Err(Error::new(Status::Timeout, "no server is known yet")),
             None => return Ok(false),
         };
-        self.servers = Some(found.into_iter());
+        let operation = Operation::new(Command::Metadump, &self.classes);
+        let found = found.map_err(|error| self.core.route.unsent(&operation, &error));
+        let found = found.map_err(|error| self.fail(error))?;
+        let there: Vec<String> = found.iter().map(|(index, _)| index.to_string()).collect();
+        let wanted = |index: u32| self.server == 0 || self.server - 1 == index;
+        let asked: Pools = found.into_iter().filter(|(index, _)| wanted(*index)).collect();
+        if asked.is_empty() {
+            let words = format!("server {}: the client has {}", self.server.wrapping_sub(1), there.join(", "));
+            return Err(self.fail(Error::argument(words).with_bits(bits::NOT_SENT)));
+        }
+        self.servers = Some(asked.into_iter());
         Ok(true)
     }
 
@@ -101,7 +126,7 @@ impl Dump {
     fn server(&mut self) -> Result<Option<(u32, pool::Dump)>> {
         let Some((server, dump)) = self.current.take() else {
             let next = self.servers.as_mut().and_then(Iterator::next);
-            return Ok(next.map(|(server, pool)| (server, pool::Dump::of(&pool))));
+            return Ok(next.map(|(server, pool)| (server, pool::Dump::of(&pool, self.timeout_ms))));
         };
         match dump.into_inner() {
             Some(dump) => Ok(Some((server, dump))),

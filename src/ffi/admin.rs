@@ -5,6 +5,7 @@ use super::bytes::bmemc_bytes;
 use super::calls::one;
 use super::client::bmemc_client;
 use super::guard::{guard, handle, null, place, quietly, refused};
+use super::operation::bmemc_op;
 use super::results::{bmemc_item, bmemc_results, bmemc_value, Many};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::{statistics, Dump, DumpEntry};
@@ -85,9 +86,9 @@ pub type bmemc_metadump_callback = Option<unsafe extern "C" fn(item: *const bmem
 /// such as "1,2". An item has `key`, `ttl`, `last_access`, `cas`, `fetched`, `size` (as the server
 /// stores it), `flags` where the server tells them, its slab class as `number`, its `server`, and
 /// the server's line as `detail`. A client with a key_prefix sees its own keys alone, `key` and
-/// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. It
-/// takes a connection of its own; option timeout_ms is for each piece that comes, not for the
-/// whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
+/// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. An
+/// item that several servers hold, as with mode=replicated, comes from each of them. It takes a
+/// connection of its own; option timeout_ms is for each piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
 /// another dump is under way.
 #[no_mangle]
 pub extern "C" fn bmemc_metadump(
@@ -131,6 +132,26 @@ pub extern "C" fn bmemc_dump_new(
     guard(error, || {
         let out = place(out, "out")?;
         let dump = handle(client, "client")?.client.metadump(classes.slice("classes")?);
+        *out = Box::into_raw(Box::new(bmemc_dump { dump }));
+        Ok(Status::Ok)
+    })
+}
+
+/// Begins a dump as an operation says it: `op` is a BMEMC_OP_METADUMP, of which `key` (the classes),
+/// `server` (zero: all of them) and `timeout_ms` (for each piece that comes) count. Else as
+/// bmemc_dump_new(). BMEMC_E_ARGUMENT: it is another operation; a server that the client does not
+/// have is told by bmemc_dump_next().
+#[no_mangle]
+pub extern "C" fn bmemc_dump_of(
+    client: Option<&bmemc_client>,
+    op: Option<&bmemc_op>,
+    out: Option<&mut MaybeUninit<*mut bmemc_dump>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let client = handle(client, "client")?;
+        let dump = client.client.dump_of(&handle(op, "op")?.operation()?)?;
         *out = Box::into_raw(Box::new(bmemc_dump { dump }));
         Ok(Status::Ok)
     })

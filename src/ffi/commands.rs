@@ -9,7 +9,7 @@ use super::client::bmemc_client;
 use super::guard::{array, guard, handle, number, place, refused};
 use super::results::{bmemc_results, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
-use crate::error::Status;
+use crate::error::{Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 use std::mem::MaybeUninit;
 
@@ -184,12 +184,7 @@ pub extern "C" fn bmemc_cas(
 ) -> bmemc_status {
     guard(error, || {
         let client = handle(client, "client")?;
-        if cas == 0 {
-            return Err(refused(
-                "cas is 0, which no item has; bmemc_gets() tells an item's, but for memcached -C".into(),
-            ));
-        }
-        let (key, value) = (key.slice("key")?, value.slice("value")?);
+        let (key, value, cas) = (key.slice("key")?, value.slice("value")?, given(cas)?);
         outcome(&client.client, Operation { flags, cas, ..Operation::set(key, value, ttl) })
     })
 }
@@ -225,8 +220,8 @@ pub extern "C" fn bmemc_prepend(
 }
 
 /// Stores many values in as few round trips as possible, all with the same `flags` and `ttl` (as
-/// bmemc_set()): `values[i]` under `keys[i]`. Results as those of bmemc_get_many(). Values with a
-/// cas, or a ttl, of their own: bmemc_execute().
+/// bmemc_set()): `values[i]` under `keys[i]`. Results as those of bmemc_get_many(). Each with its
+/// cas: bmemc_cas_many(); with a ttl of its own, or some with a cas: bmemc_execute().
 #[no_mangle]
 pub extern "C" fn bmemc_set_many(
     client: Option<&bmemc_client>,
@@ -248,6 +243,42 @@ pub extern "C" fn bmemc_set_many(
             Ok(Operation { flags, ..Operation::set(key, value, ttl) })
         })
     })
+}
+
+/// Stores many values in as few round trips as possible, `values[i]` under `keys[i]` if the item still
+/// has `cas[i]`, as bmemc_cas() does with one. Results as those of bmemc_get_many(): the `status` of
+/// item `i` is that of bmemc_cas(), and its `cas` the new one; 0 over text, which does
+/// not tell it.
+#[no_mangle]
+pub extern "C" fn bmemc_cas_many(
+    client: Option<&bmemc_client>,
+    keys: *const bmemc_bytes,
+    values: *const bmemc_bytes,
+    cas: *const u64,
+    count: usize,
+    flags: u32,
+    ttl: i64,
+    out: Option<&mut MaybeUninit<*mut bmemc_results>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let client = handle(client, "client")?;
+        // SAFETY: the function's contract: NULL or `count` of each, which stay as they are during the call.
+        let (keys, values, cas) =
+            unsafe { (array(keys, count, "keys")?, array(values, count, "values")?, array(cas, count, "cas")?) };
+        many(&client.client, count, out, |index| {
+            let (key, value) = (keys[index].slice("key")?, values[index].slice("value")?);
+            let (cas, op_flags) = (given(cas[index])?, op_flags::WANT_CAS);
+            Ok(Operation { flags, cas, op_flags, ..Operation::set(key, value, ttl) })
+        })
+    })
+}
+
+/// A cas that an item can have.
+fn given(cas: u64) -> Result<u64> {
+    let words = "cas is 0, which no item has; bmemc_gets() tells an item's, but for memcached -C";
+    (cas != 0).then_some(cas).ok_or_else(|| refused(words.into()))
 }
 
 /// Deletes a key. BMEMC_NOT_FOUND: there was none.

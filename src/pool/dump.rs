@@ -20,6 +20,8 @@ const CHUNK: usize = 16 * 1024;
 pub(crate) struct Dump {
     pool: Arc<Pool>,
     stage: Stage,
+    /// How long each piece may take.
+    timeout_ms: u32,
     /// When the piece that is awaited must have come.
     due: Deadline,
     buffer: Vec<u8>,
@@ -45,18 +47,18 @@ pub(crate) enum Progress {
 }
 
 impl Dump {
-    /// A dump of this server, which is not asked yet.
-    pub fn of(pool: &Arc<Pool>) -> Dump {
+    /// A dump of this server, which is not asked yet. `timeout_ms` is for each piece that comes; zero: the usual.
+    pub fn of(pool: &Arc<Pool>, timeout_ms: u32) -> Dump {
         let settings = &pool.shared.settings;
-        let connect = settings.timeout_ms.min(settings.connect_timeout_ms);
+        let timeout_ms = if timeout_ms == 0 { settings.timeout_ms } else { timeout_ms };
+        let connect = timeout_ms.min(settings.connect_timeout_ms);
         let due = Deadline::after(Duration::from_millis(connect.into()));
         let stage = Stage::Opening(Opening::new(due), clock::now());
         let counted = Counters { operations: 1, ..Counters::default() };
-        Dump { pool: pool.clone(), stage, due, buffer: Vec::new(), start: 0, end: 0, counted }
+        Dump { pool: pool.clone(), stage, timeout_ms, due, buffer: Vec::new(), start: 0, end: 0, counted }
     }
 
-    /// Hands the lines that have come to `each`, after waiting for one until `until` if there is none. The usual time-out is
-    /// for each piece that comes, not for the whole.
+    /// Hands the lines that have come to `each`, after waiting for one until `until` if there is none.
     pub fn take(
         &mut self,
         operation: &Operation<'_>,
@@ -118,7 +120,8 @@ impl Dump {
         if !matches!(opened, Ok(None)) {
             shared.tell_connected(begun, opened.as_ref().err());
         }
-        let Some((socket, dialect)) = opened? else { return Ok(false) };
+        let opened = opened.map_err(|error| shared.unsent(operation, &error))?;
+        let Some((socket, dialect)) = opened else { return Ok(false) };
         self.counted.connects += 1;
         let mut batch = Batch::<()>::default();
         let written = batch.writer(dialect).push(operation, 0, 0, usize::MAX);
@@ -130,7 +133,7 @@ impl Dump {
     }
 
     fn next_due(&self) -> Deadline {
-        Deadline::after(Duration::from_millis(self.pool.shared.settings.timeout_ms.into()))
+        Deadline::after(Duration::from_millis(self.timeout_ms.into()))
     }
 
     /// Receives once, if something comes until `until`; whether something has.
@@ -145,7 +148,7 @@ impl Dump {
             let (wanted, time) = (Ready { read: true, write: false }, self.due.earlier(until).left().min(LOOK));
             if !socket.poll(wanted, time).map_err(|error| lost("waiting failed", &error))?.read {
                 if self.due.is_over() {
-                    let words = format!("{} sent nothing for {} ms", shared.address, shared.settings.timeout_ms);
+                    let words = format!("{} sent nothing for {} ms", shared.address, self.timeout_ms);
                     return Err(Error::new(Status::Timeout, words).with_bits(bits::SENT));
                 }
                 if until.is_over() {

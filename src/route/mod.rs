@@ -138,6 +138,14 @@ impl Route {
         }
     }
 
+    /// The failure of an operation that was not sent because of `error`: what is wrong with it in itself comes first.
+    pub fn unsent(&self, operation: &Operation<'_>, error: &Error) -> Error {
+        match self {
+            Route::Single(pool, _) => pool.shared().unsent(operation, error),
+            Route::Many(policy) => policy.tiers[0].unsent(operation, error),
+        }
+    }
+
     /// The servers, where they can be changed.
     fn fleet(&self) -> Result<&Fleet> {
         match self {

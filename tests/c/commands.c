@@ -47,6 +47,32 @@ static void compare_and_swap(void) {
     STATUS(BMEMC_OK, bmemc_delete(client, key("s"), e));
 }
 
+static void compare_and_swap_many(void) {
+    bmemc_bytes keys[] = {key("m1"), key("m2"), key("m3"), key("m4"), {NULL, 3}}, values[] = {text("1"), text("2"), text("3"), text("4"), text("5")};
+    STATUS(BMEMC_OK, bmemc_set(client, keys[0], text("old"), 7, 60, e));
+    STATUS(BMEMC_OK, bmemc_set(client, keys[1], text("old"), 7, 60, e));
+    uint64_t cas[] = {expect_value(keys[0], "old"), expect_value(keys[1], "old") + 1, 12345, 0, 1};
+    bmemc_results *results = NULL;
+    size_t count = 0;
+    STATUS(BMEMC_OK, bmemc_cas_many(client, keys, values, cas, 5, 5, 60, &results, e));
+    const bmemc_item *item = bmemc_results_items(results, &count);
+    const bmemc_status wanted[] = {BMEMC_OK, BMEMC_EXISTS, BMEMC_NOT_FOUND, BMEMC_E_ARGUMENT, BMEMC_E_ARGUMENT};
+    EXPECT(count == 5);
+    for (size_t i = 0; i < count; i++) EXPECT(item[i].status == (int32_t)wanted[i]);
+    EXPECT(contains(item[3].detail, "cas is 0") && contains(item[4].detail, "data is NULL"));
+    // The new cas is there to go on with, where the protocol tells it.
+    EXPECT(item[0].cas == (is_protocol("text") ? 0 : expect_value(keys[0], "1")) && item[0].cas != cas[0]);
+    expect_value(keys[0], "1");
+    expect_value(keys[1], "old");
+    bmemc_results_free(results);
+    STATUS(BMEMC_OK, bmemc_cas_many(client, NULL, NULL, NULL, 0, 0, 0, &results, e));
+    bmemc_results_free(results);
+    REFUSED(BMEMC_E_ARGUMENT, "cas is NULL", bmemc_cas_many(client, keys, values, NULL, 1, 0, 0, &results, e));
+    REFUSED(BMEMC_E_ARGUMENT, "values is NULL", bmemc_cas_many(client, keys, NULL, cas, 1, 0, 0, &results, e));
+    EXPECT(results == NULL);
+    for (int i = 0; i < 2; i++) STATUS(BMEMC_OK, bmemc_delete(client, keys[i], e));
+}
+
 static void times_to_live(void) {
     bmemc_value *out = NULL;
     STATUS(BMEMC_NOT_FOUND, bmemc_touch(client, key("t"), 60, e));
@@ -278,6 +304,7 @@ int main(int argc, char **argv) {
     client = client_of(address, NULL, NULL);
     RUN(conditions_hold_or_not);
     RUN(compare_and_swap);
+    RUN(compare_and_swap_many);
     RUN(times_to_live);
     RUN(counters);
     RUN(a_counter_is_created);

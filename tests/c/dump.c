@@ -131,6 +131,46 @@ static void bad_arguments(void) {
     bmemc_dump_free(NULL);
 }
 
+// As an operation says it; each piece has its own time.
+static void of_one_server(void) {
+    bmemc_dump *dump = NULL;
+    bmemc_results *piece = NULL;
+    bmemc_op op = {.opcode = BMEMC_OP_METADUMP, .key = text("all"), .server = 1, .timeout_ms = 20000};
+    bmemc_status status = BMEMC_E_SERVER_ERROR;
+    size_t items = 0;
+    for (int tries = 0; tries < 500 && status == BMEMC_E_SERVER_ERROR; tries++) {
+        STATUS(BMEMC_OK, bmemc_dump_of(client, &op, &dump, e));
+        status = bmemc_dump_next(dump, -1, &piece, e);
+        if (status == BMEMC_E_SERVER_ERROR) usleep(20000); // it is busy with the one before
+        if (piece) bmemc_results_items(piece, &items);
+        bmemc_results_free(piece);
+        bmemc_dump_free(dump);
+    }
+    STATUS(BMEMC_OK, status);
+    EXPECT(items > 0);
+    op.server = 8;
+    STATUS(BMEMC_OK, bmemc_dump_of(client, &op, &dump, e));
+    STATUS(BMEMC_E_ARGUMENT, bmemc_dump_next(dump, -1, &piece, e));
+    EXPECT(strstr(error.message, "server 7: the client has 0") != NULL);
+    bmemc_dump_free(dump);
+    op.opcode = BMEMC_OP_GET;
+    REFUSED(BMEMC_E_ARGUMENT, "a dump of get", bmemc_dump_of(client, &op, &dump, e));
+    op.reserved[0] = 1;
+    REFUSED(BMEMC_E_ARGUMENT, "reserved", bmemc_dump_of(client, &op, &dump, e));
+    REFUSED(BMEMC_E_ARGUMENT, "op", bmemc_dump_of(client, NULL, &dump, e));
+    REFUSED(BMEMC_E_ARGUMENT, "out", bmemc_dump_of(client, &op, NULL, e));
+    EXPECT(dump == NULL);
+    // Nobody is there, and what is wrong is told all the same.
+    bmemc_client *dead = client_of("127.0.0.1:1", NULL, NULL);
+    STATUS(BMEMC_OK, bmemc_dump_new(dead, text("a b"), &dump, e));
+    STATUS(BMEMC_E_ARGUMENT, bmemc_dump_next(dump, -1, &piece, e));
+    bmemc_dump_free(dump);
+    STATUS(BMEMC_OK, bmemc_dump_new(dead, text("all"), &dump, e));
+    STATUS(BMEMC_E_CONNECTION, bmemc_dump_next(dump, -1, &piece, e));
+    bmemc_dump_free(dump);
+    bmemc_client_free(dead);
+}
+
 static void binary_has_none(void) {
     bmemc_dump *dump = NULL;
     bmemc_results *piece = NULL;
@@ -153,6 +193,7 @@ int main(int argc, char **argv) {
         RUN(a_closed_client_ends_a_dump);
         RUN(a_child_does_not_read_its_parents_dump);
         RUN(bad_arguments);
+        RUN(of_one_server);
     }
     bmemc_client_free(client);
     bmemc_server_free(server);

@@ -72,6 +72,7 @@ static void null_calls(void) {
     NULLS(bmemc_append(NULL, none, none, e));
     NULLS(bmemc_prepend(NULL, none, none, e));
     NULLS(bmemc_set_many(NULL, NULL, NULL, 0, 0, 0, NULL, e));
+    NULLS(bmemc_cas_many(NULL, NULL, NULL, NULL, 0, 0, 0, NULL, e));
     NULLS(bmemc_delete(NULL, none, e));
     NULLS(bmemc_delete_many(NULL, NULL, 0, NULL, e));
     NULLS(bmemc_touch(NULL, none, 0, e));
@@ -86,6 +87,7 @@ static void null_calls(void) {
     NULLS(bmemc_client_stats(NULL, none, NULL, e));
     NULLS(bmemc_metadump(NULL, none, NULL, NULL, e));
     NULLS(bmemc_dump_new(NULL, none, NULL, e));
+    NULLS(bmemc_dump_of(NULL, NULL, NULL, e));
     NULLS(bmemc_dump_next(NULL, 0, NULL, e));
     NULLS(bmemc_meta(NULL, none, none, none, none, NULL, e));
     NULLS(bmemc_value_encode(NULL, NULL, NULL, e));
@@ -150,6 +152,8 @@ static void bytes_that_are_not_there(void) {
     ARGUMENT("data is NULL", bmemc_stats_items(gone, &results, e));
     ARGUMENT("data is NULL", bmemc_metadump_items(gone, &results, e));
     ARGUMENT("data is NULL", bmemc_dump_new(client, gone, &dump, e));
+    op.opcode = BMEMC_OP_METADUMP;
+    ARGUMENT("data is NULL", bmemc_dump_of(client, &op, &dump, e));
     ARGUMENT("data is NULL", bmemc_meta(client, text("mg"), gone, text("v"), none, &value, e));
     ARGUMENT("data is NULL", bmemc_value_decode(client, gone, 0, &value, e));
     ARGUMENT("data is NULL", bmemc_client_add_server(client, gone, none, 1, e));

@@ -11,6 +11,7 @@
 #include <span>
 #endif
 #include <thread>
+#include <tuple>
 
 using namespace std::chrono_literals;
 using bmemc::op;
@@ -77,6 +78,16 @@ static void conditional_writes() {
     EXPECT(must(client->compare_and_swap(key("c"), "newer", item->cas())) == status::ok);
     EXPECT(must(client->compare_and_swap(key("c"), "newest", item->cas())) == status::exists);
     EXPECT(must(client->get(key("c")))->value() == "newer");
+    using triple = std::tuple<std::string, std::string, std::uint64_t>;
+    auto current = must(client->gets(key("c")))->cas();
+    auto many = must(client->compare_and_swap_many(std::vector<triple>{
+        {key("c"), "of many", current}, {key("c"), "late", item->cas()}, {key("none"), "x", 7}, {key("c"), "x", 0}}));
+    EXPECT(many[0].ok() && many[0].cas() != current);
+    EXPECT(many[1].status() == status::exists);
+    EXPECT(many[2].status() == status::not_found && many[3].status() == status::argument && many.size() == 4);
+    EXPECT(must(client->get(key("c")))->value() == "of many");
+    EXPECT(many[0].cas() == (protocol == "text" ? 0 : must(client->gets(key("c")))->cas()));
+    EXPECT(must(client->compare_and_swap_many(std::vector<triple>())).empty());
     must(client->remove(key("c")));
     EXPECT(must(client->compare_and_swap(key("c"), "newest", item->cas())) == status::not_found);
 }
@@ -160,6 +171,10 @@ static void dumps_are_taken_piece_by_piece() {
     }
     EXPECT(found == std::set<std::string>(names.begin(), names.end()));
     EXPECT(refused(must(own.dump("a b")).next(), status::argument, "a b"));
+    EXPECT(refused(must(own.dump(op::metadump("all").at_server(7).within(20s))).next(), status::argument, "server 7"));
+    EXPECT(refused(own.dump(op::get("all")), status::argument, "a dump of get"));
+    EXPECT(must(own.call(op::version().at_server(0))).ok());
+    EXPECT(refused(own.call(op::get("all").at_server(1)), status::argument, "server 1"));
 }
 
 static void with_and_without_reply() {
@@ -304,6 +319,44 @@ static void dead_and_closed() {
     EXPECT(client->get("k").has_value());
 }
 
+// What is wrong in itself is told whatever the server does: this one is not there.
+static void bad_arguments_at_a_dead_server() {
+    auto dead = must(bmemc::client::connect({"127.0.0.1:1"}, {{"timeout_ms", "2000"}, {"protocol", protocol}}));
+    std::vector<std::string> keys{"", std::string(251, 'k')};
+    if (protocol != "binary") keys.insert(keys.end(), {"a b", "a\r\nflush_all", std::string(1, 0), "\x7f"}); // binary takes any
+    for (const auto &bad : keys) {
+        EXPECT(refused(dead.get(bad), status::argument, ""));
+        EXPECT(refused(dead.gets(bad), status::argument, ""));
+        EXPECT(refused(dead.get_and_touch(bad, 60s), status::argument, ""));
+        EXPECT(refused(dead.get_into(bad, nullptr, 0), status::argument, ""));
+        EXPECT(refused(dead.set(bad, "v"), status::argument, ""));
+        EXPECT(refused(dead.add(bad, "v"), status::argument, ""));
+        EXPECT(refused(dead.replace(bad, "v"), status::argument, ""));
+        EXPECT(refused(dead.append(bad, "v"), status::argument, ""));
+        EXPECT(refused(dead.prepend(bad, "v"), status::argument, ""));
+        EXPECT(refused(dead.compare_and_swap(bad, "v", 1), status::argument, ""));
+        EXPECT(refused(dead.remove(bad), status::argument, ""));
+        EXPECT(refused(dead.touch(bad, 60s), status::argument, ""));
+        EXPECT(refused(dead.increment(bad), status::argument, ""));
+        EXPECT(refused(dead.decrement(bad), status::argument, ""));
+        EXPECT(refused(dead.check_key(bad), status::argument, ""));
+        EXPECT(must(dead.get_many({bad, "good"}))[0].status() == status::argument);
+        EXPECT(must(dead.get_many({bad, "good"}))[1].status() == status::connection);
+        EXPECT(must(dead.set_many({{bad, "v"}}))[0].status() == status::argument);
+        EXPECT(must(dead.remove_many({bad}))[0].status() == status::argument);
+        std::vector<std::tuple<std::string, std::string, std::uint64_t>> items{{bad, "v", 1}, {"good", "v", 0}, {"good", "v", 1}};
+        auto many = must(dead.compare_and_swap_many(items));
+        EXPECT(many[0].status() == status::argument && many[1].status() == status::argument && many[2].status() == status::connection);
+    }
+    EXPECT(refused(dead.call(op::get("good").at_server(1)), status::argument, "server 1"));
+    EXPECT(refused(dead.call(op::set("good", "v").compress(10)), status::argument, "compress_level"));
+    EXPECT(refused(dead.set("good", "v"), status::connection, "127.0.0.1:1"));
+    if (protocol == "binary") return; // which has none of these
+    EXPECT(refused(must(dead.dump("a b")).next(), status::argument, "a b"));
+    EXPECT(refused(dead.stats("a\r\nb"), status::argument, ""));
+    EXPECT(refused(dead.call(op::raw_command("a\r\nb")), status::argument, ""));
+}
+
 // Failures that the embedded server is told to make.
 static void faults_and_credentials() {
     auto server = must(bmemc::server::start());
@@ -403,6 +456,7 @@ int main(int argc, char **argv) {
     RUN(servers_that_a_function_finds);
     RUN(results_without_a_value);
     RUN(dead_and_closed);
+    RUN(bad_arguments_at_a_dead_server);
     RUN(faults_and_credentials);
     RUN(several_servers);
     RUN(handles_move);

@@ -168,6 +168,23 @@ class client {
         return set_many<std::initializer_list<std::pair<bytes_view, bytes_view>>>(pairs, ttl, flags);
     }
 
+    /// Stores many values if their items still have the cas that each was read with: `items` are (key, value, cas), and
+    /// answer i is as compare_and_swap()'s status, with the new cas (0 over text, which does not tell it).
+    template <class Items> result<results> compare_and_swap_many(const Items &items, seconds ttl = {}, std::uint32_t flags = 0) const {
+        std::vector<bmemc_bytes> keys, values;
+        std::vector<std::uint64_t> all;
+        for (const auto &[key, value, cas] : items) {
+            keys.push_back(bytes_view(key));
+            values.push_back(bytes_view(value));
+            all.push_back(cas);
+        }
+        bmemc_error why;
+        bmemc_results *answers = nullptr;
+        auto code = bmemc_cas_many(raw(), keys.data(), values.data(), all.data(), all.size(), flags, ttl.count(), &answers, &why);
+        if (code < 0) return failure(error(why));
+        return results(answers);
+    }
+
     /// Deletes many keys; answers as those of get_many().
     template <class Keys> result<results> remove_many(const Keys &keys) const { return many(keys, &op::remove); }
     result<results> remove_many(std::initializer_list<bytes_view> keys) const { return many(keys, &op::remove); }
@@ -197,7 +214,8 @@ class client {
     }
 
     /// Lists what the servers hold, without values: calls `each(item)` as they come, until it answers false. It must not
-    /// throw. `classes` as bmemc_metadump() has it. With a key_prefix: its own keys alone, without it.
+    /// throw. `classes` as bmemc_metadump() has it. With a key_prefix: its own keys alone, without it. An item that several
+    /// servers hold (mode=replicated) comes from each of them.
     template <class Each> result<void> metadump(Each each, bytes_view classes = {}) const {
         bmemc_error why;
         auto call = [](const bmemc_item *item, void *to) -> std::int32_t {
@@ -212,6 +230,14 @@ class client {
         bmemc_error why;
         bmemc_dump *made = nullptr;
         if (bmemc_dump_new(raw(), classes, &made, &why) < 0) return failure(error(why));
+        return bmemc::dump(made, callbacks_);
+    }
+
+    /// The same of one server, or with a time-out of its own for each piece: `dump(op::metadump().at_server(1).within(2s))`.
+    result<class dump> dump(const op &what) const {
+        bmemc_error why;
+        bmemc_dump *made = nullptr;
+        if (bmemc_dump_of(raw(), &what.raw(), &made, &why) < 0) return failure(error(why));
         return bmemc::dump(made, callbacks_);
     }
 

@@ -62,6 +62,8 @@ class op {
     op &create(std::uint64_t initial) noexcept { return raw_.initial = initial, flag(BMEMC_FLAG_CREATE); }
     /// Hashed instead of the key to choose the server.
     op &routed_by(bytes_view key) noexcept { return raw_.routing_key = key, *this; }
+    /// Asks the server of this index, whatever the key: item::server(), or that of client::servers().
+    op &at_server(std::uint32_t index) noexcept { return raw_.server = index + 1, *this; }
     /// Raw flags of the meta protocol, separated by spaces.
     op &with_meta_flags(bytes_view flags) noexcept { return raw_.meta_flags = flags, *this; }
     /// The answer has the item's cas.

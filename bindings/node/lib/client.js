@@ -6,7 +6,7 @@ const { native, constants, begin, nameOf, toBytes, kindOf, flush, keepTurnsWhole
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
 const { Values } = require('./values.js');
 const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
-const { Settings, accepts, readers, whole } = require('./settings.js');
+const { Settings, accepts, readers, unsigned, whole } = require('./settings.js');
 const {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
   ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
@@ -27,6 +27,7 @@ const NONE = Symbol('none');
 const forRead = accepts('encoding', 'raw', 'default', 'ttl');
 const forItem = accepts('encoding', 'raw', 'default', 'casDefault', 'ttl', 'wantCas');
 const forManyReads = accepts('encoding', 'raw', 'wantCas');
+const forManyCas = accepts('ttl', 'flags', 'compressLevel');
 const forWrite = accepts('ttl', 'flags', 'cas', 'noReply', 'compressLevel');
 const forChange = accepts('cas', 'noReply');
 const forTouch = accepts('ttl', 'noReply');
@@ -217,8 +218,11 @@ class Client extends EventEmitter {
 
   cas(key, value, cas, options) {
     const call = new Call(this.#session, casOf);
-    if (cas === 0 || cas === 0n) return refused(call, new ArgumentError('cas is 0, which no item has'));
-    return this.#with(call, OP_SET, key, value, options, { cas }, forWrite, 'cas');
+    try {
+      return this.#with(call, OP_SET, key, value, options, { cas: casGiven(cas) }, forWrite);
+    } catch (error) {
+      return refused(call, error);
+    }
   }
 
   setMany(entries, options) {
@@ -233,6 +237,20 @@ class Client extends EventEmitter {
         begin(call, i, client, OP_SET, nameOf(keys[i], 'key'), payloads[i], type, settings);
       };
       return { keys, begun };
+    });
+  }
+
+  casMany(entries, options) {
+    const { values } = this.#session;
+    return this.#many(new ManyCall(this.#session, casOf), options, forManyCas, (settings = new Settings()) => {
+      const items = entriesOf(entries, '[key, value, cas]');
+      const begun = (call, i, client) => {
+        const [key, value, cas] = items[i];
+        const type = values.typeOf(value);
+        const own = Object.assign(new Settings(), settings, { cas: casGiven(cas) });
+        begin(call, i, client, OP_SET, nameOf(key, 'key'), values.encode(value, type), values.typed ? type : 0, own);
+      };
+      return { keys: items.map(([key]) => key), begun };
     });
   }
 
@@ -572,14 +590,22 @@ function listOf(name, iterable) {
   throw new ArgumentError(`${name} is ${kindOf(iterable)}; an array or another iterable is accepted`);
 }
 
-/** Pairs of key and value of a Map, of an iterable of pairs, or of an object. */
-function entriesOf(entries) {
+/** A cas that an item can have. */
+function casGiven(cas) {
+  const given = unsigned('cas', needed('cas', cas));
+  if (given === 0n) throw new ArgumentError('cas is 0, which no item has');
+  return given;
+}
+
+/** Pairs of key and value of a Map, of an iterable of pairs, or of an object; or what `each` says instead of pairs. */
+function entriesOf(entries, each = '[key, value]') {
   if (typeof entries !== 'object' || entries === null) {
     throw new ArgumentError(`entries is ${kindOf(entries)}; a Map, pairs of key and value, or an object is accepted`);
   }
   const pairs = typeof entries[Symbol.iterator] === 'function' ? [...entries] : Object.entries(entries);
-  const wrong = pairs.find((pair) => !Array.isArray(pair) || pair.length !== 2);
-  if (wrong !== undefined) throw new ArgumentError(`an entry is ${kindOf(wrong)}; [key, value] is accepted`);
+  const { length } = each.split(',');
+  const wrong = pairs.find((pair) => !Array.isArray(pair) || pair.length !== length);
+  if (wrong !== undefined) throw new ArgumentError(`an entry is ${kindOf(wrong)}; ${each} is accepted`);
   return pairs;
 }
 

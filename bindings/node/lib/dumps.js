@@ -7,7 +7,10 @@ const { native, constants, kindOf } = require('./engine.js');
 const { ArgumentError, CancelledError, checked } = require('./errors.js');
 const { acceptsOnly } = require('./settings.js');
 
-const forDump = acceptsOnly('signal');
+const forDump = acceptsOnly('signal', 'server', 'timeoutMs');
+
+/** How long it looks away from a server that has sent nothing, at most: in milliseconds, twice as long each time. */
+const LONGEST = 16;
 
 /** A dump of a generator that was left in the middle, and that nobody refers to any more, is ended. */
 const collected = new FinalizationRegistry((number) => native.close(number));
@@ -16,8 +19,8 @@ const collected = new FinalizationRegistry((number) => native.close(number));
 class Dump {
   #number;
 
-  constructor(client, classes) {
-    this.#number = checked(native.dump, client, classes);
+  constructor(client, classes, { server, timeoutMs }) {
+    this.#number = checked(native.dump, client, classes, server, timeoutMs);
     collected.register(this, this.#number, this);
   }
 
@@ -33,9 +36,11 @@ class Dump {
 }
 
 async function* dumped(session, classes, options) {
-  const { signal } = forDump(options);
+  const settings = forDump(options);
+  const { signal } = settings;
   if (typeof classes !== 'string') throw new ArgumentError(`classes is ${kindOf(classes)}; a string is accepted`);
-  const dump = new Dump(session.number, classes);
+  const dump = new Dump(session.number, classes, settings);
+  let pause = 1;
   try {
     for (;;) {
       if (signal?.aborted) {
@@ -44,7 +49,13 @@ async function* dumped(session, classes, options) {
       const piece = dump.next();
       if (piece === undefined) return;
       yield* piece;
-      await (piece.length === 0 ? moment() : turn());
+      if (piece.length > 0) {
+        pause = 1;
+        await turn();
+      } else {
+        await moment(pause);
+        pause = Math.min(2 * pause, LONGEST);
+      }
     }
   } finally {
     dump.close();

@@ -377,6 +377,15 @@ export class Client extends EventEmitter<ClientEvents> {
     options?: WriteOptions,
   ): Promise<void>;
   /**
+   * Stores many values, each if its item still has the cas that stands behind it: a Map with true, or false where the item has
+   * changed; a key that is gone is not in it.
+   * @example await client.casMany([['user:2', { name: 'Ann' }, (await client.gets('user:2')).cas]], { ttl: 60 })
+   */
+  casMany(
+    entries: Iterable<readonly [key: Key, value: Value, cas: bigint | number]>,
+    options?: Omit<WriteOptions, 'cas' | 'noReply'>,
+  ): Promise<Map<Key, boolean>>;
+  /**
    * Deletes a key: false where there was none.
    * @example await client.delete('user:2') // true
    */
@@ -443,11 +452,12 @@ export class Client extends EventEmitter<ClientEvents> {
   shutdown(options?: ServerOptions & { graceful?: boolean }): Promise<void>;
   /**
    * Lists what the servers hold, without values, as it comes; leave the loop when you like. `classes`: 'all' (the default), 'hash',
-   * or numbers of slab classes such as '1,2'. A client with a `keyPrefix` sees its own keys, without it. `timeoutMs` of the client
-   * is for each piece that comes, not for the whole. Not over binary: UnsupportedError.
+   * or numbers of slab classes such as '1,2'. A client with a `keyPrefix` sees its own keys, without it. An item that several
+   * servers hold (`mode: 'replicated'`) comes from each of them; `server` asks one alone. `timeoutMs` is for each piece that comes,
+   * not for the whole. Not over binary: UnsupportedError.
    * @example for await (const { key, size } of client.metadump()) console.log(key.toString(), size)
    */
-  metadump(classes?: string, options?: { signal?: AbortSignal }): AsyncGenerator<DumpedItem, void, undefined>;
+  metadump(classes?: string, options?: { server?: number; timeoutMs?: number; signal?: AbortSignal }): AsyncGenerator<DumpedItem, void, undefined>;
 
   /**
    * A meta command: 'mg', 'ms', 'md', 'ma', 'me' or 'mn', with its flags as they are written, as `meta('mg', 'a', 'v t s')`. The

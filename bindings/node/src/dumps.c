@@ -2,17 +2,19 @@
 #include "addon.h"
 #include <stdlib.h>
 
-// dump(client, classes) -> number
+// dump(client, classes, server, timeoutMs) -> number; server: one more than its index, or 0
 napi_value dump_new(napi_env env, napi_callback_info info) {
     napi_value args[MAX_ARGUMENTS];
     addon *self = arguments(env, info, args);
     handle *client = handle_of(self, args[0], CLIENT), *place;
     bmemc_dump *dump = NULL;
-    bmemc_bytes classes;
+    bmemc_op op = {.opcode = BMEMC_OP_METADUMP};
     bmemc_error error;
     void *owned;
-    if (!client || !get_bytes(env, args[1], &classes, &owned)) return NULL;
-    bmemc_status status = bmemc_dump_new(client->pointer, classes, &dump, &error);
+    if (!client || !get_bytes(env, args[1], &op.key, &owned)) return NULL;
+    napi_get_value_uint32(env, args[2], &op.server);
+    napi_get_value_uint32(env, args[3], &op.timeout_ms);
+    bmemc_status status = bmemc_dump_of(client->pointer, &op, &dump, &error);
     free(owned);
     if (status != BMEMC_OK) return throw_error(env, &error);
     if (!(place = handle_new(self))) {

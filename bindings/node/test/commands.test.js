@@ -80,6 +80,26 @@ for (const [name, start] of Object.entries(servers)) {
         assert.equal(await c.cas(fresh(), 'no', item.cas), undefined);
       });
 
+      it('casMany', async (t) => {
+        const c = client(t, { encoding: 'utf8' });
+        const [same, changed, gone, wrong] = Array.from({ length: 4 }, fresh);
+        await c.setMany({ [same]: '1', [changed]: '2', [gone]: '3', [wrong]: '4' });
+        const before = await c.getsMany([same, changed, gone]);
+        await Promise.all([c.set(changed, 'other'), c.delete(gone)]);
+        const entries = [...before].map(([key, { cas }]) => [key, `new ${key}`, cas]);
+        assert.deepEqual(await c.casMany(entries, { ttl: 60 }), new Map([[same, true], [changed, false]]));
+        assert.equal(await c.get(same), `new ${same}`);
+        assert.equal(await c.get(changed), 'other');
+        assert.equal(await c.get(gone), undefined);
+        assert.deepEqual(await c.casMany([]), new Map());
+        const { cas } = await c.gets(same);
+        const error = await c.casMany([[same, 'x', cas], [wrong, 'x', 0n]]).then(assert.fail, (error) => error);
+        assert.ok(error instanceof PartialError, error.stack);
+        assert.deepEqual([...error.values], [[same, true]]);
+        assert.match(error.errors.get(wrong).message, /cas is 0, which no item has/);
+        assert.equal(await c.get(wrong), '4');
+      });
+
       it('add, replace, append, prepend', async (t) => {
         const c = client(t, { encoding: 'utf8' });
         const key = fresh();

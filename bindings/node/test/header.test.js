@@ -65,7 +65,7 @@ describe('bmemc.h', () => {
       bmemc_get_into: 'blocks', bmemc_call: 'blocks', bmemc_execute: 'blocks', bmemc_queue_fetch: 'fetch_into is used',
       bmemc_client_close: 'bmemc_client_free closes',
       bmemc_execute_each: 'blocks; each operation takes the index of a server',
-      bmemc_metadump: 'bmemc_dump_new is used', bmemc_metadump_items: 'bmemc_dump_next is used',
+      bmemc_metadump: 'bmemc_dump_of is used', bmemc_dump_new: 'bmemc_dump_of is used', bmemc_metadump_items: 'bmemc_dump_next is used',
     };
     const sources = fs.readdirSync(path.join(root, 'src')).map((name) => read('src', name)).join('\n');
     const functions = new Set([...header.matchAll(/^[a-z].*?\b(bmemc_[a-z_]+)\(/gm)].map(([, name]) => name));

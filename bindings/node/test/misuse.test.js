@@ -42,6 +42,7 @@ const keyed = {
   getMany: (client, key, ...rest) => client.getMany([key], ...rest),
   getsMany: (client, key, ...rest) => client.getsMany([key], ...rest),
   setMany: (client, key, ...rest) => client.setMany([[key, 'x']], ...rest),
+  casMany: (client, key, ...rest) => client.casMany([[key, 'x', 1n]], ...rest),
   deleteMany: (client, key, ...rest) => client.deleteMany([key], ...rest),
   call: (client, key) => client.call({ opcode: 'get', key: key === undefined ? null : key }),
 };
@@ -85,6 +86,33 @@ describe('misuse', () => {
     assert.equal(client.counters().disconnects, 0);
   });
 
+  it('the same where no server is: what is wrong is told first', async (t) => {
+    for (const protocol of ['auto', 'text', 'meta', 'binary']) {
+      const client = clientOf(t, { address: '127.0.0.1:1' }, { protocol });
+      // Over binary a key has any bytes.
+      const bad = protocol === 'binary' ? ['', 'x'.repeat(251), Buffer.alloc(0)] : badKeys;
+      const told = async (promise, what) => {
+        const error = await refused(promise, `${protocol}: ${what}`);
+        assert.equal(error.code, 'BMEMC_E_ARGUMENT', `${protocol}: ${what}: ${error.stack}`);
+        assert.ok(error.notSent);
+      };
+      for (const [name, method] of Object.entries(keyed)) {
+        for (const key of bad) await told(method(client, key), `${name}(${String(key).slice(0, 20)})`);
+        const error = await refused(method(client, 'good'), name);
+        assert.equal(error.code, 'BMEMC_E_CONNECTION', error.stack);
+      }
+      for (const cas of [0, -1, 'x', undefined]) await told(client.casMany([['good', 'x', cas]]), `casMany(${cas})`);
+      await told(client.set('good', 'x', { ttl: 'x' }), 'ttl');
+      await told(client.set('good', 'x', { server: 7 }), 'server');
+      const all = await client.execute([{ opcode: 'get', key: '' }, { opcode: 'get', key: 'good' }]);
+      assert.deepEqual(all.map(({ status }) => status), ['BMEMC_E_ARGUMENT', 'BMEMC_E_CONNECTION']);
+      if (protocol === 'binary') continue; // which has none of these
+      await told(client.stats('a\r\nb'), 'stats');
+      await told(client.raw('a\r\nb'), 'raw');
+      await told(client.metadump('a b').next(), 'metadump');
+    }
+  });
+
   it('options of wrong types, unknown ones, values out of range', async (t) => {
     const client = clientOf(t, server);
     for (const [name, method] of Object.entries({ ...keyed, ...keyless })) {
@@ -124,7 +152,9 @@ describe('misuse', () => {
     }
     for (const entries of [undefined, null, 5, 'abc', [['key']], ['ab'], [5], [null], proxy]) {
       await refused(client.setMany(entries), 'setMany');
+      await refused(client.casMany(entries), 'casMany');
     }
+    await refused(client.casMany([['key', 'value']]), 'casMany', /\[key, value, cas\] is accepted/);
     const thrower = (function* () {
       yield 'a';
       throw new Error('a getter in the middle');

@@ -149,7 +149,20 @@ describe('metadump', () => {
       for (const item of items) assert.ok(item.ttl > 90 && item.ttl <= 100 && item.size > 5 && item.cas > 0n && item.slabClass > 0);
       await assert.rejects(client.metadump('999').next(), { code: 'BMEMC_E_CLIENT_ERROR' });
       await assert.rejects(client.metadump('a\r\nb').next(), { code: 'BMEMC_E_ARGUMENT' });
-      for (const options of [null, 5, { server: 1 }, { signal: 5 }]) {
+      const [first] = await (async () => {
+        for (let tries = 0; ; tries++) {
+          try {
+            for await (const item of client.metadump('all', { server: 0, timeoutMs: 20_000 })) return [item];
+            return [];
+          } catch (error) {
+            if (tries === 500 || !/BUSY/.test(error.message)) throw error;
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }
+        }
+      })();
+      assert.equal(first.server, 0);
+      await assert.rejects(client.metadump('', { server: 7 }).next(), /server 7: the client has 0/);
+      for (const options of [null, 5, { server: 1 }, { server: -1 }, { timeoutMs: 0 }, { signal: 5 }]) {
         await assert.rejects(client.metadump('', options).next(), { code: 'BMEMC_E_ARGUMENT' });
       }
       for (const classes of [null, 5, {}]) await assert.rejects(client.metadump(classes).next(), /classes is/);
@@ -233,6 +246,10 @@ describe('metadump', () => {
     const aborted = clientOf(t, mute, { protocol: 'text' }).metadump('', { signal: controller.signal }).next();
     controller.abort(new Error('enough'));
     await assert.rejects(aborted, (error) => error.name === 'AbortError' && error.cause.message === 'enough');
+    const began = Date.now();
+    const late = clientOf(t, mute, { protocol: 'text' }).metadump('', { timeoutMs: 150 }).next();
+    await assert.rejects(late, { code: 'BMEMC_E_TIMEOUT', message: /sent nothing for 150 ms/ });
+    assert.ok(Date.now() - began >= 140 && Date.now() - began < 5000);
     await begun();
     // A client that is closed ends its dumps, and a process does not wait for one that nobody goes on with.
     const left = client.metadump();

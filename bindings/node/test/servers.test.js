@@ -267,6 +267,9 @@ describe('calls about servers', () => {
     assert.deepEqual([...(await client.stats('', { server: 1 })).keys()], [second.name]);
     const dumped = await dumpOf(client, keys.length);
     assert.deepEqual(dumped.map((item) => item.key.toString()).sort(), [...keys].sort());
+    for (const server of [0, 1]) {
+      for await (const item of client.metadump('', { server })) assert.equal(item.server, server);
+    }
     for (let server = 0; server < 3; server++) {
       assert.equal(dumped.filter((item) => item.server === server).length, items[server]);
       assert.match(await client.version({ server }), /^\d/);

@@ -91,36 +91,35 @@ impl State {
                 Ok(next) => next,
                 Err(error) => return (accepted, Err(error)),
             };
-            if under_way >= most && barred.is_none() {
-                return (accepted, Err(busy(under_way, most, &shared.address)));
-            }
-            if operation.server > 1 || barred.is_some() {
-                pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
-                match &barred {
-                    Some(error) => {
-                        let error = shared.unsent(&operation, error);
-                        let answer = Answer::failed(&error);
-                        output.give(tag, front::finish(front.as_ref(), operation.command, answer));
+            let (mut place, command) = (place, operation.command);
+            let hurdle = match &barred {
+                Some(error) => Some(shared.unsent(&operation, error)),
+                None if operation.server > 1 => Some(no_other(operation.server - 1)),
+                None if under_way >= most => Some(shared.unsent(&operation, &busy(under_way, most, &shared.address))),
+                None if command.goes_aside() => match aside(lanes, place, &shared.address) {
+                    Ok(own) => {
+                        place = own;
+                        None
                     }
-                    None => output.give(tag, Answer::failed(&no_other(operation.server - 1))),
+                    Err(error) => Some(shared.unsent(&operation, &error)),
+                },
+                None => None,
+            };
+            if let Some(error) = hurdle {
+                if error.status() == Status::Busy {
+                    return (accepted, Err(error));
                 }
+                pool.count(&Counters { operations: 1, failures: 1, ..Counters::default() });
+                output.give(tag, front::finish(front.as_ref(), command, Answer::failed(&error)));
                 accepted += 1;
                 continue;
             }
-            let place = match operation.command.goes_aside() {
-                true => match aside(lanes, place, &shared.address) {
-                    Ok(place) => place,
-                    Err(error) => return (accepted, Err(error)),
-                },
-                false => place,
-            };
             let Some(lane) = lanes.get_mut(place.lane as usize) else { break };
             let (deadline, timeout_ms) = match operation.timeout_ms {
                 0 => (usual_deadline, usual),
                 own => (io.now + u64::from(own) * 1_000_000, own),
             };
             lane.counted.operations += 1;
-            let command = operation.command;
             let slot = self.records.add(Asker { tag, journey: NONE, command }, deadline, timeout_ms, place);
             if coder.is_some() {
                 self.records.set_decoded(slot, is_decoded(&operation));
@@ -158,17 +157,24 @@ impl State {
         let (mut accepted, mut choices, mut stopped) = (0, Vec::new(), Ok(()));
         for next in operations {
             let (tag, operation) = match next {
-                Ok(_) if early && self.journeys.waiting() >= core.options.max_waiting as usize => {
-                    let words = "max_waiting operations wait until it is known which servers there are; fetch first";
-                    stopped = Err(Error::new(Status::Busy, words).with_bits(bits::NOT_SENT));
-                    break;
-                }
                 Ok(next) => next,
                 Err(error) => {
                     stopped = Err(error);
                     break;
                 }
             };
+            if early && self.journeys.waiting() >= core.options.max_waiting as usize {
+                let words = "max_waiting operations wait until it is known which servers there are; fetch first";
+                let error = Error::new(Status::Busy, words).with_bits(bits::NOT_SENT);
+                let error = policy.tiers[0].unsent(&operation, &error);
+                if error.status() == Status::Busy {
+                    stopped = Err(error);
+                    break;
+                }
+                output.give(tag, front::finish(core.front.as_ref(), operation.command, Answer::failed(&error)));
+                accepted += 1;
+                continue;
+            }
             let task = task(io, tag, &operation, core.options.timeout_ms);
             accepted += 1;
             if early {
@@ -270,7 +276,7 @@ impl State {
         let (under_way, most) =
             (lanes.iter().map(Lane::under_way).sum::<usize>(), shared.settings.max_waiting as usize);
         let place = match operation.command.goes_aside() {
-            true => aside(lanes, place, &shared.address)?,
+            true => aside(lanes, place, &shared.address).map_err(|error| shared.unsent(operation, &error))?,
             false => place,
         };
         let Some(lane) = lanes.get_mut(place.lane as usize) else { return Err(gone(shared.server)) };
