@@ -93,8 +93,8 @@ impl State {
             };
             let (mut place, command) = (place, operation.command);
             let hurdle = match &barred {
+                _ if operation.server > 1 => Some(no_other(operation.server - 1)),
                 Some(error) => Some(shared.unsent(&operation, error)),
-                None if operation.server > 1 => Some(no_other(operation.server - 1)),
                 None if under_way >= most => Some(shared.unsent(&operation, &busy(under_way, most, &shared.address))),
                 None if command.goes_aside() => match aside(lanes, place, &shared.address) {
                     Ok(own) => {
