@@ -1,12 +1,13 @@
 //! Aside: operations that have a connection to themselves, since their replies have no form that others could be told
 //! from, or since the connection ends with them. It is opened for them and closed behind them.
 
+use super::callers::Callers;
 use super::line::Line;
 use super::{Home, Limit, Shared};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Operation, Room, Sink};
 use crate::pool::Counters;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// So many of them go on at once; further ones fail with `Busy`.
 const ASIDE: usize = 8;
@@ -22,8 +23,8 @@ impl Lines {
     }
 
     /// One that nobody has, claimed for the caller.
-    fn claim(&self) -> Option<&Line> {
-        let lines = self.0.iter().map(|line| &**line.get_or_init(|| Box::new(Line::new())));
+    fn claim(&self, callers: &Arc<Callers>) -> Option<&Line> {
+        let lines = self.0.iter().map(|line| &**line.get_or_init(|| Box::new(Line::new(callers))));
         lines.into_iter().find(|line| line.claim())
     }
 }
@@ -56,7 +57,7 @@ pub(super) fn claim<'a>(
     operations: &[Operation<'_>],
     sink: &mut dyn Sink,
 ) -> Option<&'a Line> {
-    let line = home.aside.claim();
+    let line = home.aside.claim(&home.callers);
     if line.is_none() {
         let words = format!("{ASIDE} operations with a connection to themselves are under way to {}", shared.address);
         let error = Error::new(Status::Busy, words).with_bits(bits::NOT_SENT);

@@ -90,7 +90,7 @@ impl Pool {
         let counts = self.shared.lanes.counts();
         let used = counts.busy.load(Ordering::Relaxed);
         let free = counts.open.load(Ordering::Relaxed).saturating_sub(used);
-        let mut figures = PoolFigures { used, free, waiting: home.waiting.load(Ordering::Relaxed) as u64 };
+        let mut figures = PoolFigures { used, free, waiting: home.callers.count() as u64 };
         for is_free in home.all_lines().filter_map(|line| line.is_link_free()) {
             match is_free {
                 true => figures.free += 1,

@@ -1,12 +1,12 @@
 //! Line: one place for a connection in the pool, and the lock, the words and the counters that its callers share. The
 //! lock is held for a few instructions at a time, never over a system call that waits.
 
+use super::callers::Callers;
 use super::counters::Counters;
 use super::hands::Hands;
 use super::link::{self, Link, WORDS};
 use super::lone::{Left, Lone, OneMeta, PlainGets, Went};
 use super::opening::Opening;
-use super::stepping::Stepping;
 use super::turn::Turn;
 use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
@@ -18,6 +18,7 @@ use crate::protocol::Dialect;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{lock, Mutex, MutexGuard};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 /// See the module.
 pub(super) struct Line {
@@ -38,7 +39,7 @@ pub(super) struct Line {
     users: AtomicU32,
     /// System calls of callers that sleep, let others run, or wake them.
     futex_calls: AtomicU64,
-    stepping: Stepping,
+    callers: Arc<Callers>,
     /// The descriptor of the link.
     descriptor: Inheritable,
 }
@@ -91,7 +92,8 @@ pub(super) struct Attempt {
 }
 
 impl Line {
-    pub fn new() -> Line {
+    /// A line without a connection, of a server that these call.
+    pub fn new(callers: &Arc<Callers>) -> Line {
         let words = || std::array::from_fn(|_| AtomicU32::new(0));
         Line {
             state: Mutex::default(),
@@ -104,7 +106,7 @@ impl Line {
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
             futex_calls: AtomicU64::new(0),
-            stepping: Stepping::new(),
+            callers: callers.clone(),
             descriptor: Inheritable::new(),
         }
     }
@@ -427,7 +429,7 @@ impl Line {
 
     /// Whether it is worth a moment to let other threads run: replies come soon, and so does the processor.
     pub fn is_lively(&self, link: &Link, limit: &Limit) -> bool {
-        link.is_short() && self.stepping.is_worth_it(limit.begun)
+        link.is_short() && self.callers.may_step(limit.begun)
     }
 
     /// Whether callers are so many that whoever sends lets the others come first.
@@ -438,7 +440,7 @@ impl Line {
     /// Lets other threads run.
     pub fn step_back(&self) {
         self.futex_calls.fetch_add(1, Ordering::Relaxed);
-        self.stepping.step();
+        self.callers.step();
     }
 
     /// Brings news to those who wait on a word; of those who sleep, `count` are woken.

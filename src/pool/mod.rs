@@ -5,6 +5,7 @@
 mod account;
 mod aside;
 mod call;
+mod callers;
 mod counters;
 mod drive;
 mod dump;
@@ -22,7 +23,6 @@ mod opening;
 mod probe;
 mod quiet;
 mod several;
-mod stepping;
 mod turn;
 mod unsent;
 
@@ -44,9 +44,10 @@ use crate::net::fork::PerProcess;
 use crate::net::{clock, random, Address, ConnectHook, Deadline, Keepalive, Socket, SocketSettings, Tls};
 use crate::operation::{are_plain_gets, Answer, Gets, Hits, Operation, Sink};
 use crate::protocol::ProtocolChoice;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{lock, thread_number, Mutex, MutexGuard};
 use base64::prelude::{Engine, BASE64_STANDARD};
+use callers::Callers;
 use crossbeam::utils::CachePadded;
 use gate::Gate;
 use line::Line;
@@ -339,7 +340,7 @@ struct Home {
     lines: Box<[CachePadded<Line>]>,
     /// Those that one operation at a time has to itself.
     aside: aside::Lines,
-    waiting: AtomicUsize,
+    callers: Arc<Callers>,
     /// What was counted by queues, and where no line was used.
     elsewhere: Mutex<Counters>,
 }
@@ -431,7 +432,7 @@ impl Pool {
     /// Counts a call in, unless too many are under way: then its operations are answered so.
     #[inline(always)]
     fn admit<'s>(&self, home: &Home, gets: &(impl Gets + ?Sized), sink: impl FnOnce() -> &'s mut dyn Sink) -> bool {
-        let waiting = home.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = home.callers.begin();
         waiting < self.shared.bound() || self.admit_late(home, waiting, &gets.operations(), sink())
     }
 
@@ -447,7 +448,7 @@ impl Pool {
                 Error::new(Status::Busy, words).with_bits(bits::NOT_SENT)
             }
         };
-        home.waiting.fetch_sub(1, Ordering::Relaxed);
+        home.callers.end();
         fail_all(&self.shared, operations, sink, &error);
         let count = operations.len() as u64;
         self.count(&Counters { operations: count, failures: count, ..Counters::default() });
@@ -457,7 +458,7 @@ impl Pool {
     /// Counts a call out.
     #[inline(always)]
     fn dismiss(&self, home: &Home, operations: usize, limit: &Limit) {
-        home.waiting.fetch_sub(1, Ordering::Relaxed);
+        home.callers.end();
         if self.shared.is_timed() {
             self.shared.tell_if_slow(operations, limit.begun);
         }
@@ -544,9 +545,9 @@ impl Drop for Pool {
 
 impl Home {
     fn new(connections: u32) -> Home {
-        let lines = (0..connections.max(1)).map(|_| CachePadded::new(Line::new())).collect();
-        let (waiting, elsewhere) = (AtomicUsize::new(0), Mutex::default());
-        Home { lines, aside: aside::Lines::default(), waiting, elsewhere }
+        let callers = Arc::new(Callers::new());
+        let lines = (0..connections.max(1)).map(|_| CachePadded::new(Line::new(&callers))).collect();
+        Home { lines, aside: aside::Lines::default(), callers, elsewhere: Mutex::default() }
     }
 
     fn all_lines(&self) -> impl Iterator<Item = &Line> {

@@ -288,7 +288,7 @@ fn settings(plan: &Plan) -> Settings {
 
 /// Nobody uses the pool: nothing may be under way; without `empty`, replies that nobody awaits may be.
 fn check_rest(pool: &Pool, empty: bool) {
-    assert_eq!(pool.home().waiting.load(Ordering::SeqCst), 0, "calls that wait");
+    assert_eq!(pool.home().callers.count(), 0, "calls that wait");
     pool.home().lines.iter().for_each(|line| line.check_rest(empty));
 }
 

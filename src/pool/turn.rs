@@ -3,10 +3,10 @@
 //! asked to read for all.
 
 use super::call::Call;
+use super::callers::STEPS;
 use super::hands::Hands;
 use super::line::{Line, State};
 use super::link::{Owner, Role};
-use super::stepping::STEPS;
 use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
