@@ -437,6 +437,27 @@ fn nonce(first: &[u8]) -> String {
     String::from_utf8_lossy(first).rsplit("r=").next().unwrap().to_string()
 }
 
+/// memcached says 0x20; bmemcached looks for 0x08, and there are servers that say it.
+#[test]
+fn a_refusal_of_either_number_is_auth_and_no_loop() {
+    for code in [0x20, 0x08] {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = asked.clone();
+        let server = offers("PLAIN", move |opcode, _| {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            frame(opcode, code, b"Auth failure.")
+        });
+        let client = client(server.address(), &[("protocol", "binary"), ("connections", "1")]);
+        for _ in 0..5 {
+            let error = refused(&client);
+            assert_eq!(error.status(), Status::Auth, "{code:#x}: {error}");
+        }
+        let error = hidden(client.set(b"k", b"v", 0, 0).unwrap_err());
+        assert_eq!(error.status(), Status::Auth, "{code:#x}: {error}");
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1, "{code:#x}: the password was said once");
+    }
+}
+
 #[test]
 fn a_server_that_lies_is_refused() {
     let _watchdog = Watchdog::start("a server that lies", Duration::from_secs(120));

@@ -505,6 +505,35 @@ fn servers_that_keep_no_cas_or_forbid_a_flush() {
     }
 }
 
+/// What a command about a key can be: a hit, a miss, a refusal and a bad argument; which of them there are.
+#[test]
+fn every_command_has_every_kind_of_outcome_in_the_table() {
+    use Command::{Add, Append, Decrement, Delete, Get, GetAndTouch, Increment, Meta, Prepend, Replace, Set, Touch};
+    let outcomes = |command: Command| {
+        let (miss, refused): (&str, &[&str]) = match command {
+            Get | GetAndTouch | Touch => ("NotFound", &[]),
+            Set => ("NotFound", &["Exists", "TooLarge"]), // a miss with a cas
+            Add => ("Ok", &["NotStored", "TooLarge"]),    // where there is none it is stored
+            Replace => ("NotStored", &["Exists", "TooLarge"]),
+            Append | Prepend => ("NotStored", &["Exists"]),
+            Delete => ("NotFound", &["Exists"]),
+            Increment | Decrement => ("NotFound", &["ClientError", "Exists"]),
+            Meta => ("NotFound", &["NotStored", "Exists", "TooLarge", "ClientError"]),
+            _ => return None,
+        };
+        Some([&["Ok", "Argument", miss], refused].concat())
+    };
+    for command in Command::ALL.into_iter().filter(|command| command.has_key()) {
+        let wanted = outcomes(command).unwrap_or_else(|| panic!("{} has no outcomes", command.name()));
+        let rows: Vec<Row> = rows().into_iter().filter(|row| row.operation.starts_with(command.name())).collect();
+        for status in wanted {
+            let told = |row: &Row| row.expected.iter().any(|cell| cell.split(' ').next() == Some(status));
+            let verb = |row: &Row| row.operation.split(' ').next() == Some(command.name());
+            assert!(rows.iter().any(|row| verb(row) && told(row)), "{}: no row is {status}", command.name());
+        }
+    }
+}
+
 #[test]
 fn every_command_is_in_the_table() {
     let verbs: Vec<&str> = rows().iter().map(|row| row.operation.split(' ').next().unwrap()).collect();

@@ -119,6 +119,35 @@ fn after_a_failed_attempt_calls_fail_at_once_until_the_delay_is_over() {
     }
 }
 
+/// bmemcached waits five seconds for a server over TCP, and no time for a Unix socket; what is set counts for both.
+#[test]
+fn the_profiles_delay_is_not_for_unix_sockets() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nowhere = std::env::temp_dir().join(format!("bmemc-no-socket-{}", std::process::id())).display().to_string();
+    let profile = ("profile", "bmemcached");
+    // A read that failed is a miss with this profile: a write tells.
+    let waits = |client: &Client| {
+        let error = client.set(b"k", b"v", 0, 0).unwrap_err();
+        assert_eq!(error.status(), Status::Connection, "{error}");
+        error.message().contains("reconnect_delay_ms is")
+    };
+    for (address, settings, expected) in [
+        (&closed, &[profile][..], true),
+        (&nowhere, &[profile], false),
+        (&nowhere, &[profile, ("reconnect_delay_ms", "5000")], true),
+        (&closed, &[profile, ("reconnect_delay_ms", "0")], false),
+    ] {
+        let client = Client::new(options(address, settings)).unwrap();
+        assert!(!waits(&client), "{address}: the first one tries");
+        assert_eq!(waits(&client), expected, "{address} {settings:?}");
+        // enable_retry_delay(True) and (False) are for all servers.
+        client.set_option("reconnect_delay_ms", "5000").unwrap();
+        assert!(waits(&client), "{address}");
+        client.set_option("reconnect_delay_ms", "0").unwrap();
+        assert!(!waits(&client), "{address}");
+    }
+}
+
 #[test]
 fn the_delay_is_changed_while_the_client_is_in_use() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -71,7 +71,9 @@ impl Drop for Core {
 impl Client {
     /// Makes a client; no connection is opened yet.
     pub fn new(options: Options) -> Result<Client> {
-        let account = Arc::new(Account::new(options.credentials()?, options.reconnect_delay_ms));
+        let delay = options.reconnect_delay_ms;
+        let unix_delay = if options.explicit.contains("reconnect_delay_ms") { delay } else { 0 };
+        let account = Arc::new(Account::new(options.credentials()?, delay, unix_delay));
         let retry = Retry::new(options.retries, options.retry_delay_ms);
         let settings = settings(&options, &account)?;
         let route = Route::new(sharing(&options), &options.servers, &settings, retry, options.plan()?)?;

@@ -3,6 +3,7 @@
 
 use crate::connection::Credentials;
 use crate::net::fork::PerProcess;
+use crate::net::Address;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +12,9 @@ pub(crate) struct Account {
     initial: Current,
     /// The lock is held for a moment only.
     current: PerProcess<Mutex<Current>>,
-    /// Option `reconnect_delay_ms`.
+    /// Option `reconnect_delay_ms`; and what it is for Unix sockets, to which a profile's does not apply.
     reconnect_delay_ms: AtomicU32,
+    unix_delay_ms: AtomicU32,
 }
 
 /// The credentials, and how often they were changed.
@@ -23,9 +25,10 @@ struct Current {
 }
 
 impl Account {
-    pub fn new(credentials: Option<Credentials>, reconnect_delay_ms: u32) -> Account {
+    pub fn new(credentials: Option<Credentials>, reconnect_delay_ms: u32, unix_delay_ms: u32) -> Account {
         let initial = Current { credentials: credentials.map(Arc::new), generation: 0 };
-        Account { initial, current: PerProcess::new(), reconnect_delay_ms: AtomicU32::new(reconnect_delay_ms) }
+        let (reconnect_delay_ms, unix_delay_ms) = (reconnect_delay_ms.into(), unix_delay_ms.into());
+        Account { initial, current: PerProcess::new(), reconnect_delay_ms, unix_delay_ms }
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -37,14 +40,16 @@ impl Account {
         self.current.get(inherit).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long nobody connects after an attempt that failed; 0: no time.
-    pub fn reconnect_delay_ms(&self) -> u32 {
-        self.reconnect_delay_ms.load(Ordering::Relaxed)
+    /// How long nobody connects there after an attempt that failed; 0: no time.
+    pub fn reconnect_delay_ms(&self, address: &Address) -> u32 {
+        let delay = if matches!(address, Address::Unix(_)) { &self.unix_delay_ms } else { &self.reconnect_delay_ms };
+        delay.load(Ordering::Relaxed)
     }
 
     /// Changes that, for attempts that have failed already as well.
     pub fn set_reconnect_delay_ms(&self, delay: u32) {
         self.reconnect_delay_ms.store(delay, Ordering::Relaxed);
+        self.unix_delay_ms.store(delay, Ordering::Relaxed);
     }
 
     /// From now on these are used, for new connections.

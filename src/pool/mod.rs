@@ -129,7 +129,7 @@ impl Shared {
     /// Fails where it is too early to connect again: `reconnect_delay_ms`, or the server has just refused the login.
     pub fn check_early(&self, now: u64) -> Result<()> {
         let failed_at = self.failed_at.load(Ordering::Acquire);
-        let delay = if failed_at == 0 { 0 } else { self.settings.account.reconnect_delay_ms() };
+        let delay = if failed_at == 0 { 0 } else { self.settings.account.reconnect_delay_ms(&self.address) };
         let retry_at = failed_at.saturating_add(u64::from(delay) * 1_000_000);
         if delay > 0 && now < retry_at {
             let left = (retry_at - now) / 1_000_000 + 1;

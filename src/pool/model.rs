@@ -279,7 +279,7 @@ fn settings(plan: &Plan) -> Settings {
         max_value_bytes: 1 << 20,
         no_delay: true,
         slow_ms: 0,
-        account: Arc::new(Account::new(None, 0)),
+        account: Arc::new(Account::new(None, 0, 0)),
         login: Rules { style: Style::Sasl, mechanism: None, optional: false, allow_plaintext: false },
         listener: Listener::default(),
         ledger: Ledger::default(),

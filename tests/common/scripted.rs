@@ -379,7 +379,7 @@ fn parse_line(input: &[u8]) -> Option<(Request, usize)> {
     let words: Vec<&[u8]> = input[..at].split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
     let (wire, verb) = match words.first().copied().unwrap_or_default() {
         b"get" | b"gets" => (Wire::Text, Verb::Get),
-        b"set" => (Wire::Text, Verb::Set),
+        b"set" | b"add" | b"replace" | b"append" | b"prepend" => (Wire::Text, Verb::Set),
         b"delete" => (Wire::Text, Verb::Delete),
         b"version" => (Wire::Text, Verb::Version),
         b"mn" => (Wire::Meta, Verb::Noop),

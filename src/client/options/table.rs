@@ -238,7 +238,7 @@ pub const TABLE: &[Spec] = &[
         0,
         DAY_MS,
         "0",
-        "Milliseconds after a failed attempt to connect in which calls fail at once instead of trying again; 0: none"
+        "Milliseconds after a failed attempt to connect in which calls fail at once instead of trying again; 0: none. A profile's is not for Unix sockets"
     ),
     number!(slow_ms, 0, DAY_MS, "0", "Milliseconds from which on a call is told of by the event `slow`; 0: none is"),
     Spec {
