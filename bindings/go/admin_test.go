@@ -82,6 +82,11 @@ func TestStats(t *testing.T) {
 		if err != nil || parsed["pid"] != general[0]["pid"] {
 			t.Fatal(parsed, err)
 		}
+		_, err = c.Stats(background, "bogus")
+		wantError(t, err, bmemc.ErrUnknownCommand)
+		if words := err.Error(); !strings.HasPrefix(words, `bmemc: stats "bogus": the server said`) {
+			t.Fatal(words)
+		}
 		_, err = c.Stats(background, "no\r\nsuch")
 		wantError(t, err, bmemc.ErrArgument)
 	})

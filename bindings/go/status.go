@@ -129,7 +129,8 @@ const shownKey = 40
 func (e *Error) Error() string {
 	var words strings.Builder
 	words.WriteString("bmemc: ")
-	if e.Op != 0 && !(len(e.Keys) == 1 && strings.Contains(e.Message, quoted(e.Keys[0]))) {
+	says := len(e.Keys) == 1 && strings.Contains(e.Message, quoted(e.Keys[0])) || strings.HasPrefix(e.Message, e.Op.String()+" ")
+	if e.Op != 0 && !says {
 		words.WriteString(e.Op.String())
 		if len(e.Keys) == 1 {
 			words.WriteString(" " + quoted(e.Keys[0]))

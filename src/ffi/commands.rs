@@ -6,12 +6,55 @@
 use super::bytes::bmemc_bytes;
 use super::calls::{counted, get_many, many, one, outcome, writable, Into};
 use super::client::bmemc_client;
-use super::guard::{array, guard, handle, number, place, refused};
+use super::guard::{array, guard, handle, number, place, refused, ErrorOut};
 use super::results::{bmemc_results, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
 use crate::error::{Result, Status};
 use crate::operation::{op_flags, Command, Operation};
 use std::mem::MaybeUninit;
+
+/// A read whose value is wanted.
+#[inline(always)]
+fn read<'a>(
+    client: Option<&bmemc_client>,
+    out: Option<&mut MaybeUninit<*mut bmemc_value>>,
+    error: ErrorOut<'_>,
+    operation: impl FnOnce() -> Result<Operation<'a>>,
+) -> bmemc_status {
+    guard(error, || {
+        let out = place(out, "out")?;
+        let client = handle(client, "client")?;
+        one(&client.client, operation()?, out)
+    })
+}
+
+/// A write of which only the status is wanted.
+#[inline(always)]
+fn write<'a>(
+    client: Option<&bmemc_client>,
+    error: ErrorOut<'_>,
+    operation: impl FnOnce() -> Result<Operation<'a>>,
+) -> bmemc_status {
+    guard(error, || {
+        let client = handle(client, "client")?;
+        outcome(&client.client, operation()?)
+    })
+}
+
+/// A change of a counter, whose new number is wanted.
+fn count(
+    client: Option<&bmemc_client>,
+    command: Command,
+    (key, delta): (bmemc_bytes, u64),
+    out: Option<&mut MaybeUninit<u64>>,
+    error: ErrorOut<'_>,
+) -> bmemc_status {
+    guard(error, || {
+        let number = number(out, "out")?;
+        let client = handle(client, "client")?;
+        counted(&client.client, Operation { delta, ..Operation::new(command, key.slice("key")?) }, number)
+    })
+}
 
 /// Reads the value of a key. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: a
 /// miss, `*out` is NULL.
@@ -22,11 +65,7 @@ pub extern "C" fn bmemc_get(
     out: Option<&mut MaybeUninit<*mut bmemc_value>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let out = place(out, "out")?;
-        let client = handle(client, "client")?;
-        one(&client.client, Operation::get(key.slice("key")?), out)
-    })
+    read(client, out, error, || Ok(Operation::get(key.slice("key")?)))
 }
 
 /// Reads the value of a key with its cas, for bmemc_cas(). Else as bmemc_get().
@@ -37,12 +76,7 @@ pub extern "C" fn bmemc_gets(
     out: Option<&mut MaybeUninit<*mut bmemc_value>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let out = place(out, "out")?;
-        let client = handle(client, "client")?;
-        let operation = Operation { op_flags: op_flags::WANT_CAS, ..Operation::get(key.slice("key")?) };
-        one(&client.client, operation, out)
-    })
+    read(client, out, error, || Ok(Operation { op_flags: op_flags::WANT_CAS, ..Operation::get(key.slice("key")?) }))
 }
 
 /// Reads the value of a key and gives the item a new `ttl` (as bmemc_set()). Else as bmemc_get().
@@ -54,12 +88,7 @@ pub extern "C" fn bmemc_get_and_touch(
     out: Option<&mut MaybeUninit<*mut bmemc_value>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let out = place(out, "out")?;
-        let client = handle(client, "client")?;
-        let operation = Operation { ttl, ..Operation::new(Command::GetAndTouch, key.slice("key")?) };
-        one(&client.client, operation, out)
-    })
+    read(client, out, error, || Ok(Operation { ttl, ..Operation::new(Command::GetAndTouch, key.slice("key")?) }))
 }
 
 /// Reads the value of a key into `buffer`, of `capacity` bytes: nothing is allocated. `*len`
@@ -128,11 +157,7 @@ pub extern "C" fn bmemc_set(
     ttl: i64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
-        let operation = Operation { flags, ..Operation::set(key.slice("key")?, value.slice("value")?, ttl) };
-        outcome(&client.client, operation)
-    })
+    write(client, error, || Ok(Operation { flags, ..Operation::set(key.slice("key")?, value.slice("value")?, ttl) }))
 }
 
 /// Stores a value if there is none; else as bmemc_set(). BMEMC_NOT_STORED: there is one.
@@ -145,10 +170,9 @@ pub extern "C" fn bmemc_add(
     ttl: i64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
+    write(client, error, || {
         let (key, value) = (key.slice("key")?, value.slice("value")?);
-        outcome(&client.client, Operation { value, flags, ttl, ..Operation::new(Command::Add, key) })
+        Ok(Operation { value, flags, ttl, ..Operation::new(Command::Add, key) })
     })
 }
 
@@ -162,10 +186,9 @@ pub extern "C" fn bmemc_replace(
     ttl: i64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
+    write(client, error, || {
         let (key, value) = (key.slice("key")?, value.slice("value")?);
-        outcome(&client.client, Operation { value, flags, ttl, ..Operation::new(Command::Replace, key) })
+        Ok(Operation { value, flags, ttl, ..Operation::new(Command::Replace, key) })
     })
 }
 
@@ -182,10 +205,9 @@ pub extern "C" fn bmemc_cas(
     cas: u64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
+    write(client, error, || {
         let (key, value, cas) = (key.slice("key")?, value.slice("value")?, given(cas)?);
-        outcome(&client.client, Operation { flags, cas, ..Operation::set(key, value, ttl) })
+        Ok(Operation { flags, cas, ..Operation::set(key, value, ttl) })
     })
 }
 
@@ -197,10 +219,9 @@ pub extern "C" fn bmemc_append(
     value: bmemc_bytes,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
+    write(client, error, || {
         let (key, value) = (key.slice("key")?, value.slice("value")?);
-        outcome(&client.client, Operation { value, ..Operation::new(Command::Append, key) })
+        Ok(Operation { value, ..Operation::new(Command::Append, key) })
     })
 }
 
@@ -212,10 +233,9 @@ pub extern "C" fn bmemc_prepend(
     value: bmemc_bytes,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
+    write(client, error, || {
         let (key, value) = (key.slice("key")?, value.slice("value")?);
-        outcome(&client.client, Operation { value, ..Operation::new(Command::Prepend, key) })
+        Ok(Operation { value, ..Operation::new(Command::Prepend, key) })
     })
 }
 
@@ -288,10 +308,7 @@ pub extern "C" fn bmemc_delete(
     key: bmemc_bytes,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
-        outcome(&client.client, Operation::delete(key.slice("key")?))
-    })
+    write(client, error, || Ok(Operation::delete(key.slice("key")?)))
 }
 
 /// Deletes many keys in as few round trips as possible. Results as those of bmemc_get_many().
@@ -320,10 +337,7 @@ pub extern "C" fn bmemc_touch(
     ttl: i64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let client = handle(client, "client")?;
-        outcome(&client.client, Operation { ttl, ..Operation::new(Command::Touch, key.slice("key")?) })
-    })
+    write(client, error, || Ok(Operation { ttl, ..Operation::new(Command::Touch, key.slice("key")?) }))
 }
 
 /// Adds `delta` to a counter, a value of decimal digits; it wraps at 64 bits. `*out` becomes the new
@@ -337,12 +351,7 @@ pub extern "C" fn bmemc_increment(
     out: Option<&mut MaybeUninit<u64>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let number = number(out, "out")?;
-        let client = handle(client, "client")?;
-        let operation = Operation { delta, ..Operation::new(Command::Increment, key.slice("key")?) };
-        counted(&client.client, operation, number)
-    })
+    count(client, Command::Increment, (key, delta), out, error)
 }
 
 /// Subtracts `delta` from a counter; it stops at zero. Else as bmemc_increment().
@@ -354,12 +363,7 @@ pub extern "C" fn bmemc_decrement(
     out: Option<&mut MaybeUninit<u64>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let number = number(out, "out")?;
-        let client = handle(client, "client")?;
-        let operation = Operation { delta, ..Operation::new(Command::Decrement, key.slice("key")?) };
-        counted(&client.client, operation, number)
-    })
+    count(client, Command::Decrement, (key, delta), out, error)
 }
 
 /// Asks the server for its version: the item's `value` is text such as "1.6.18". On BMEMC_OK `*out`
@@ -370,10 +374,7 @@ pub extern "C" fn bmemc_client_version(
     out: Option<&mut MaybeUninit<*mut bmemc_value>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let out = place(out, "out")?;
-        one(&handle(client, "client")?.client, Operation::version(), out)
-    })
+    read(client, out, error, || Ok(Operation::version()))
 }
 
 /// Drops every item of every server, in `delay` seconds; 0: now.
