@@ -8,11 +8,11 @@ use super::line::Line;
 use super::link::{Link, Owner, Role};
 use super::turn::{Guard, Stop, Turn};
 use super::{Limit, Shared, PEEK_AFTER};
-use crate::connection::{Broken, Reader};
-use crate::error::Status;
+use crate::connection::Reader;
 use crate::net::{clock, Wait};
 use crate::operation::{Command, Gets, Hits, Operation, Sink};
 use crate::protocol::{check_key, has_payload, meta, text, Dialect, MAX_KEY};
+use std::ops::Range;
 
 /// Requests of more keys or bytes are batches: a `get` line is not to grow without end.
 const MOST_KEYS: usize = 256;
@@ -64,8 +64,10 @@ pub(super) struct Left<'a> {
 }
 
 enum Stage<'a> {
-    /// Nothing of the request was sent, or some of it.
-    Unsent { state: Guard<'a>, torn: bool },
+    /// Nothing of the request was sent.
+    Unsent { state: Guard<'a> },
+    /// Some of it was: the rest of it.
+    Torn { rest: Range<usize> },
     /// It was sent, and so many operations are answered.
     Sent { answered: usize, writing: bool },
     /// Every operation is answered, and somebody else has come meanwhile.
@@ -84,12 +86,16 @@ impl<'a, E: Errand> Lone<'a, E> {
         let (timed, count) = (link.time_call(), self.errand.count());
         let opaque = link.reserve(count);
         drop(state);
-        let (sent, sent_bytes) = self.send(opaque, &mut role);
+        let (sent_bytes, written) = self.send(opaque, &mut role);
         let astray = |role, stage, counted| Went::Astray(Left { generation, dialect, opaque, role, counted, stage });
         let mut state = self.line.lock();
-        if sent != Sent::All {
-            let stage = Stage::Unsent { state, torn: sent == Sent::Torn };
-            return astray(role, stage, counters(count, 0, 0, 0, 0));
+        if sent_bytes != written || sent_bytes == 0 {
+            let stage = match sent_bytes {
+                0 => Stage::Unsent { state },
+                _ => Stage::Torn { rest: sent_bytes..written },
+            };
+            let calls = u64::from(sent_bytes > 0);
+            return astray(role, stage, counters(count, calls, sent_bytes, 0, 0));
         }
         let Some(link) = state.link_of(generation) else { return Went::ToItsEnd };
         if !link.open.is_empty() || self.line.has_writers() {
@@ -141,18 +147,14 @@ impl<'a, E: Errand> Lone<'a, E> {
         at_once && fresh && suits && link.is_free() && !self.line.gathers(link, self.limit)
     }
 
-    /// Sends the request; answers with its length too.
+    /// Sends the request: how much of it the kernel took, and how long it is.
     #[inline(always)]
-    fn send(&self, opaque: u32, role: &mut Role) -> (Sent, usize) {
+    fn send(&self, opaque: u32, role: &mut Role) -> (usize, usize) {
         let written = self.errand.write(opaque, &mut role.request);
         let sent = match role.request.get(..written) {
-            None | Some([]) => Sent::Nothing,
-            Some(request) => match role.socket.send(request) {
-                Ok(sent) if sent == written => Sent::All,
-                // What is wrong shows when it is tried again.
-                Ok(0) | Err(_) => Sent::Nothing,
-                Ok(_) => Sent::Torn,
-            },
+            None | Some([]) => 0,
+            // What is wrong shows when it is tried again.
+            Some(request) => role.socket.send(request).unwrap_or(0),
         };
         (sent, written)
     }
@@ -290,15 +292,6 @@ impl Errand for OneMeta<'_, '_> {
     }
 }
 
-/// How much of a request went out.
-#[derive(PartialEq, Eq)]
-enum Sent {
-    All,
-    Nothing,
-    /// Some of it: the stream is broken in the middle of a command.
-    Torn,
-}
-
 /// What such a call has done by now.
 #[cold]
 fn counters(operations: usize, system_calls: u64, bytes_sent: usize, bytes_received: usize, hits: usize) -> Counters {
@@ -315,28 +308,22 @@ impl<'a> Turn<'a> {
         self.role = Some(left.role);
         self.hands.counted = left.counted;
         match left.stage {
-            Stage::Unsent { state, torn } => self.begin_anew(state, torn),
-            Stage::Sent { answered, writing } => self.go_on_sent(answered, writing),
+            Stage::Unsent { state } => self.begin_anew(state),
+            Stage::Torn { rest } => self.go_on_sent(0, Some(rest), true),
+            Stage::Sent { answered, writing } => self.go_on_sent(answered, None, writing),
             Stage::Answered => self.rejoin(),
         }
     }
 
-    /// Nothing of the request was sent, or with `torn` some of it.
-    fn begin_anew(mut self, state: Guard<'a>, torn: bool) {
-        if torn {
-            drop(state);
-            let message = "a request was sent in part".into();
-            self.stop(Stop::Broken(Broken { status: Status::Connection, message }));
-        } else {
-            self.at_once = true;
-            self.go_on_alone(state);
-        }
+    fn begin_anew(mut self, state: Guard<'a>) {
+        self.at_once = true;
+        self.go_on_alone(state);
         self.finish();
     }
 
-    /// The request is sent, and the first `answered` operations are answered; from here on it is a batch like any other,
-    /// which this caller reads for. `writing` says that this caller is still the one that writes.
-    fn go_on_sent(mut self, answered: usize, writing: bool) {
+    /// The request is sent but for the `rest` of it, and the first `answered` operations are answered; from here on it is a
+    /// batch like any other, which this caller reads for. `writing` says that this caller is still the one that writes.
+    fn go_on_sent(mut self, answered: usize, rest: Option<Range<usize>>, writing: bool) {
         let mut state = self.line.lock();
         // What others have sent behind it has lower numbers than it could get now; it goes without one.
         let sequence = if writing { state.next_sequence() } else { 0 };
@@ -355,11 +342,19 @@ impl<'a> Turn<'a> {
         if let Some(role) = &mut self.role {
             role.reader.push(batch);
         }
-        let released = if writing { self.release_writer() } else { Ok(()) };
+        let sent = rest.map_or(Ok(()), |rest| self.send_rest(rest));
+        let released = sent.and_then(|()| if writing { self.release_writer() } else { Ok(()) });
         if let Err(stop) = released.and_then(|()| self.lead()) {
             self.stop(stop);
         }
         self.finish();
+    }
+
+    /// Sends what the kernel has not taken of a request.
+    fn send_rest(&mut self, rest: Range<usize>) -> Result<(), Stop> {
+        let Some(role) = &mut self.role else { return Ok(()) };
+        let (request, socket) = (std::mem::take(&mut role.request), role.socket.clone());
+        self.send(&socket, &request[rest], &[])
     }
 
     /// Every operation is answered, and somebody else has come meanwhile.

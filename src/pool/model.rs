@@ -68,10 +68,12 @@ impl Plan {
     fn draw(trouble: Trouble) -> Plan {
         let mut rng = thread_rng();
         let large = rng.gen_range(0..3) == 0;
+        // The smallest takes no whole request at once.
+        let capacities = if large { [1 << 20, 1 << 14, 1 << 14] } else { [1 << 20, 64, 16] };
         let world = World {
             time_passes: trouble == Trouble::TimeOuts,
             closes: if trouble == Trouble::Closes { rng.gen_range(1..3) } else { 0 },
-            capacity: [1 << 20, if large { 1 << 14 } else { 64 }][rng.gen_range(0..2)],
+            capacity: capacities[rng.gen_range(0..3)],
             round_trip: [10_000, 100_000, 1_000_000][rng.gen_range(0..3)],
         };
         let protocol = [ProtocolChoice::Text, ProtocolChoice::Meta, ProtocolChoice::Binary][rng.gen_range(0..3)];
