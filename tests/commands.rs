@@ -456,6 +456,47 @@ fn no_command_without_reply_harms_the_next_one() {
     });
 }
 
+/// Time left, time since the last read, read before, size: with a get and with a meta command, by a call and by a queue.
+#[test]
+fn what_meta_tells_of_an_item() {
+    let memcached = Memcached::tcp(&[]);
+    let embedded = bmemc::server::Server::start(bmemc::server::Config::default()).unwrap();
+    for address in [memcached.address(), embedded.address()] {
+        let client = client(address, &[("protocol", "meta")]);
+        let keys = ["told.get.call", "told.get.queue", "told.meta.call", "told.meta.queue"];
+        keys.iter().for_each(|key| client.set(key.as_bytes(), b"value", 0, 100).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(2200));
+        for key in keys {
+            let operation = match key.contains("get") {
+                true => Operation { meta_flags: b"t l h s", ..Operation::get(key.as_bytes()) },
+                false => Operation { meta_flags: b"mg v t l h s", ..Operation::new(Command::Meta, key.as_bytes()) },
+            };
+            let (answers, queue) = (&mut Answers::new(1), Queue::new().unwrap());
+            let mut ask = || match key.ends_with("call") {
+                true => {
+                    *answers = Answers::new(1);
+                    client.execute(&[operation], answers).unwrap();
+                    let answer = answers.get(0).unwrap();
+                    (answer.ttl, answer.last_access, answer.fetched, answer.size, answer.value.bytes().to_vec())
+                }
+                false => {
+                    let mut fetched = Vec::new();
+                    queue.submit(&client, [(1, operation)]).1.unwrap();
+                    queue.fetch(&mut fetched, 1, -1).unwrap();
+                    let answer = fetched.remove(0);
+                    (answer.ttl, answer.last_access, answer.fetched, answer.size, answer.value)
+                }
+            };
+            let (ttl, last_access, fetched, size, value) = ask();
+            let what = format!("{address} {key}: {ttl} {last_access} {fetched} {size}");
+            assert!((80..99).contains(&ttl) && (1..20).contains(&last_access), "{what}");
+            assert!(!fetched && size == 5 && value == b"value", "{what}");
+            let (_, _, again, ..) = ask();
+            assert!(again, "{what}: it was read");
+        }
+    }
+}
+
 /// What a client is told when many ask at once for an item that has to be made anew.
 #[test]
 fn one_of_many_wins_the_right_to_refill() {
