@@ -9,12 +9,12 @@ use common::oracle::Sleeper;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-fn keys() -> Vec<String> {
-    (0..100).map(|number| format!("key:{number}")).collect()
+fn keys(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("key:{number}")).collect()
 }
 
-fn set_all(way: Way, client: &Client, keys: &[String]) -> Vec<Got> {
-    let sets: Vec<Operation<'_>> = keys.iter().map(|key| Operation::set(key.as_bytes(), b"v", 0)).collect();
+fn set_all(way: Way, client: &Client, keys: &[String], value: &[u8]) -> Vec<Got> {
+    let sets: Vec<Operation<'_>> = keys.iter().map(|key| Operation::set(key.as_bytes(), value, 0)).collect();
     way.run_on(&Queue::new().unwrap(), client, &sets)
 }
 
@@ -23,7 +23,7 @@ fn cold(way: Way, addresses: &[String], protocol: &str) -> Duration {
     let attempts = (0..3).map(|_| {
         let client = client_of(addresses.iter().map(String::as_str), &[("protocol", protocol)]);
         let begun = Instant::now();
-        let got = set_all(way, &client, &keys());
+        let got = set_all(way, &client, &keys(100), b"v");
         let took = begun.elapsed();
         assert!(got.iter().all(|got| got.status == Status::Ok), "{way:?} {protocol}");
         let connects: Vec<u64> = (0..addresses.len()).map(|at| client.counters(Some(at)).unwrap().connects).collect();
@@ -99,11 +99,23 @@ fn hole() -> (TcpListener, Vec<TcpStream>, String) {
 /// Calls of many threads over servers of which the first says nothing, by a client that `make` makes. Where they go wrong
 /// while this machine is late it is done again.
 fn calls_cost_its_own_keys(make: impl Fn() -> Client, way: Way, threads: usize) {
+    let keys = keys(100);
+    cost_its_own_keys(make, way, threads, |client| set_all(way, client, &keys, b"v"), &keys);
+}
+
+/// The same of calls that do `call`, which answers for `keys`.
+fn cost_its_own_keys(
+    make: impl Fn() -> Client,
+    way: Way,
+    threads: usize,
+    call: impl Fn(&Client) -> Vec<Got> + Sync,
+    keys: &[String],
+) {
     for attempt in 0..5 {
         let (client, sleeper) = (make(), Sleeper::start());
-        let (wrong, took) = call_many(&client, way, threads);
+        let (wrong, took) = call_many(&client, threads, &call, keys);
         let late = sleeper.lateness();
-        if wrong.is_none() && took < Duration::from_millis(600) + late {
+        if wrong.is_none() && took < Duration::from_millis(1300) + late {
             return;
         }
         let was_late = late > Duration::from_millis(100) && attempt < 4;
@@ -112,23 +124,33 @@ fn calls_cost_its_own_keys(make: impl Fn() -> Client, way: Way, threads: usize) 
 }
 
 /// An answer that is wrong, if there is one, and how long all took.
-fn call_many(client: &Client, way: Way, threads: usize) -> (Option<String>, Duration) {
-    let (keys, begun) = (keys(), Instant::now());
-    let call = || set_all(way, client, &keys);
+fn call_many(
+    client: &Client,
+    threads: usize,
+    call: &(impl Fn(&Client) -> Vec<Got> + Sync),
+    keys: &[String],
+) -> (Option<String>, Duration) {
+    let begun = Instant::now();
     let all: Vec<Vec<Got>> = std::thread::scope(|scope| {
-        let calls: Vec<_> = (0..threads).map(|_| scope.spawn(call)).collect();
+        let calls: Vec<_> = (0..threads).map(|_| scope.spawn(|| call(client))).collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
     let took = begun.elapsed();
     let wrong = all.iter().flat_map(|all| keys.iter().zip(all)).find_map(|(key, got)| {
         let owner = client.server_for(key.as_bytes()).unwrap().0;
-        let expected = if owner == 0 { Status::Timeout } else { Status::Ok };
-        ((got.status, got.server) != (expected, owner)).then(|| format!("{key} of {owner}: {got:?}"))
+        // The first of many whose time is over gives the connection up for the others too.
+        let is_right = match got.status {
+            Status::Ok => owner != 0,
+            Status::Timeout => owner == 0,
+            status => owner == 0 && status == Status::Connection && threads > 1,
+        };
+        let words = || format!("{key} of {owner}: {:?} by {}, {}", got.status, got.server, got.detail);
+        (!is_right || got.server != owner).then(words)
     });
     (wrong, took)
 }
 
-const SETTINGS: [(&str, &str); 3] = [("timeout_ms", "400"), ("connect_timeout_ms", "10000"), ("failover", "none")];
+const SETTINGS: [(&str, &str); 3] = [("timeout_ms", "1000"), ("connect_timeout_ms", "10000"), ("failover", "none")];
 
 /// New clients of servers of which the first is `address`.
 fn costs_its_own_keys(address: &str) {
@@ -163,12 +185,94 @@ fn a_server_that_hangs_costs_its_own_keys() {
         let make = || {
             thaw(&servers[0]);
             let client = client(&servers, &[&SETTINGS[..], &[("connections", "1")]].concat());
-            let is_warm = |_| set_all(way, &client, &keys()).iter().all(|got| got.status == Status::Ok);
+            let is_warm = |_| set_all(way, &client, &keys(100), b"v").iter().all(|got| got.status == Status::Ok);
             assert!((0..20).any(is_warm), "{way:?}");
             freeze(&servers[0]);
             client
         };
         calls_cost_its_own_keys(make, way, threads);
         thaw(&servers[0]);
+    }
+}
+
+const COMPANIES: [(Way, usize); 4] = [(Way::Blocking, 1), (Way::Queued, 1), (Way::Blocking, 2), (Way::Blocking, 6)];
+
+/// Ten keys of each of three servers, those of the first in front.
+fn keys_in_order(client: &Client) -> Vec<String> {
+    let owner = |key: &String| client.server_for(key.as_bytes()).unwrap().0;
+    let of = |server: u32| keys(1000).into_iter().filter(move |key| owner(key) == server).take(10).collect::<Vec<_>>();
+    (0..3).flat_map(of).collect()
+}
+
+/// More than the buffers of the sockets in between take.
+static LARGE: [u8; 400_000] = [b'v'; 400_000];
+
+#[test]
+fn large_values_to_a_server_that_hangs_cost_its_own_keys() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (hung, servers) = (listener.local_addr().unwrap().to_string(), servers(2));
+    let addresses = [&hung, servers[0].address(), servers[1].address()];
+    for (way, threads) in COMPANIES {
+        for connections in ["1", "2"] {
+            let settings = [&SETTINGS[..], &[("connections", connections), ("protocol", "text")]].concat();
+            let make = || client_of(addresses, &settings);
+            let keys = keys_in_order(&make());
+            cost_its_own_keys(make, way, threads, |client| set_all(way, client, &keys, &LARGE), &keys);
+        }
+    }
+}
+
+#[test]
+fn large_answers_come_beside_a_server_that_hangs() {
+    for (way, threads) in COMPANIES {
+        let servers = servers(3);
+        let make = || client(&servers, &[&SETTINGS[..], &[("connections", "1")]].concat());
+        let keys = keys_in_order(&make());
+        let gets: Vec<Operation<'_>> = keys.iter().map(|key| Operation::get(key.as_bytes())).collect();
+        let make = || {
+            thaw(&servers[0]);
+            let client = make();
+            let is_warm = |_| set_all(way, &client, &keys, &LARGE).iter().all(|got| got.status == Status::Ok);
+            assert!((0..20).any(is_warm), "{way:?}");
+            freeze(&servers[0]);
+            client
+        };
+        cost_its_own_keys(make, way, threads, |client| way.run_on(&Queue::new().unwrap(), client, &gets), &keys);
+        thaw(&servers[0]);
+    }
+}
+
+/// Several operations for each server, some of which have a connection to themselves and others wait for that.
+#[test]
+fn operations_with_connections_of_their_own_take_the_time_of_one_server() {
+    let servers = servers(4);
+    let proxies: Vec<String> =
+        servers.iter().map(|server| delay_proxy(server.address(), Duration::from_millis(10))).collect();
+    let raw = |server| Operation { server, value: b"version", ..Operation::new(Command::Raw, b"\r\n") };
+    for way in WAYS {
+        let time = |addresses: &[String]| {
+            let client = client_of(addresses.iter().map(String::as_str), &[("protocol", "text")]);
+            let queue = Queue::new().unwrap();
+            let of = |server| [raw(server), Operation { server, ..Operation::version() }];
+            let all: Vec<_> =
+                (1..=addresses.len() as u32).flat_map(|server| [of(server), of(server)].concat()).collect();
+            let attempts = (0..4).map(|_| {
+                let begun = Instant::now();
+                let answers = way.run_on(&queue, &client, &all);
+                let took = begun.elapsed();
+                for (operation, got) in all.iter().zip(answers) {
+                    assert_eq!((got.status, got.server + 1), (Status::Ok, operation.server), "{way:?} {}", got.detail);
+                    let said = String::from_utf8(got.value).unwrap();
+                    assert!(said.contains("1."), "{way:?} {said:?}");
+                }
+                took
+            });
+            attempts.min().unwrap()
+        };
+        let sleeper = Sleeper::start();
+        let (one, four) = (time(&proxies[..1]), time(&proxies));
+        let late = sleeper.lateness();
+        assert!(one >= Duration::from_millis(20), "{way:?}: {one:?} is less than a round trip");
+        assert!(four < one * 3 / 2 + late, "{way:?}: {four:?}, and one alone {one:?}; {late:?} late");
     }
 }

@@ -2,13 +2,13 @@
 //! one right to read, never sleeps on a word while it has it, and reads while a send would block.
 
 use super::link::{Owner, Role};
+use super::outgoing::Outgoing;
 use super::turn::{Guard, Stop, Turn};
 use super::Loss;
-use crate::connection::{Batch, Broken, Piece};
+use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
 use crate::net::{clock, Ready, Socket, Wait};
-use crate::operation::Operation;
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::time::Duration;
 
@@ -22,27 +22,26 @@ const LOOK: Duration = Duration::from_millis(5);
 impl<'a> Turn<'a> {
     // ---- Sending ----
 
-    /// Sends `out` and the values that belong between its pieces, reading while the kernel takes no more.
-    pub(super) fn send(&mut self, socket: &Socket, out: &[u8], pieces: &[Piece]) -> Result<(), Stop> {
-        let mut sent = 0;
-        let operations = self.operations;
-        let total = out.len() + pieces.iter().map(|piece| value_of(operations, piece).len()).sum::<usize>();
-        while sent < total {
+    /// Sends a batch, reading while the kernel takes no more; or keeps what is left, where it may not wait.
+    pub(super) fn send(&mut self, socket: &Socket, mut outgoing: Outgoing) -> Result<(), Stop> {
+        while !outgoing.is_sent() {
             self.hands.counted.system_calls += 1;
-            let result = match pieces.is_empty() {
-                true => socket.send(&out[sent..]),
-                false => socket.send_vectored(&gather(operations, out, pieces, sent)),
-            };
-            match result {
+            match outgoing.send(self.operations, socket) {
                 Ok(0) => return Err(Stop::lost("sending failed", &io::ErrorKind::WriteZero.into())),
-                Ok(taken) => sent += taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_to_send(socket)?;
+                Ok(taken) => outgoing.advance(taken),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Err(Stop::lost("sending failed", &error));
                 }
-                Err(error) => return Err(Stop::lost("sending failed", &error)),
+                Err(_) if !self.is_apart => self.wait_to_send(socket)?,
+                Err(_) => {
+                    if !self.make_room()? {
+                        self.rest = Some(outgoing);
+                        return Err(Stop::Later);
+                    }
+                }
             }
         }
-        self.hands.counted.bytes_sent += total as u64;
+        self.hands.counted.bytes_sent += outgoing.total as u64;
         Ok(())
     }
 
@@ -79,7 +78,7 @@ impl<'a> Turn<'a> {
         }
         let link = state.link_of(self.generation).ok_or_else(Stop::gone)?;
         batch.seal(dialect);
-        let (out, pieces) = (batch.out(), batch.take_pieces());
+        let outgoing = Outgoing::new(self.operations, batch.out(), batch.take_pieces());
         link.begin_flight(now);
         self.hands.counted.batches += 1;
         match &mut self.role {
@@ -88,7 +87,7 @@ impl<'a> Turn<'a> {
         }
         let socket = link.socket.clone();
         drop(state);
-        let sent = self.send(&socket, &out, &pieces);
+        let sent = self.send(&socket, outgoing);
         sent.map(|()| self.line.lock())
     }
 
@@ -177,6 +176,9 @@ impl<'a> Turn<'a> {
             if self.receive(Wait::All)? {
                 return Ok(());
             }
+        } else if self.patience.is_some() && self.receive(Wait::No)? {
+            // It is often there already.
+            return Ok(());
         } else {
             let left = deadline.left();
             if left.is_zero() {
@@ -322,6 +324,7 @@ impl<'a> Turn<'a> {
         match stop {
             Stop::Timeout { torn } => self.time_out(torn),
             Stop::Broken(broken) => self.break_link(broken),
+            Stop::Later => {}
         }
     }
 
@@ -399,25 +402,4 @@ impl<'a> Turn<'a> {
         }
         self.tell_quiet();
     }
-}
-
-fn value_of<'a>(operations: &[Operation<'a>], piece: &Piece) -> &'a [u8] {
-    let operation = piece.value_of.and_then(|index| operations.get(index as usize));
-    operation.map_or(b"", |operation| operation.value)
-}
-
-/// What of `out` and its values is left after the first `sent` bytes.
-fn gather<'a>(operations: &[Operation<'a>], out: &'a [u8], pieces: &[Piece], sent: usize) -> Vec<IoSlice<'a>> {
-    let (mut slices, mut skip, mut from) = (Vec::with_capacity(pieces.len() * 2), sent, 0);
-    for piece in pieces {
-        for part in [&out[from..piece.until], value_of(operations, piece)] {
-            let done = skip.min(part.len());
-            skip -= done;
-            if done < part.len() {
-                slices.push(IoSlice::new(&part[done..]));
-            }
-        }
-        from = piece.until;
-    }
-    slices
 }

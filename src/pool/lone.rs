@@ -6,6 +6,7 @@
 use super::counters::Counters;
 use super::line::Line;
 use super::link::{Link, Owner, Role};
+use super::outgoing::Outgoing;
 use super::turn::{Guard, Stop, Turn};
 use super::{Limit, Shared, PEEK_AFTER};
 use crate::connection::Reader;
@@ -13,6 +14,7 @@ use crate::net::{clock, Wait};
 use crate::operation::{Command, Gets, Hits, Operation, Sink};
 use crate::protocol::{check_key, has_payload, meta, text, Dialect, MAX_KEY};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Requests of more keys or bytes are batches: a `get` line is not to grow without end.
 const MOST_KEYS: usize = 256;
@@ -354,7 +356,7 @@ impl<'a> Turn<'a> {
     fn send_rest(&mut self, rest: Range<usize>) -> Result<(), Stop> {
         let Some(role) = &mut self.role else { return Ok(()) };
         let (request, socket) = (std::mem::take(&mut role.request), role.socket.clone());
-        self.send(&socket, &request[rest], &[])
+        self.send(&socket, Outgoing::new(&[], Arc::new(request[rest].to_vec()), Vec::new()))
     }
 
     /// Every operation is answered, and somebody else has come meanwhile.

@@ -3,6 +3,7 @@
 //! reads takes them along (leader/follower). Connections are opened when they are first needed.
 
 mod account;
+mod apart;
 mod aside;
 mod call;
 mod callers;
@@ -20,6 +21,7 @@ mod lone;
 #[cfg(all(test, bmemc_model))]
 mod model;
 mod opening;
+mod outgoing;
 mod probe;
 mod quiet;
 mod several;

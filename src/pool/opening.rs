@@ -118,14 +118,13 @@ impl Opening {
     }
 }
 
-/// Blocks until one of them may go on, one of the sockets has something to be read, or for `most`.
+/// Blocks until one of them may go on, one of the sockets is ready, or for `most`.
 pub(super) fn wait_for_any<'a>(
     openings: impl Iterator<Item = &'a Opening>,
-    sockets: &'a [Arc<Socket>],
+    sockets: &'a [(Arc<Socket>, Ready)],
     most: Duration,
 ) -> Result<()> {
-    let readable = |socket: &'a Arc<Socket>| (socket.as_fd(), Ready { read: true, write: false });
-    let mut awaited: Vec<_> = sockets.iter().map(readable).collect();
+    let mut awaited: Vec<_> = sockets.iter().map(|(socket, ready)| (socket.as_fd(), *ready)).collect();
     let mut most = most;
     for opening in openings {
         most = most.min(opening.due().left());

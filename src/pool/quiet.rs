@@ -88,7 +88,7 @@ impl Turn<'_> {
         let error = match (self.shared.check_open(), stop) {
             // Whatever it looks like, the reason is that.
             (Err(closed), _) => Error::new(closed.status(), closed.message().to_string()),
-            (Ok(()), Stop::Timeout { .. }) => self.limit.error(&self.shared.address),
+            (Ok(()), Stop::Timeout { .. } | Stop::Later) => self.limit.error(&self.shared.address),
             (Ok(()), Stop::Broken(broken)) => self.shared.named(&Error::new(broken.status, broken.message.clone())),
         };
         error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME)
@@ -98,6 +98,13 @@ impl Turn<'_> {
     /// Its last batch is the one that it is enlisted for, if there is any.
     pub(super) fn thin_out(&mut self) -> Result<(), Stop> {
         self.read_until(self.hands.last_quiet, MAX_AHEAD)
+    }
+
+    /// Whether it would have to wait for that.
+    pub(super) fn is_to_thin_out(&self) -> bool {
+        let mut state = self.line.lock();
+        let link = state.link_of(self.generation).filter(|_| self.quiet);
+        link.is_some_and(|link| link.in_flight > MAX_AHEAD && !link.is_answered(self.hands.last_quiet))
     }
 
     /// Waits until batch `sequence` is answered, or no more than `most` are in flight. It is enlisted for that batch, by

@@ -1,6 +1,6 @@
 //! Several: one call over several servers. It sends to all of them first and then collects their answers, so that the
-//! round trips go on at the same time. While it sends to one server it has no right to read from another, and nobody
-//! counts on it there: two such calls can never wait for each other.
+//! round trips go on at the same time. It waits for none of them alone while others have something to do: one that hangs
+//! holds nobody up, and two such calls can never wait for each other.
 
 use super::line::{Attempt, State, Way};
 use super::opening::{wait_for_any, GLANCE};
@@ -14,7 +14,8 @@ use crate::sync::MutexGuard;
 /// So long, in nanoseconds, a call waits for all its servers one after the other; then some may hang.
 const PATIENCE: u64 = 1_000_000;
 
-/// What a call has for one server; answers come by their index among these operations.
+/// What a call has for one server; answers come by their index among these operations. An operation that has a connection
+/// to itself is a part of its own.
 pub(crate) struct Part<'a> {
     pub pool: &'a Pool,
     pub operations: &'a [Operation<'a>],
@@ -32,64 +33,100 @@ struct Begun<'a> {
     attempt: Option<Box<Attempt>>,
     /// What was seen of attempts that others make.
     seen: Option<u64>,
-    /// Its operations are sent, or refused.
-    is_sent: bool,
+    /// It has a connection, or will get none.
+    has_set_out: bool,
 }
 
-/// Runs all parts. Each is sent as soon as its server is connected; those that are not are connected at the same time.
+/// A call on its way.
+struct Course<'a> {
+    limit: Limit,
+    begun: Vec<Begun<'a>>,
+    /// Parts that wait for another one of their server.
+    later: Vec<Part<'a>>,
+}
+
+/// Runs all parts: those for one server in their order, those for several at the same time. Each is sent as soon as its
+/// server is connected; those that are not are connected at the same time.
 pub(crate) fn run_several(parts: Vec<Part<'_>>, limit: Limit) {
-    let (mixed, parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(Part::is_mixed);
-    let mut begun: Vec<_> = parts.into_iter().filter_map(|part| Begun::admit(part, limit)).collect();
-    begun.iter_mut().for_each(|part| part.set_out(limit));
-    if begun.iter().all(|part| part.is_sent) && begun.iter().any(Begun::has_company) {
-        // Who waits for one after the other is woken for each, which is quicker than to look around.
-        let patience = limit.deadline.earlier(Deadline::at(clock::now() + PATIENCE));
-        begun = begun.into_iter().filter_map(|part| part.wait_until(patience, limit)).collect();
-    }
-    loop {
-        // Where nobody else is it waits for one after the other: what comes meanwhile holds nobody up.
-        let has_company = begun.len() > 1 && !limit.deadline.is_over() && begun.iter().any(Begun::has_company);
-        if !has_company && begun.iter().all(|part| part.is_sent) {
-            break;
+    let mut course = Course { limit, begun: Vec::with_capacity(parts.len()), later: Vec::new() };
+    for part in parts {
+        match course.begun.iter().any(|begun| std::ptr::eq(begun.pool, part.pool)) {
+            true => course.later.push(part),
+            false => course.begun.extend(Begun::admit(part, limit)),
         }
-        wait(&mut begun);
-        begun = begun.into_iter().filter_map(|part| part.go_on(limit)).collect();
     }
-    begun.into_iter().for_each(|part| part.end(limit));
-    mixed.into_iter().for_each(|part| part.pool.run_far(part.operations, part.sink, limit));
+    course.begun.iter_mut().for_each(|part| part.set_out(limit));
+    course.run();
 }
 
-/// Waits until one of the parts may go on.
-fn wait(begun: &mut [Begun<'_>]) {
-    let calls = tally::made();
-    let (cold, sent): (Vec<&Begun<'_>>, Vec<_>) = begun.iter().partition(|part| !part.is_sent);
-    let attempts = cold.iter().filter_map(|part| part.attempt.as_deref());
-    let shared: Vec<_> = sent.iter().filter(|part| part.has_company()).map(|part| part.turn.unread()).collect();
-    // Of what another caller opens or reads nothing is heard: it is looked after.
-    let hears = !cold.is_empty() && cold.iter().all(|part| part.attempt.is_some()) && shared.is_empty();
-    let sockets: Vec<_> = shared.into_iter().flatten().collect();
-    // Where it fails, what is next to be done does too, or the deadline ends it.
-    let _ = wait_for_any(attempts.map(|attempt| &attempt.opening), &sockets, if hears { LOOK } else { GLANCE });
-    if let Some(attempt) = begun.iter_mut().find_map(|part| part.attempt.as_deref_mut()) {
-        attempt.calls += tally::made() - calls;
-    }
-}
-
-impl Part<'_> {
-    /// Whether some of it has a connection to itself.
-    fn goes_aside(&self) -> bool {
-        self.operations.iter().any(|operation| operation.command.goes_aside())
+impl<'a> Course<'a> {
+    fn run(&mut self) {
+        self.sweep(|_| ());
+        if self.begun.len() > 1 && self.is_sent() {
+            // Who waits for one after the other is woken for each, which is quicker than to look around.
+            let patience = self.limit.deadline.earlier(Deadline::at(clock::now() + PATIENCE));
+            self.sweep(|part| part.turn.wait_until(patience));
+        }
+        while !self.begun.is_empty() {
+            while !self.is_sent() || self.begun.len() > 1 && !self.limit.deadline.is_over() {
+                self.wait();
+                let limit = self.limit;
+                self.sweep(|part| part.go_on(limit));
+            }
+            // One alone is waited for; after the deadline, what has come is still taken.
+            (0..self.begun.len()).for_each(|_| self.end(0));
+        }
     }
 
-    /// Whether it takes several connections one after the other.
-    fn is_mixed(&self) -> bool {
-        self.operations.len() > 1 && self.goes_aside()
+    fn is_sent(&self) -> bool {
+        self.begun.iter().all(Begun::is_sent)
+    }
+
+    /// Has each part act, and ends those that are over then.
+    fn sweep(&mut self, mut act: impl FnMut(&mut Begun<'a>)) {
+        let mut at = 0;
+        while let Some(part) = self.begun.get_mut(at) {
+            act(part);
+            match part.is_over() {
+                true => self.end(at),
+                false => at += 1,
+            }
+        }
+    }
+
+    /// Ends a part, and sets out with the next one for its server.
+    fn end(&mut self, at: usize) {
+        let pool = self.begun[at].pool;
+        self.begun.remove(at).end(self.limit);
+        while let Some(next) = self.later.iter().position(|part| std::ptr::eq(part.pool, pool)) {
+            if let Some(mut begun) = Begun::admit(self.later.remove(next), self.limit) {
+                begun.set_out(self.limit);
+                return self.begun.push(begun);
+            }
+        }
+    }
+
+    /// Waits until one of the parts may go on.
+    fn wait(&mut self) {
+        let calls = tally::made();
+        let attempts: Vec<_> = self.begun.iter().filter_map(|part| part.attempt.as_deref()).collect();
+        let sockets: Vec<_> =
+            self.begun.iter().filter(|part| part.has_set_out).map(|part| part.turn.awaits()).collect();
+        // Of what another caller opens, reads or writes nothing is heard: it is looked after.
+        let hears = attempts.len() + sockets.iter().flatten().count() == self.begun.len();
+        let most = self.limit.deadline.left().min(if hears { LOOK } else { GLANCE });
+        let sockets: Vec<_> = sockets.into_iter().flatten().collect();
+        // Where it fails, what is next to be done does too, or the deadline ends it.
+        let _ = wait_for_any(attempts.into_iter().map(|attempt| &attempt.opening), &sockets, most);
+        if let Some(attempt) = self.begun.iter_mut().find_map(|part| part.attempt.as_deref_mut()) {
+            attempt.calls += tally::made() - calls;
+        }
     }
 }
 
 impl<'a> Begun<'a> {
     fn admit(part: Part<'a>, limit: Limit) -> Option<Begun<'a>> {
-        let is_aside = part.goes_aside();
+        let is_aside = part.operations.iter().any(|operation| operation.command.goes_aside());
         let Part { pool, operations, sink } = part;
         let home = pool.home();
         if operations.is_empty() || !pool.admit(home, operations, || &mut *sink) {
@@ -104,37 +141,28 @@ impl<'a> Begun<'a> {
             return None;
         };
         let turn = Turn::new(line, &pool.shared, operations, sink, limit);
-        Some(Begun { pool, line, turn, is_aside, attempt: None, seen: None, is_sent: false })
+        Some(Begun { pool, line, turn, is_aside, attempt: None, seen: None, has_set_out: false })
     }
 
-    /// Whether others use the connection too: nobody else may be reading what is for them.
-    fn has_company(&self) -> bool {
-        self.line.users() > 1
+    fn is_sent(&self) -> bool {
+        self.has_set_out && self.turn.is_sent()
     }
 
-    /// Goes on as far as it can without waiting; `None`: to its end.
-    fn go_on(mut self, limit: Limit) -> Option<Begun<'a>> {
-        if !self.is_sent {
-            self.set_out(limit);
-        } else if self.has_company() && self.turn.tend() {
-            self.end(limit);
-            return None;
+    fn is_over(&self) -> bool {
+        self.has_set_out && self.turn.is_over()
+    }
+
+    /// Goes on as far as it can without waiting.
+    fn go_on(&mut self, limit: Limit) {
+        match self.has_set_out {
+            true => self.turn.proceed(),
+            false => self.set_out(limit),
         }
-        Some(self)
     }
 
-    /// Waits for its answers, but not beyond `patience`; `None`: it is at its end.
-    fn wait_until(mut self, patience: Deadline, limit: Limit) -> Option<Begun<'a>> {
-        if !self.turn.wait_until(patience) {
-            return Some(self);
-        }
-        self.end(limit);
-        None
-    }
-
-    /// Goes on until its operations are sent, or refused, as far as it can without waiting.
+    /// Goes on until it has a connection, and sends what the kernel takes.
     fn set_out(&mut self, limit: Limit) {
-        self.is_sent = self.try_set_out(limit);
+        self.has_set_out = self.try_set_out(limit);
     }
 
     fn try_set_out(&mut self, limit: Limit) -> bool {

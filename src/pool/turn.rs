@@ -7,10 +7,11 @@ use super::callers::STEPS;
 use super::hands::Hands;
 use super::line::{Line, State};
 use super::link::{Owner, Role};
+use super::outgoing::Outgoing;
 use super::{Limit, Shared};
 use crate::connection::{Batch, Broken};
 use crate::error::{bits, Error, Status};
-use crate::net::{status_of, Deadline, Socket, Wait};
+use crate::net::{status_of, Deadline};
 use crate::operation::{Answer, Operation, Sink};
 use crate::protocol::Dialect;
 use crate::sync::MutexGuard;
@@ -28,8 +29,6 @@ const CHUNKS_AHEAD: usize = 8;
 const SPLICE: usize = 8 * 1024;
 /// From here on a call does not join the batch of others.
 const LARGE_CALL_BYTES: usize = 64 * 1024;
-/// So often in a row a caller reads for others, while it waits for other servers too.
-const MOST_GLANCES: usize = 16;
 
 /// Why a caller cannot go on.
 pub(super) enum Stop {
@@ -38,6 +37,8 @@ pub(super) enum Stop {
         torn: bool,
     },
     Broken(Broken),
+    /// It may not wait: it goes on later.
+    Later,
 }
 
 impl Stop {
@@ -75,8 +76,12 @@ pub(super) struct Turn<'a> {
     pub(super) at_once: bool,
     /// The deadline has passed: this caller sends nothing more for others.
     pub(super) leaving: bool,
+    /// It goes on over other servers too, and must not wait for this one.
+    pub(super) is_apart: bool,
+    /// What it has begun to send, as the one who writes.
+    pub(super) rest: Option<Outgoing>,
     /// It may leave before its replies have come.
-    quiet: bool,
+    pub(super) quiet: bool,
     /// The first operation that is in no batch yet.
     pub(super) next: usize,
     /// The right to read, while this caller has it.
@@ -88,7 +93,7 @@ pub(super) struct Turn<'a> {
     /// Where the answers come if this caller is not the one that began the reading.
     pub(super) call: Option<Arc<Call>>,
     /// Among others: the number of the last batch with operations of this caller's.
-    awaited: Option<u64>,
+    pub(super) awaited: Option<u64>,
     /// How often it has looked for what had come when its deadline passed.
     pub(super) late_looks: u32,
     /// The failure of what has no answer in the end.
@@ -112,6 +117,8 @@ impl<'a> Turn<'a> {
             patience: None,
             at_once: false,
             leaving: false,
+            is_apart: false,
+            rest: None,
             quiet: false,
             next: 0,
             role: None,
@@ -141,81 +148,6 @@ impl<'a> Turn<'a> {
         self.finish();
     }
 
-    /// The first half of a call that goes on elsewhere meanwhile, with the lock of a line that has a connection: sends, and
-    /// keeps neither the right to read nor a place among those who may be woken for it.
-    pub fn begin(&mut self, state: Guard<'a>) {
-        let Some(mut state) = self.enter(state) else { return };
-        let Some(link) = state.link.as_mut() else { return };
-        if link.is_free() && !self.has_quiet() {
-            let sequence = link.open.sequence;
-            link.time(sequence);
-        }
-        self.send_among_others(state);
-        if self.role.is_some() {
-            if let Err(stop) = self.hand_back() {
-                self.stop(stop);
-            }
-        }
-        self.awaited.into_iter().for_each(|sequence| self.line.delist(sequence));
-    }
-
-    /// Between the two: waits for the answers until then at the most; whether it has nothing more to wait for.
-    pub fn wait_until(&mut self, patience: Deadline) -> bool {
-        let Some(sequence) = self.awaited else { return true };
-        self.patience = Some(patience);
-        self.line.enlist(sequence);
-        let mut followed = self.follow(sequence);
-        (self.patience, self.late_looks) = (None, 0);
-        if let Err(Stop::Timeout { torn: false }) = followed {
-            followed = self.hand_back();
-        }
-        self.line.delist(sequence);
-        if let Err(stop) = followed {
-            self.stop(stop);
-        }
-        self.is_done()
-    }
-
-    /// Between the two: reads what has come, for whomever it is, without waiting. Whether it has nothing more to wait for.
-    pub fn tend(&mut self) -> bool {
-        if let Err(stop) = self.glance() {
-            self.stop(stop);
-        }
-        self.awaited.is_none() || self.is_done()
-    }
-
-    fn glance(&mut self) -> Result<(), Stop> {
-        let mut state = self.line.lock();
-        let Some(link) = state.link_of(self.generation).filter(|link| link.needs_caller()) else { return Ok(()) };
-        self.role = link.role.take();
-        self.line.reader_found();
-        self.account(&mut state);
-        drop(state);
-        self.advance()?;
-        for _ in 0..MOST_GLANCES {
-            if self.is_reader_idle() || !self.receive(Wait::No)? {
-                break;
-            }
-        }
-        self.hand_back()
-    }
-
-    /// The socket whose answers nobody reads; `Err`: somebody does.
-    pub fn unread(&self) -> Result<Arc<Socket>, ()> {
-        let mut state = self.line.lock();
-        match state.link_of(self.generation) {
-            Some(link) if link.role.is_some() => Ok(link.socket.clone()),
-            _ => Err(()),
-        }
-    }
-
-    /// The second half: waits for the answers and hands them over.
-    pub fn end(&mut self) {
-        self.awaited.into_iter().for_each(|sequence| self.line.enlist(sequence));
-        self.wait_among_others();
-        self.finish();
-    }
-
     /// Answers all operations with the reason why there is no connection.
     #[cold]
     pub fn refuse_all(&mut self, error: &Error) {
@@ -227,7 +159,7 @@ impl<'a> Turn<'a> {
 
     /// Takes its place on the connection.
     #[inline(always)]
-    fn enter(&mut self, mut state: Guard<'a>) -> Option<Guard<'a>> {
+    pub(super) fn enter(&mut self, mut state: Guard<'a>) -> Option<Guard<'a>> {
         state.counters.operations += self.operations.len() as u64;
         let link = state.link.as_mut()?;
         self.generation = link.generation;
@@ -327,7 +259,7 @@ impl<'a> Turn<'a> {
         batch.assign(if filled.awaited { Owner::Own } else { Owner::Gone });
         let Some(role) = self.role.as_mut().filter(|_| !batch.is_empty()) else { return Ok(()) };
         batch.seal(self.dialect);
-        let (out, pieces) = (batch.out(), batch.take_pieces());
+        let outgoing = Outgoing::new(self.operations, batch.out(), batch.take_pieces());
         if self.quiet {
             self.hands.last_quiet = batch.sequence;
         }
@@ -336,7 +268,7 @@ impl<'a> Turn<'a> {
         self.hands.begun += 1;
         self.hands.counted.batches += 1;
         let socket = role.socket.clone();
-        let sent = self.send(&socket, &out, &pieces);
+        let sent = self.send(&socket, outgoing);
         self.answer_quiet(filled.quiet, &sent);
         match filled.awaited {
             true => sent,
@@ -387,18 +319,21 @@ impl<'a> Turn<'a> {
     fn send_among_others(&mut self, state: Guard<'a>) {
         self.call = Some(Call::new(self.operations.len()));
         self.quiet = self.has_quiet();
-        let sent = match self.quiet || self.is_large() {
-            true => self.send_large(state),
-            false => self.join(state),
-        };
-        if let Err(stop) = sent {
+        if let Err(stop) = self.send_first(state) {
             self.awaited.take().into_iter().for_each(|sequence| self.line.delist(sequence));
             self.stop(stop);
         }
     }
 
+    pub(super) fn send_first(&mut self, state: Guard<'a>) -> Result<(), Stop> {
+        match self.quiet || self.is_large() {
+            true => self.send_large(state),
+            false => self.join(state),
+        }
+    }
+
     /// Waits for the answers of what was sent. The caller is enlisted for it, and is not any more afterwards.
-    fn wait_among_others(&mut self) {
+    pub(super) fn wait_among_others(&mut self) {
         let Some(sequence) = self.awaited.take() else { return };
         let followed = match self.quiet && self.is_done() {
             true => self.thin_out().and_then(|()| self.hand_back()),
@@ -425,7 +360,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Sends batches of its own, straight from the caller's memory, whenever nobody else writes.
-    fn send_large(&mut self, mut state: Guard<'a>) -> Result<(), Stop> {
+    pub(super) fn send_large(&mut self, mut state: Guard<'a>) -> Result<(), Stop> {
         while self.next < self.operations.len() {
             state = self.become_writer(state)?;
             self.send_shared(state)?;
@@ -440,6 +375,9 @@ impl<'a> Turn<'a> {
             if !link.writing {
                 link.writing = true;
                 return Ok(state);
+            }
+            if self.is_apart {
+                return Err(Stop::Later);
             }
             if self.role.is_some() {
                 // Nobody sleeps with the right to read.
@@ -473,6 +411,10 @@ impl<'a> Turn<'a> {
         let mut state = self.line.lock();
         self.account(&mut state);
         let launched = self.launch(state, batch).map(drop);
+        if let Some(rest) = &mut self.rest {
+            rest.quiet = filled.quiet;
+            return launched;
+        }
         self.answer_quiet(filled.quiet, &launched);
         let sent = launched.and_then(|()| {
             let mut state = self.line.lock();
@@ -499,7 +441,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Waits for the answers of batch `sequence`, reading for all when nobody else does.
-    fn follow(&mut self, sequence: u64) -> Result<(), Stop> {
+    pub(super) fn follow(&mut self, sequence: u64) -> Result<(), Stop> {
         loop {
             let seen = self.line.word(sequence);
             if self.role.is_some() {

@@ -97,7 +97,7 @@ struct Progress<'a> {
     copies: Vec<(usize, u32, Vec<u8>)>,
 }
 
-/// The operations of a round that go to one server.
+/// The operations of a round that go to one server over one connection.
 struct Group<'a> {
     pool: Arc<Pool>,
     tier: u8,
@@ -206,14 +206,18 @@ impl<'a> Call<'a> {
         let Some(member) = topology.member(server) else {
             return self.answered(step.index, server, Answer::failed(&gone(server)));
         };
-        let is_it = |group: &Group<'_>| group.server == server && group.tier == step.tier;
-        let at = groups.iter().position(is_it).unwrap_or_else(|| {
+        let operation = self.operations[step.index];
+        let goes_aside = |operation: &Operation<'_>| operation.command.goes_aside();
+        let last = groups.iter().rposition(|group| group.server == server && group.tier == step.tier);
+        // What has a connection to itself is alone, and what comes behind it waits for it.
+        let joins = |at: &usize| !goes_aside(&operation) && !groups[*at].operations.first().is_some_and(goes_aside);
+        let at = last.filter(joins).unwrap_or_else(|| {
             let (indices, operations) = (Vec::new(), Vec::new());
             groups.push(Group { pool: member.pool.clone(), tier: step.tier, server, indices, operations });
             groups.len() - 1
         });
         groups[at].indices.push(step.index);
-        groups[at].operations.push(self.operations[step.index]);
+        groups[at].operations.push(operation);
     }
 
     /// Takes in an answer.
