@@ -2,12 +2,13 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 const { inspect } = require('node:util');
 const { Client } = require('bmemc');
-const { startMemcached, clientOf } = require('./helpers.js');
+const { startMemcached, clientOf, scratch } = require('./helpers.js');
 
 const root = path.dirname(__dirname);
 const read = (...names) => fs.readFileSync(path.join(root, ...names), 'utf8');
@@ -59,6 +60,26 @@ describe('examples', () => {
       const lines = block.replaceAll('127.0.0.1:11211', server.address).split('\n');
       const code = lines.map((line) => (/^(const|import|ring\.add)/.test(line) ? line : checked(line)));
       await new AsyncFunction('require', 'value', code.join('\n'))(require, value);
+    }
+  });
+
+  it('of docs/, whose clients come to a server that speaks TLS', async (t) => {
+    const folder = path.join(scratch, 'docs');
+    execFileSync(path.join(root, '../../tests/lib/certificates'), [folder]);
+    const args = ['-Z', '-o', `ssl_chain_cert=${folder}/server.pem`, '-o', `ssl_key=${folder}/server.key`];
+    const server = await startMemcached({ args });
+    t.after(() => server.close());
+    const docs = path.join(root, '../../docs');
+    const pages = fs.readdirSync(docs).map((page) => fs.readFileSync(path.join(docs, page), 'utf8'));
+    const blocks = pages.flatMap((page) => [...page.matchAll(/```js\n([^]*?)```/g)].map(([, block]) => block));
+    assert.ok(blocks.length > 0);
+    const here = { 'cache.example.com:11211': server.address, 'ca.pem': `${folder}/ca.pem` };
+    for (const block of blocks) {
+      const code = Object.entries(here).reduce((code, [there, place]) => code.replaceAll(`'${there}'`, JSON.stringify(place)), block);
+      const client = await new AsyncFunction('Client', `${code}\nreturn client;`)(Client);
+      t.after(() => client.close());
+      await client.set('docs', block);
+      assert.equal(String(await client.get('docs')), block);
     }
   });
 });
