@@ -6,6 +6,7 @@ mod common;
 use bmemc::{Client, Command, Operation, Queue, Status};
 use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, Got, Way, WAYS};
 use common::oracle::Sleeper;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,23 @@ fn cold(way: Way, addresses: &[String], protocol: &str) -> Duration {
     attempts.min().unwrap()
 }
 
+/// Four servers take no longer than one and a half times one alone, where one after the other would take four times as
+/// long. A machine that is busy is given some attempts.
+fn takes_the_time_of_one(what: &str, least: Duration, proxies: &[String], mut time: impl FnMut(&[String]) -> Duration) {
+    for attempt in 0..5 {
+        let sleeper = Sleeper::start();
+        let (one, four) = (time(&proxies[..1]), time(proxies));
+        let late = sleeper.lateness();
+        assert!(one >= least, "{what}: {one:?} is less than a round trip");
+        if four < one * 3 / 2 + late {
+            return;
+        }
+        assert!(attempt < 4, "{what}: {four:?}, and one alone {one:?}; {late:?} late");
+    }
+}
+
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
 #[test]
 fn four_servers_are_connected_to_in_the_time_of_one() {
     let servers = servers(4);
@@ -40,12 +58,9 @@ fn four_servers_are_connected_to_in_the_time_of_one() {
         servers.iter().map(|server| delay_proxy(server.address(), Duration::from_millis(10))).collect();
     for protocol in ["auto", "text", "binary"] {
         for way in WAYS {
-            let sleeper = Sleeper::start();
-            let (one, four) = (cold(way, &proxies[..1], protocol), cold(way, &proxies, protocol));
-            let late = sleeper.lateness();
-            assert!(one >= Duration::from_millis(20), "{way:?} {protocol}: {one:?} is less than a round trip");
             // What is said before the first operation costs round trips: each of them once, and not once a server.
-            assert!(four < one * 3 / 2 + late, "{way:?} {protocol}: {four:?}, and one alone {one:?}; {late:?} late");
+            let what = format!("{way:?} {protocol}");
+            takes_the_time_of_one(&what, ROUND_TRIP, &proxies, |servers| cold(way, servers, protocol));
         }
     }
 }
@@ -73,13 +88,9 @@ fn what_is_asked_of_each_server_takes_the_time_of_one() {
     let with_dump = [&common[..], &[(Command::Metadump, "all")]].concat();
     for (protocol, commands) in [("text", &with_dump[..]), ("binary", &common[..])] {
         for (command, argument) in commands {
-            let (sleeper, operation) = (Sleeper::start(), Operation::new(*command, argument.as_bytes()));
-            let (one, four) = (time(&proxies[..1], operation, protocol), time(&proxies, operation, protocol));
-            let late = sleeper.lateness();
-            assert!(
-                four < one * 3 / 2 + late,
-                "{command:?} {protocol}: {four:?}, and one alone {one:?}; {late:?} late"
-            );
+            let operation = Operation::new(*command, argument.as_bytes());
+            let what = format!("{command:?} {protocol}");
+            takes_the_time_of_one(&what, ROUND_TRIP, &proxies, |servers| time(servers, operation, protocol));
         }
     }
 }
@@ -115,7 +126,7 @@ fn cost_its_own_keys(
         let (client, sleeper) = (make(), Sleeper::start());
         let (wrong, took) = call_many(&client, threads, &call, keys);
         let late = sleeper.lateness();
-        if wrong.is_none() && took < Duration::from_millis(timeout_ms + 200) + late {
+        if wrong.is_none() && took < Duration::from_millis(timeout_ms * 3 / 2) + late {
             return;
         }
         let was_late = late > Duration::from_millis(100) && attempt < 4;
@@ -225,22 +236,48 @@ fn large_values_to_a_server_that_hangs_cost_its_own_keys() {
     }
 }
 
+/// Hands on what a server says no faster than 64 KB a millisecond, and what it is told at once.
+fn slow_proxy(server: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, server) = (listener.local_addr().unwrap().to_string(), server.to_string());
+    std::thread::spawn(move || {
+        for near in listener.incoming() {
+            let (mut near, mut far) = (near.unwrap(), TcpStream::connect(&server).unwrap());
+            let (mut told, mut teller) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut teller, &mut told));
+            std::thread::spawn(move || {
+                let mut chunk = vec![0; 65536];
+                while let Ok(came @ 1..) = far.read(&mut chunk) {
+                    std::thread::sleep(Duration::from_millis(1));
+                    if near.write_all(&chunk[..came]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// What comes has to be read all the time: it is more than fits into the buffers, and comes more slowly than it is read.
 #[test]
 fn large_answers_come_beside_a_server_that_hangs() {
-    for (way, threads) in &COMPANIES[..3] {
-        let (way, threads, servers) = (*way, *threads, servers(3));
-        let make = || client(&servers, &[&SETTINGS[1..], &[("timeout_ms", "2000"), ("connections", "1")]].concat());
-        let keys = keys_in_order(&make(), 40);
+    for way in WAYS {
+        let servers = servers(3);
+        let slow = [&servers[1], &servers[2]].map(|server| slow_proxy(server.address()));
+        let addresses = [servers[0].address(), &slow[0], &slow[1]];
+        let settings = [&SETTINGS[1..], &[("timeout_ms", "3000"), ("connections", "1")]].concat();
+        let keys = keys_in_order(&client_of(addresses, &settings), 17);
         let gets: Vec<Operation<'_>> = keys.iter().map(|key| Operation::get(key.as_bytes())).collect();
         let make = || {
             thaw(&servers[0]);
-            let client = make();
+            let client = client_of(addresses, &settings);
             let is_warm = |_| set_all(way, &client, &keys, &LARGE).iter().all(|got| got.status == Status::Ok);
             assert!((0..20).any(is_warm), "{way:?}");
             freeze(&servers[0]);
             client
         };
-        cost_its_own_keys(make, 2000, threads, |client| way.run_on(&Queue::new().unwrap(), client, &gets), &keys);
+        cost_its_own_keys(make, 3000, 1, |client| way.run_on(&Queue::new().unwrap(), client, &gets), &keys);
         thaw(&servers[0]);
     }
 }
@@ -272,10 +309,6 @@ fn operations_with_connections_of_their_own_take_the_time_of_one_server() {
             });
             attempts.min().unwrap()
         };
-        let sleeper = Sleeper::start();
-        let (one, four) = (time(&proxies[..1]), time(&proxies));
-        let late = sleeper.lateness();
-        assert!(one >= Duration::from_millis(20), "{way:?}: {one:?} is less than a round trip");
-        assert!(four < one * 3 / 2 + late, "{way:?}: {four:?}, and one alone {one:?}; {late:?} late");
+        takes_the_time_of_one(&format!("{way:?}"), ROUND_TRIP, &proxies, time);
     }
 }
