@@ -195,6 +195,47 @@ fn four_threads_submit_while_one_fetches() {
     });
 }
 
+/// Who fetches waits in a receive on the only connection, without the lock, while others use that connection.
+#[test]
+fn others_submit_and_cancel_while_one_waits_in_a_receive() {
+    const EACH: u64 = 3000;
+    let values: Vec<Vec<u8>> = [0usize, 10, 5000, 16_000, 40_000].iter().map(|size| vec![b'v'; *size]).collect();
+    let server = Memcached::tcp(&[]);
+    for protocol in PROTOCOLS {
+        let settings = [("protocol", protocol), ("connections", "1"), ("timeout_ms", "20000")];
+        let (queue, client) = (&Queue::new().unwrap(), &client(server.address(), &settings));
+        let keys: Vec<String> = (0..values.len()).map(|index| format!("lone-{index}")).collect();
+        let sets = keys.iter().zip(&values).zip(0..);
+        run(queue, client, sets.map(|((key, value), tag)| (tag, Operation::set(key.as_bytes(), value, 0))));
+        let of = |tag: u64| (tag as usize * 7 / 3) % keys.len();
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let keys = &keys;
+                scope.spawn(move || {
+                    for tag in thread * EACH..(thread + 1) * EACH {
+                        submit(queue, client, [(tag, Operation::get(keys[of(tag)].as_bytes()))]);
+                        if tag % 5 == 0 {
+                            queue.cancel(tag).unwrap();
+                        }
+                        if tag % 64 == 0 {
+                            std::thread::sleep(Duration::from_millis(1)); // so that one is under way alone
+                        }
+                    }
+                });
+            }
+            let (mut seen, mut answers) = (vec![false; 2 * EACH as usize], Vec::new());
+            while seen.iter().any(|seen| !seen) {
+                queue.fetch(&mut answers, 1, 1000).unwrap();
+                for answer in answers.drain(..) {
+                    assert!(!std::mem::replace(&mut seen[answer.tag as usize], true), "{protocol}: answered twice");
+                    let cancelled = answer.tag % 5 == 0 && answer.status == Status::Cancelled;
+                    assert!(cancelled || answer.value == values[of(answer.tag)], "{protocol}: {}", answer.tag);
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn several_clients_share_a_queue() {
     let servers: Vec<Memcached> = (0..3).map(|_| Memcached::tcp(&[])).collect();

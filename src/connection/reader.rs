@@ -68,6 +68,11 @@ impl<O> Reader<O> {
         !self.buffer.is_empty()
     }
 
+    /// Whether nothing is received that was not taken: the next bytes begin a reply.
+    pub fn is_clear(&self) -> bool {
+        self.buffer.is_empty() && self.body.is_none()
+    }
+
     /// The number of the batch whose replies come next.
     pub fn next_sequence(&self) -> Option<u64> {
         self.flight.next_sequence()

@@ -17,6 +17,7 @@ use std::time::Duration;
 pub enum Wait {
     No,
     Some,
+    Once,
     All,
 }
 

@@ -92,6 +92,11 @@ impl Socket {
         self.session.as_ref().map_or_else(Ready::default, |session| session.awaits())
     }
 
+    /// Whether what is received is what the peer has sent: there is no TLS.
+    pub fn is_plain(&self) -> bool {
+        self.session.is_none()
+    }
+
     /// Sends what the kernel takes without waiting.
     #[inline]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {

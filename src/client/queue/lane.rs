@@ -12,15 +12,16 @@ use super::records::{Records, NEVER};
 use crate::connection::{Batch, Handshake, Outcome};
 use crate::error::{Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
-use crate::net::{status_of, Connecting, Deadline, Socket};
+use crate::net::{status_of, Connecting, Deadline, Socket, SocketSettings};
 use crate::operation::{Answer, Operation};
 use crate::pool::{exchange, Counters, Event, Shared, PEEK_AFTER};
 use crate::protocol::{carries_value, Dialect};
-use open::Open;
+use open::{Early, Open};
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Values from here on are not copied into a batch.
 const SPLICE: usize = 8 * 1024;
@@ -29,6 +30,9 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 const MAX_BATCH_PIECES: usize = 500;
 /// Replies to operations that timed out may come so many before the connection is given up.
 const MAX_LATE: u32 = 64;
+/// How long who fetches may wait in a receive: the shortest time that the kernel knows, of which it makes up to twice its own
+/// tick.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How many emptied batches are kept.
 const SPARES: usize = 3;
 
@@ -137,6 +141,19 @@ impl Lane {
         matches!(self.stage, Stage::Open(_))
     }
 
+    /// The socket that the next bytes of a reply come from, where they may be received by who has not the lock.
+    pub fn lone_socket(&self) -> Option<Arc<Socket>> {
+        match &self.stage {
+            Stage::Open(open) => open.lone_socket().cloned(),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody who has not the lock is about to receive from this lane.
+    fn is_lent(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if Arc::strong_count(&open.socket) > 1)
+    }
+
     /// Whether replies are to come.
     pub fn is_busy(&self) -> bool {
         matches!(&self.stage, Stage::Open(open) if open.in_flight > 0)
@@ -182,7 +199,7 @@ impl Lane {
 
     /// Closes a connection without traffic that must not be used again.
     pub fn refresh(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<()> {
-        if self.is_left_unread(host) {
+        if self.is_left_unread(host) && !self.is_lent() {
             self.read(host, hands)?;
         }
         let stale = match &self.stage {
@@ -312,7 +329,7 @@ impl Lane {
         self.begun = host.now;
         host.shared.check_early(host.now)?;
         let deadline = connect_deadline(host);
-        let settings = host.shared.socket_settings();
+        let settings = SocketSettings { receive_timeout: MOMENT, ..host.shared.socket_settings() };
         let connecting = Connecting::begin(&host.shared.address, &settings, deadline, Some(host.waker))?;
         self.stage = Stage::Connecting { connecting: Box::new(connecting), deadline, registered: 0 };
         Ok(())
@@ -371,9 +388,25 @@ impl Lane {
 
     /// Takes in what has come, and sends what may be sent then. Answers whether there may be more to read.
     pub fn read(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>) -> Result<bool> {
+        self.read_behind(host, hands, None)
+    }
+
+    /// The same behind what was received from this socket by somebody who had not the lock.
+    pub fn read_lent(
+        &mut self,
+        host: &Host<'_>,
+        hands: &mut Hands<'_, '_>,
+        from: &Arc<Socket>,
+        early: Early<'_>,
+    ) -> Result<bool> {
+        let is_its = matches!(&self.stage, Stage::Open(open) if Arc::ptr_eq(&open.socket, from));
+        self.read_behind(host, hands, early.filter(|_| is_its))
+    }
+
+    fn read_behind(&mut self, host: &Host<'_>, hands: &mut Hands<'_, '_>, early: Early<'_>) -> Result<bool> {
         let Stage::Open(open) = &mut self.stage else { return self.proceed(host, hands).map(|()| false) };
         hands.spare = mem::take(&mut self.spare);
-        let read = open.read(host.now, hands);
+        let read = open.read(host.now, hands, early);
         if hands.ended > 0 && host.shared.is_suspect() {
             host.shared.heard();
         }

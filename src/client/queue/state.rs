@@ -10,10 +10,11 @@ use crate::client::front::Front;
 use crate::client::Core;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::poller::Event as Readiness;
-use crate::net::tally;
+use crate::net::{tally, Socket};
 use crate::operation::Answer;
 use crate::pool::{Event, Listener, Pool};
 use crate::value::Coder;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,12 @@ impl Site {
 
 fn is_same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
     one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+}
+
+/// The one connection that replies are to come from.
+pub(super) struct Lone {
+    place: Place,
+    pub socket: Arc<Socket>,
 }
 
 /// What a lane is told to do; answers whether it has more to do.
@@ -226,6 +233,40 @@ impl State {
         }
         self.skipped += u32::from(came);
         came
+    }
+
+    /// The one connection that replies are awaited on, if it may be received from without the lock for a while: until
+    /// `until` nothing else is to be done, and the last time was worth it.
+    pub fn lone(&self, until: u64) -> Option<Lone> {
+        let [place] = self.busy[..] else { return None };
+        let is_quiet = self.unsettled == 0 && !self.has_ready() && self.earliest > until && self.live() > 0;
+        if !is_quiet || self.in_vain > 0 || self.skipped >= MAX_SKIPPED {
+            return None;
+        }
+        let site = self.sites.get(place.site as usize)?.as_ref()?;
+        let socket = site.lanes.get(place.lane as usize)?.lone_socket()?;
+        Some(Lone { place, socket })
+    }
+
+    /// Takes in what was received from that one.
+    pub fn read_lone(
+        &mut self,
+        io: &Io<'_>,
+        lone: &Lone,
+        early: (io::Result<usize>, &mut Vec<u8>),
+        output: &mut Output<'_>,
+    ) {
+        use io::ErrorKind::{Interrupted, WouldBlock};
+        if matches!(&early.0, Err(error) if matches!(error.kind(), Interrupted | WouldBlock)) {
+            self.in_vain = LOOK_EACH;
+            return;
+        }
+        let mut early = Some(early);
+        self.drive(io, lone.place, output, &mut |lane, host, hands| {
+            lane.read_lent(host, hands, &lone.socket, early.take())
+        });
+        self.finish_step(io, output);
+        self.skipped += 1;
     }
 
     /// Takes events in and does all that is to be done.

@@ -205,6 +205,8 @@ pub enum Wait {
     No,
     /// For the first byte, up to the receive timeout.
     Some,
+    /// The same, but a signal ends it too: `Interrupted`.
+    Once,
     /// For all that there is room for, up to the receive timeout.
     All,
 }
@@ -213,7 +215,7 @@ impl Wait {
     fn flags(self) -> libc::c_int {
         match self {
             Wait::No => libc::MSG_DONTWAIT,
-            Wait::Some => 0,
+            Wait::Some | Wait::Once => 0,
             Wait::All => libc::MSG_WAITALL,
         }
     }
@@ -222,8 +224,14 @@ impl Wait {
 /// Receives into `buffer`. Zero: the peer has closed.
 #[inline]
 pub fn receive(fd: &OwnedFd, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
-    // SAFETY: `buffer` is ours to write during the call.
-    retry(|| unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), wait.flags()) })
+    let mut receive = || {
+        // SAFETY: `buffer` is ours to write during the call.
+        unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), wait.flags()) }
+    };
+    match wait {
+        Wait::Once => usize::try_from(receive()).map_err(|_| io::Error::last_os_error()),
+        _ => retry(receive),
+    }
 }
 
 /// Receives into `first` and, once it is full, into `second`.

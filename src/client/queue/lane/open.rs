@@ -12,6 +12,7 @@ use crate::net::{status_of, Socket, Wait};
 use crate::pool::{Counted, Counters};
 use crate::protocol::Dialect;
 use std::io;
+use std::sync::Arc;
 
 /// So many bytes are received from a lane before another one has its turn.
 const FAIR_SHARE: usize = 1024 * 1024;
@@ -26,7 +27,8 @@ const READ_AND_WRITE: Interest = READ.and(Interest::WRITE);
 
 /// A connection that is ready for operations.
 pub(super) struct Open {
-    pub socket: Socket,
+    /// Who fetches may have it too, and wait in a receive on it; nobody else receives then.
+    pub socket: Arc<Socket>,
     pub reader: Reader<()>,
     pub dialect: Dialect,
     round_trip: u64,
@@ -51,7 +53,7 @@ impl Open {
         let max_value = usize::try_from(host.shared.settings.max_value_bytes).unwrap_or(usize::MAX);
         Open {
             round_trip: socket.round_trip(),
-            socket,
+            socket: Arc::new(socket),
             reader: Reader::new(max_value),
             dialect,
             in_flight: 0,
@@ -126,10 +128,17 @@ impl Open {
         watched.map_err(|error| watching_failed(host.shared, &error))
     }
 
-    /// Receives until nothing is left, nothing is awaited, or it is another one's turn. Answers whether there may be more.
-    pub fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>) -> std::result::Result<bool, Broken> {
+    /// The socket, where the next bytes are the first of a reply and may be received by somebody who has not the lock.
+    pub fn lone_socket(&self) -> Option<&Arc<Socket>> {
+        let is_clear = self.reader.is_clear() && self.sending.is_none() && self.socket.is_plain();
+        is_clear.then_some(&self.socket)
+    }
+
+    /// Receives until nothing is left, nothing is awaited, or it is another one's turn. What was received before is taken
+    /// in first. Answers whether there may be more.
+    pub fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>, early: Early<'_>) -> std::result::Result<bool, Broken> {
         let mut other = Vec::new();
-        let read = self.read_all(now, hands, &mut other);
+        let read = self.read_all(now, hands, early, &mut other);
         if !other.is_empty() {
             self.reader.exchange_memory(&mut other);
         }
@@ -141,19 +150,24 @@ impl Open {
         &mut self,
         now: u64,
         hands: &mut Hands<'_, '_>,
+        mut early: Early<'_>,
         other: &mut Vec<u8>,
     ) -> std::result::Result<bool, Broken> {
         let (mut share, mut received) = (FAIR_SHARE, false);
-        while share > 0 && hands.output.room() > 0 {
+        while share > 0 && hands.output.room() > 0 || early.is_some() {
             if received && self.reader.is_idle() && !self.hung_up {
                 return self.check_quiet().map(|()| false);
             }
             let Open { reader, socket, .. } = self;
             let (mut asked, room) = (0, hands.output.room());
             hands.counted.system_calls += 1;
+            let mut early = early.take().map(|(came, memory)| {
+                reader.exchange_memory(memory);
+                came
+            });
             let came = reader.receive(hands, &mut |first, second, _| {
                 asked = first.len() + second.len();
-                socket.receive(first, second, Wait::No)
+                early.take().unwrap_or_else(|| socket.receive(first, second, Wait::No))
             });
             match came {
                 Ok(0) => return Err(broken("the server closed the connection".into())),
@@ -194,6 +208,9 @@ impl Open {
         }
     }
 }
+
+/// What was received for a lane while nobody had the lock, if anything was: how much, and the memory that it is in.
+pub(super) type Early<'a> = Option<(io::Result<usize>, &'a mut Vec<u8>)>;
 
 fn broken(message: String) -> Broken {
     Broken { status: Status::Connection, message }
