@@ -126,8 +126,7 @@ func (b *batch) cross(ops []C.bridge_op, queue *C.bmemc_queue, client *C.bmemc_c
 	if in == nil {
 		return C.bridge_submit(queue, client, first, count, bytes, ordered, &b.accepted, &b.words)
 	}
-	return C.bridge_submit_fetch(queue, client, first, count, bytes, ordered, &b.accepted, &b.words,
-		in.box, in.slabStart(), C.size_t(len(in.slab)), blockMilliseconds)
+	return C.bridge_submit_fetch(queue, client, first, count, bytes, ordered, &b.accepted, &b.words, in.argument, blockMilliseconds)
 }
 
 // submitDirect submits one operation with a key and a value alone, which are not copied before.

@@ -53,6 +53,10 @@ static int32_t submit_parts(bmemc_queue *queue, const bmemc_client *client, cons
 
 int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
                       const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error) {
+    if (count == 1) {
+        bmemc_op one;
+        return submit(queue, client, ops, 1, bytes, &one, accepted, error);
+    }
     if (!ordered || count <= AT_ONCE) return submit_parts(queue, client, ops, count, bytes, accepted, error);
     bmemc_op *list = malloc(count * sizeof *list);
     if (!list) abort(); // as Go does where there is no memory
@@ -68,18 +72,32 @@ int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const 
     return bmemc_queue_submit(queue, client, &one, 1, accepted, error);
 }
 
-void bridge_fetch(bmemc_queue *queue, bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms,
-                  bmemc_error *error) {
-    inbox->status = bmemc_queue_fetch_into(queue, inbox->answers, inbox->capacity, slab, slab_size, wait_ms,
-                                           &inbox->count, error);
+bridge_inbox *bridge_inbox_new(void) {
+    bridge_inbox *inbox = calloc(1, sizeof *inbox);
+    if (!inbox || !(inbox->answers = calloc(BRIDGE_ANSWERS, sizeof *inbox->answers))) abort();
+    if (!(inbox->slab = malloc(BRIDGE_SLAB))) abort();
+    return inbox;
+}
+
+void bridge_inbox_free(bridge_inbox *inbox) {
+    free(inbox->answers);
+    free(inbox->slab);
+    free(inbox);
+}
+
+void bridge_fetch(bmemc_queue *queue, bridge_inbox_argument *argument, int32_t wait_ms) {
+    bridge_inbox *inbox = (bridge_inbox *)argument;
+    inbox->status = bmemc_queue_fetch_into(queue, inbox->answers, BRIDGE_ANSWERS, inbox->slab, BRIDGE_SLAB, wait_ms,
+                                           &inbox->count, &inbox->error);
 }
 
 int32_t bridge_submit_fetch(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
                             const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error,
-                            bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms) {
+                            bridge_inbox_argument *argument, int32_t wait_ms) {
+    bridge_inbox *inbox = (bridge_inbox *)argument;
     int32_t status = bridge_submit(queue, client, ops, count, bytes, ordered, accepted, error);
     inbox->count = 0, inbox->status = BMEMC_OK;
-    if (status == BMEMC_OK) bridge_fetch(queue, inbox, slab, slab_size, wait_ms, error);
+    if (status == BMEMC_OK) bridge_fetch(queue, argument, wait_ms);
     return status;
 }
 

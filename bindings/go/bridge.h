@@ -26,12 +26,27 @@ typedef struct {
     int64_t ttl;
 } bridge_op;
 
-// Where the answers of a fetch go, and how it went.
+// Where the answers of a fetch and their values go, and how it went. All of it is C's memory.
 typedef struct {
     bmemc_answer *answers;
-    size_t capacity, count;
+    uint8_t *slab;
+    size_t count;
     int32_t status;
+    bmemc_error error;
 } bridge_inbox;
+
+// The same as an argument: of what cgo knows nothing of it does not look for pointers to Go's memory at each call.
+typedef struct bridge_inbox_argument bridge_inbox_argument;
+
+enum {
+    // Answers of one fetch.
+    BRIDGE_ANSWERS = 512,
+    // Bytes of their values; longer ones come in memory of the library's.
+    BRIDGE_SLAB = 256 << 10,
+};
+
+bridge_inbox *bridge_inbox_new(void);
+void bridge_inbox_free(bridge_inbox *inbox);
 
 // Submits operations whose bytes count from `bytes`; where they are ordered, they reach the server in their order.
 // *accepted as bmemc_queue_submit() has it.
@@ -42,14 +57,13 @@ int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const brid
 int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const bridge_op *op, const uint8_t *key,
                           const uint8_t *value, size_t *accepted, bmemc_error *error);
 
-// Fetches into the inbox, values into the slab where they fit; waits for the first answer for up to wait_ms.
-void bridge_fetch(bmemc_queue *queue, bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms,
-                  bmemc_error *error);
+// Fetches into the inbox; waits for the first answer for up to wait_ms.
+void bridge_fetch(bmemc_queue *queue, bridge_inbox_argument *inbox, int32_t wait_ms);
 
 // Submits, and where all was accepted waits for the first answers: one crossing for a caller who is alone.
 int32_t bridge_submit_fetch(bmemc_queue *queue, const bmemc_client *client, const bridge_op *ops, size_t count,
                             const uint8_t *bytes, bool ordered, size_t *accepted, bmemc_error *error,
-                            bridge_inbox *inbox, uint8_t *slab, size_t slab_size, int32_t wait_ms);
+                            bridge_inbox_argument *inbox, int32_t wait_ms);
 
 // Events that wait for Go. The library calls bridge_events_add() on whatever thread is inside it; Go takes them out
 // afterwards, so that no C code ever calls Go.

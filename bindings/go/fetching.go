@@ -10,7 +10,7 @@ import (
 )
 
 // Who fetches answers: a caller or the loop. While few calls are in flight one of their callers leads: it waits inside the
-// library, on its thread, for a millisecond at most, since that is fastest, and asks another to lead when it leaves. Else
+// library, on its thread, for ten milliseconds at most, since that is fastest, and asks another to lead when it leaves. Else
 // the loop waits for the queue's descriptor in Go's netpoller, and no goroutine blocks its thread.
 
 // Who has the right to fetch.

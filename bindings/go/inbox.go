@@ -1,6 +1,5 @@
 package bmemc
 
-// #include <stdlib.h>
 // #include "bridge.h"
 import "C"
 
@@ -9,40 +8,27 @@ import (
 	"unsafe"
 )
 
-const (
-	// Answers of one fetch.
-	inboxAnswers = 512
-	// Bytes of their values; longer ones come in memory of the library's.
-	slabBytes = 256 << 10
-	// How long a caller who is alone blocks its thread at most.
-	blockMilliseconds = 1
-)
+// How long a caller who is alone blocks its thread at most; the library needs as much to wait in one receive.
+const blockMilliseconds = 10
 
-// An inbox is where a fetch puts its answers: the answers into C's memory, the values into a slab of Go's. Whoever has
-// the right to fetch owns it.
+// An inbox is where a fetch puts its answers and their values. Whoever has the right to fetch owns it.
 type inbox struct {
-	box   *C.bridge_inbox
-	slab  []byte
-	words C.bmemc_error
+	box      *C.bridge_inbox
+	argument *C.bridge_inbox_argument // the same
+	slab     []byte                   // its slab
 }
 
 func newInbox() *inbox {
-	box := (*C.bridge_inbox)(C.calloc(1, C.sizeof_bridge_inbox))
-	box.answers = (*C.bmemc_answer)(C.calloc(inboxAnswers, C.sizeof_bmemc_answer))
-	box.capacity = inboxAnswers
-	return &inbox{box: box, slab: make([]byte, slabBytes)}
+	box := C.bridge_inbox_new()
+	slab := unsafe.Slice((*byte)(box.slab), C.BRIDGE_SLAB)
+	return &inbox{box: box, argument: (*C.bridge_inbox_argument)(unsafe.Pointer(box)), slab: slab}
 }
 
-func (in *inbox) free() {
-	C.free(unsafe.Pointer(in.box.answers))
-	C.free(unsafe.Pointer(in.box))
-}
-
-func (in *inbox) slabStart() *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(in.slab)) }
+func (in *inbox) free() { C.bridge_inbox_free(in.box) }
 
 // fetch takes in what has come, waiting for the first answer for so many milliseconds.
 func (in *inbox) fetch(queue *C.bmemc_queue, milliseconds C.int32_t) {
-	C.bridge_fetch(queue, in.box, in.slabStart(), C.size_t(len(in.slab)), milliseconds, &in.words)
+	C.bridge_fetch(queue, in.argument, milliseconds)
 }
 
 // failed says why the fetch failed, if it did.
@@ -50,7 +36,7 @@ func (in *inbox) failed() *Error {
 	if in.box.status == C.BMEMC_OK {
 		return nil
 	}
-	return failure(in.box.status, &in.words)
+	return failure(in.box.status, &in.box.error)
 }
 
 // answers are those of the last fetch.
