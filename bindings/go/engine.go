@@ -95,6 +95,7 @@ func (e *engine) do(ctx context.Context, c *call, op *Op, timeout C.uint32_t) *E
 			e.push()
 		}
 	}
+	e.release()
 	e.mu.Unlock()
 	if !done {
 		e.wait(ctx, c)
@@ -126,6 +127,7 @@ func (e *engine) doBatch(ctx context.Context, c *call, b *batch, meanwhile func(
 		e.unclaim(start)
 		e.away(meanwhile)
 	}
+	e.release()
 	e.mu.Unlock()
 	if !done {
 		e.wait(ctx, c)

@@ -2,11 +2,13 @@ package bmemc_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +74,97 @@ func TestCloseRaces(t *testing.T) {
 		runtime.Gosched()
 		c.Close()
 		group.Wait()
+	}
+}
+
+// A client is closed while callers are inside the library, or hand each other the right to be: each of them is told, once,
+// Close returns, and nothing is left of the client.
+func TestCloseWhileCallersAreInside(t *testing.T) {
+	server := startMemcached(t, "tcp")
+	rounds := 40
+	if testing.Short() {
+		rounds = 4
+	}
+	descriptors := openDescriptors(t)
+	for _, processors := range []int{1, 2} {
+		for _, goroutines := range []int{1, 2, 3, 8} {
+			t.Run(fmt.Sprintf("%d processors, %d goroutines", processors, goroutines), func(t *testing.T) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+				for round := range rounds {
+					closeUnderCallers(t, server.address, goroutines, round)
+				}
+			})
+		}
+	}
+	eventually(t, "all is gone", func() bool { return openDescriptors(t) <= descriptors })
+}
+
+// closeUnderCallers closes a client once its callers have made so many calls that they wait inside the library.
+func closeUnderCallers(t *testing.T, address string, goroutines, round int) {
+	c := newClient(t, bmemc.Options{Servers: bmemc.Servers(address), Timeout: 30 * time.Second})
+	mustSet(t, c, "inside", "value")
+	var group sync.WaitGroup
+	var calls atomic.Int64
+	for worker := range goroutines {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for {
+				var err error
+				switch (worker + round) % 3 {
+				case 0:
+					_, err = c.Get(background, "inside")
+				case 1:
+					_, err = c.GetMulti(background, []string{"inside", "outside"})
+				default:
+					err = c.Set(background, &bmemc.Item{Key: "inside", Value: []byte("value")})
+				}
+				if errors.Is(err, bmemc.ErrClosed) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				calls.Add(1)
+			}
+		}()
+	}
+	for calls.Load() < int64(60+round) {
+		time.Sleep(100 * time.Microsecond)
+	}
+	if round%2 == 0 {
+		go c.Close()
+	}
+	c.Close()
+	group.Wait()
+}
+
+// The one inside waits for a server that hangs: it is told at once all the same.
+func TestCloseWhileTheOneInsideHangs(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	server := startMemcached(t, "tcp")
+	for _, after := range []time.Duration{0, time.Millisecond, 30 * time.Millisecond} {
+		c := newClient(t, bmemc.Options{Servers: bmemc.Servers(server.address), Timeout: time.Hour})
+		mustSet(t, c, "k", "v")
+		for range 100 {
+			mustGet(t, c, "k", "v") // so that calls are led by their callers
+		}
+		server.pause(t)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := c.Get(background, "k")
+			failed <- err
+		}()
+		time.Sleep(after)
+		began := time.Now()
+		c.Close()
+		err := <-failed
+		wantError(t, err, bmemc.ErrClosed)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		server.resume()
 	}
 }
 

@@ -11,8 +11,9 @@ type slot struct {
 	generation uint32
 }
 
-// admit gives a call its slot.
+// admit gives a call its slot, and keeps the handles alive until release.
 func (e *engine) admit(c *call) {
+	e.refs++
 	if e.inFlight > 0 {
 		e.company = companyLasts
 	} else if e.company > 0 {
@@ -75,13 +76,12 @@ func (e *engine) follower(of *call) *call {
 	return nil
 }
 
-// away lets the lock go while it does something; the handles stay alive.
+// away lets the lock go while it does something. Who calls it keeps the handles alive: a call does from when it is admitted,
+// whoever leads, and the loop.
 func (e *engine) away(do func()) {
-	e.refs++
 	e.mu.Unlock()
 	do()
 	e.mu.Lock()
-	e.release()
 }
 
 // yield lets other goroutines run.
