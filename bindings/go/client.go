@@ -229,7 +229,7 @@ func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op
 	}
 	for from := 0; from < count; from += mostOps {
 		to := min(from+mostOps, count)
-		if failed := c.executeSome(ctx, answers[from:to], func(i int) *Op { return at(from + i) }, meanwhile); failed != nil {
+		if failed := c.executeSome(ctx, answers[from:to], from, at, meanwhile); failed != nil {
 			return failed
 		}
 	}
@@ -237,20 +237,20 @@ func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op
 }
 
 // executeSome runs at most as many operations as cross at once, in rounds: what the queue could not take behind an
-// operation that it refused is left for the next one.
-func (c *Client) executeSome(ctx context.Context, answers []Answer, at func(int) *Op, meanwhile func()) *Error {
+// operation that it refused is left for the next one. The first of them is operation `first`.
+func (c *Client) executeSome(ctx context.Context, answers []Answer, first int, at func(int) *Op, meanwhile func()) *Error {
 	for i := range answers {
 		answers[i].Status = deferred.Status
 	}
 	for {
-		more, failed := c.executeRound(ctx, answers, at, meanwhile)
+		more, failed := c.executeRound(ctx, answers, first, at, meanwhile)
 		if !more || failed != nil {
 			return failed
 		}
 	}
 }
 
-func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int) *Op, meanwhile func()) (bool, *Error) {
+func (c *Client) executeRound(ctx context.Context, answers []Answer, first int, at func(int) *Op, meanwhile func()) (bool, *Error) {
 	b := batches.Get().(*batch)
 	defer b.recycle()
 	b.ordered = true
@@ -259,7 +259,7 @@ func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int
 		if answers[i].Status != deferred.Status {
 			continue
 		}
-		op := at(i)
+		op := at(first + i)
 		if failed := op.check(); failed != nil {
 			answers[i] = failed.answer()
 			continue
@@ -277,7 +277,17 @@ func (c *Client) executeRound(ctx context.Context, answers []Answer, at func(int
 		call.unpack()
 	}
 	call.recycle()
-	return slices.ContainsFunc(answers, func(a Answer) bool { return a.Status == deferred.Status }), failed
+	return anyDeferred(answers), failed
+}
+
+// anyDeferred says whether some operation was not submitted yet.
+func anyDeferred(answers []Answer) bool {
+	for i := range answers {
+		if answers[i].Status == deferred.Status {
+			return true
+		}
+	}
+	return false
 }
 
 func nothing() {}
