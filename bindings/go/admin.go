@@ -9,6 +9,8 @@ import (
 	"errors"
 	"iter"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -65,10 +67,10 @@ func (c *Client) Meta(ctx context.Context, command, key, flags string, value []b
 	return c.Do(ctx, Op{Opcode: OpMeta, Key: key, MetaFlags: command, Value: value})
 }
 
-// Stats asks every server for its statistics: element i is that of server i. argument says which ("settings", "items",
-// "slabs"); empty: the general ones; "reset" sets them back. It holds a thread while it waits.
-func (c *Client) Stats(ctx context.Context, argument string) ([]map[string]string, error) {
-	var stats []map[string]string
+// Stats asks every server for its statistics: by the server's name, each by its own, as [StatValue] reads it. argument says
+// which ("settings", "items", "slabs"); empty: the general ones; "reset" sets them back. It holds a thread while it waits.
+func (c *Client) Stats(ctx context.Context, argument string) (map[string]map[string]any, error) {
+	var stats []map[string]any
 	err := c.aside(ctx, OpStats, func(handle *C.bmemc_client, words *C.bmemc_error) error {
 		var results *C.bmemc_results
 		err := withBytes(argument, "", func(argument, _ C.bmemc_bytes) error {
@@ -81,11 +83,21 @@ func (c *Client) Stats(ctx context.Context, argument string) ([]map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	return stats, nil
+	servers, err := c.Servers()
+	if err != nil {
+		return nil, err
+	}
+	named := make(map[string]map[string]any, len(stats))
+	for _, server := range servers {
+		if server.Index < len(stats) && stats[server.Index] != nil {
+			named[server.Name] = stats[server.Index]
+		}
+	}
+	return named, nil
 }
 
 // ParseStats takes the value of an answer to [OpStats] apart.
-func ParseStats(text []byte) (map[string]string, error) {
+func ParseStats(text []byte) (map[string]any, error) {
 	var results *C.bmemc_results
 	var words C.bmemc_error
 	err := withBytes(string(text), "", func(text, _ C.bmemc_bytes) error {
@@ -95,18 +107,53 @@ func ParseStats(text []byte) (map[string]string, error) {
 	if stats := statsOf(results); len(stats) > 0 {
 		return stats[0], err
 	}
-	return map[string]string{}, err
+	return map[string]any{}, err
 }
 
-func statsOf(results *C.bmemc_results) []map[string]string {
-	var stats []map[string]string
+// statsOf has what each server told, by its index.
+func statsOf(results *C.bmemc_results) []map[string]any {
+	var stats []map[string]any
 	for _, item := range itemsOf(results) {
 		for int(item.server) >= len(stats) {
-			stats = append(stats, make(map[string]string))
+			stats = append(stats, nil)
 		}
-		stats[item.server][stringOf(item.key)] = stringOf(item.value)
+		if stats[item.server] == nil {
+			stats[item.server] = make(map[string]any)
+		}
+		name := stringOf(item.key)
+		stats[item.server][name] = StatValue(name, stringOf(item.value))
 	}
 	return stats
+}
+
+// StatValue reads the value of the statistic of this name, as [StatTypeOf] says: an int64 (a uint64 if it is larger), a
+// float64, a bool, or the text where it is none of these.
+func StatValue(name, text string) any {
+	var value any
+	var err error
+	switch StatTypeOf(name) {
+	case StatInteger:
+		value, err = strconv.ParseInt(text, 10, 64)
+		if errors.Is(err, strconv.ErrRange) {
+			value, err = strconv.ParseUint(text, 10, 64)
+		}
+	case StatFloat:
+		value, err = strconv.ParseFloat(text, 64)
+	case StatSeconds:
+		value, err = strconv.ParseFloat(strings.Replace(text, ":", ".", 1), 64)
+	case StatSwitch:
+		value = text != "0"
+	case StatYesNo:
+		value = text == "yes"
+	case StatOctal:
+		value, err = strconv.ParseInt(text, 8, 64)
+	default:
+		value = text
+	}
+	if err != nil {
+		return text
+	}
+	return value
 }
 
 // StatType says how the value of a statistic is to be read; more may come.

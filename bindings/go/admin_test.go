@@ -69,17 +69,31 @@ func TestShutdown(t *testing.T) {
 func TestStats(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *bmemc.Client) {
 		general, err := c.Stats(background, "")
-		if err != nil || len(general) != 1 || general[0]["pid"] == "" {
+		servers, listed := c.Servers()
+		wantOK(t, listed)
+		if err != nil || len(general) != 1 {
 			t.Fatal(general, err)
 		}
+		all := general[servers[0].Name]
+		pid, isNumber := all["pid"].(int64)
+		_, isText := all["version"].(string)
+		usage, isTold := all["rusage_user"] // memcached tells, the embedded server does not
+		_, isFraction := usage.(float64)
+		if !isNumber || pid == 0 || !isText || isTold != isFraction {
+			t.Fatal(all)
+		}
 		settings, err := c.Stats(background, "settings")
-		if err != nil || settings[0]["maxbytes"] == "" {
+		own := settings[servers[0].Name]
+		if size, isNumber := own["maxbytes"].(int64); err != nil || !isNumber || size == 0 {
 			t.Fatal(settings, err)
+		}
+		if cas, isTold := own["cas_enabled"]; isTold && cas != true {
+			t.Fatal(own)
 		}
 		answer, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpStats})
 		wantOK(t, err)
 		parsed, err := bmemc.ParseStats(answer.Value)
-		if err != nil || parsed["pid"] != general[0]["pid"] {
+		if err != nil || parsed["pid"] != all["pid"] {
 			t.Fatal(parsed, err)
 		}
 		_, err = c.Stats(background, "bogus")
@@ -94,6 +108,24 @@ func TestStats(t *testing.T) {
 		"rusage_user": bmemc.StatSeconds, "cas_enabled": bmemc.StatSwitch, "no such": bmemc.StatInteger} {
 		if found := bmemc.StatTypeOf(name); found != wanted {
 			t.Errorf("%s: %d", name, found)
+		}
+	}
+}
+
+// The types are pymemcache's.
+func TestStatValues(t *testing.T) {
+	for _, each := range []struct {
+		name, text string
+		wanted     any
+	}{
+		{"curr_items", "12", int64(12)}, {"bytes", "-1", int64(-1)}, {"limit", "18446744073709551615", uint64(1<<64 - 1)},
+		{"libevent", "2.1.12-stable", "2.1.12-stable"}, {"version", "1", "1"}, {"growth_factor", "1.25", 1.25},
+		{"rusage_user", "0.5", 0.5}, {"rusage_system", "1:25", 1.25}, {"cas_enabled", "1", true}, {"detail_enabled", "0", false},
+		{"auth_enabled_sasl", "yes", true}, {"auth_enabled_sasl", "no", false}, {"umask", "700", int64(0o700)},
+		{"growth_factor", "?", "?"},
+	} {
+		if found := bmemc.StatValue(each.name, each.text); found != each.wanted {
+			t.Errorf("%s %s: %v (%T)", each.name, each.text, found, found)
 		}
 	}
 }

@@ -24,7 +24,8 @@ func TestServersThatAnEndpointLists(t *testing.T) {
 	})
 	stats, err := c.Stats(background, "") // the first call waits to know whom to ask
 	wantOK(t, err)
-	if len(stats) != 1 || stats[0]["pid"] == "" {
+	servers, err := c.Servers()
+	if err != nil || len(stats) != 1 || stats[servers[0].Name]["pid"] == nil {
 		t.Fatal(stats)
 	}
 	wantOK(t, c.Set(background, &bmemc.Item{Key: "k", Value: []byte("v")}))
