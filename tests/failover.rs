@@ -170,6 +170,14 @@ fn pymemcaches_way_step_by_step() {
         servers[1].start();
         assert_eq!(set_and_get(way, &client, &keys[1]), (Status::Ok, 0), "it stays dead for its time");
         until(Duration::from_secs(20), || set_and_get(way, &client, &keys[1]) == (Status::Ok, 1));
+        // One that is taken out while it is dead does not come back by itself.
+        servers[1].stop();
+        until(Duration::from_secs(10), || set_and_get(way, &client, &keys[1]) == (Status::Ok, 0));
+        assert!(client.remove_server(servers[1].address()).unwrap());
+        servers[1].start();
+        std::thread::sleep(Duration::from_millis(700));
+        (0..5).for_each(|_| assert_eq!(set_and_get(way, &client, &keys[1]), (Status::Ok, 0), "{way:?}"));
+        assert_eq!(client.servers().len(), 1, "{way:?}: a removed server stays removed");
     }
 }
 
