@@ -50,6 +50,10 @@ static void bytes_come_from_anything() {
 #if defined(__cpp_lib_span)
     must(client->set(key("b"), std::as_bytes(std::span(vector))));
     EXPECT(must(client->get(key("b")))->value().size() == 4);
+    EXPECT(must(client->get(key("b")))->value_bytes()[0] == std::byte{0});
+    const std::string name = key("b");
+    const std::array<op, 2> both{op::get(name), op::noop()};
+    EXPECT(must(client->execute(std::span(both)))[0].value().size() == 4);
 #endif
     const char *null = nullptr;
     EXPECT(refused(client->get(null), status::argument, "key"));
@@ -146,13 +150,13 @@ static void every_operation() {
     EXPECT(must(client->servers())[0].value() == address);
     EXPECT(must(client->counters()).operations > 10);
     EXPECT(refused(client->counters(5), status::argument, "5"));
-    EXPECT(must(client->health(0)).state == BMEMC_HEALTH_UP);
+    EXPECT(must(client->health(0)).state == bmemc::health_state::up && !must(client->health(0)).why);
     EXPECT(refused(client->health(5), status::argument, "5"));
     auto nobody = must(bmemc::client::connect({"127.0.0.1:1"}));
     EXPECT(refused(nobody.get("k"), status::connection, "127.0.0.1:1"));
     auto health = must(nobody.health(0));
-    EXPECT(health.state == BMEMC_HEALTH_OUT && health.failures == 1);
-    EXPECT(bmemc::error(health.why).code() == status::connection);
+    EXPECT(health.state == bmemc::health_state::out && health.failures == 1 && health.since.count() >= 0);
+    EXPECT(health.probe_in.count() > 0 && health.why->code() == status::connection);
 }
 
 static void dumps_are_taken_piece_by_piece() {
@@ -206,7 +210,7 @@ static void statistics_and_dumps() {
     auto all = must(client->stats());
     auto pid = std::find_if(all.begin(), all.end(), [](bmemc::item_view item) { return item.key() == "pid"; });
     EXPECT(all.size() > 10 && pid != all.end() && !(*pid).value().empty());
-    EXPECT(bmemc::stat_type("rusage_user") != BMEMC_STAT_INTEGER && bmemc::stat_type("pid") == BMEMC_STAT_INTEGER);
+    EXPECT(bmemc::stat_type_of("rusage_user") == bmemc::stat_type::duration && bmemc::stat_type_of("pid") == bmemc::stat_type::integer);
     EXPECT(refused(client->stats("bogus"), status::unknown_command, "bogus"));
     EXPECT(must(bmemc::stats_items("a 1\nb two words\n"))[1].value() == "two words");
     bool found = false;
@@ -408,6 +412,31 @@ static void handles_move() {
     EXPECT(kept->value() == "moved"); // it does not need its client
 }
 
+static void addresses_and_new_sockets() {
+    using bmemc::address_kind;
+    auto six = must(bmemc::parse_address("[::1]:5000"));
+    EXPECT(six.kind == address_kind::ipv6 && six.host == "::1" && six.port == 5000);
+    EXPECT(must(bmemc::parse_address("Example.COM")).host == "example.com");
+    EXPECT(must(bmemc::parse_address("Example.COM")).kind == address_kind::name && must(bmemc::parse_address("h")).port == 11211);
+    EXPECT(must(bmemc::parse_address("10.0.0.1")).kind == address_kind::ipv4);
+    EXPECT(must(bmemc::parse_address("/a/socket")).kind == address_kind::unix_socket && must(bmemc::parse_address("/s")).port == 0);
+    EXPECT(refused(bmemc::parse_address("h:99999"), status::argument, "99999"));
+    std::vector<bmemc::connect_stage> stages;
+    bool refuses = false;
+    bmemc::options options;
+    must(options.add_server(address));
+    must(options.on_connect([&](int fd, bmemc::connect_stage stage, std::string_view) {
+        stages.push_back(fd < 0 ? bmemc::connect_stage{} : stage);
+        return refuses;
+    }));
+    auto own = must(bmemc::client::create(options));
+    must(own.noop());
+    EXPECT(stages.size() >= 2 && stages[0] == bmemc::connect_stage::opened && stages[1] == bmemc::connect_stage::connected);
+    refuses = true;
+    must(own.disconnect_all());
+    EXPECT(refused(own.noop(), status::connection, "callback"));
+}
+
 static void events_and_threads() {
     int connected = 0, closed = 0;
     {
@@ -415,9 +444,10 @@ static void events_and_threads() {
         must(options.add_server(address));
         must(options.set("protocol", protocol));
         must(options.set("connections", 1));
-        must(options.on_event([&](const bmemc_event &event) {
-            connected += event.kind == BMEMC_EVENT_CONNECTED;
-            closed += event.kind == BMEMC_EVENT_CLOSED;
+        must(options.on_event([&](bmemc::event_view event) {
+            if (event.kind() == bmemc::event_kind::connected)
+                connected += event.server() == 0 && event.status() == status::ok && event.os_error() == 0 && event.elapsed().count() > 0;
+            closed += event.kind() == bmemc::event_kind::closed && !event.message().empty();
         }));
         auto own = must(bmemc::client::create(options));
         options = bmemc::options(); // the client keeps its callback
@@ -460,6 +490,7 @@ int main(int argc, char **argv) {
     RUN(faults_and_credentials);
     RUN(several_servers);
     RUN(handles_move);
+    RUN(addresses_and_new_sockets);
     RUN(events_and_threads);
     return finish();
 }

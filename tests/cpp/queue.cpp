@@ -49,6 +49,12 @@ static void submitting_many_at_once() {
     EXPECT(answers == std::vector<int>(ops.size(), 1));
     auto none = must(queue.submit(*client, std::vector<op>(), [](std::size_t, item_view) {}));
     EXPECT(none == 0);
+#if defined(__cpp_lib_span)
+    int spanned = 0;
+    EXPECT(must(queue.submit(*client, std::span<const op>(ops).first(3), [&](std::size_t, item_view item) { spanned += item.ok(); })) == 3);
+    must(queue.drain());
+    EXPECT(spanned == 3);
+#endif
 }
 
 // As an event loop does it: one fetch for each wake-up of the descriptor.
@@ -142,7 +148,7 @@ static void freed_in_any_order() {
         auto queue = must(bmemc::queue::create());
         bmemc::options options;
         must(options.add_server(address));
-        must(options.on_event([&told](const bmemc_event &) { told++; }));
+        must(options.on_event([&told](bmemc::event_view) { told++; }));
         auto own = std::make_optional(must(bmemc::client::create(options)));
         options = bmemc::options();
         for (int i = 0; i < 10; i++) must(queue.submit(*own, op::noop(), [alive](item_view) {}));

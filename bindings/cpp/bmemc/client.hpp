@@ -37,6 +37,27 @@ class dump {
     std::unique_ptr<bmemc_dump, free> raw_;
 };
 
+/// How a server is; the numbers are those of bmemc_health_state, and a newer library may have more.
+enum class health_state : std::int32_t {
+    up = BMEMC_HEALTH_UP,
+    suspect = BMEMC_HEALTH_SUSPECT,
+    out = BMEMC_HEALTH_OUT,
+    dead = BMEMC_HEALTH_DEAD,
+};
+
+/// What a client knows of a server's health; bmemc_health says more of each.
+struct server_health {
+    health_state state;
+    /// Since it last answered.
+    std::uint32_t failures;
+    /// For how long it has been up, has been failing, or has been out.
+    std::chrono::milliseconds since;
+    /// Out or dead: in how long the next probe is due.
+    std::chrono::milliseconds probe_in;
+    /// The last failure, also of a server that is up again.
+    std::optional<error> why;
+};
+
 /// A client of one or more servers. Any number of threads may use one at once; one a program is usual.
 class client {
   public:
@@ -205,7 +226,7 @@ class client {
     result<void> noop() const { return plain(op::noop()); }
 
     /// Every server's statistics: name as key, value as value. `which`: "settings", "items" and so on; empty: the
-    /// general ones. bmemc_stat_type_of() tells how a value is to be read.
+    /// general ones. stat_type_of() tells how a value is to be read.
     result<results> stats(bytes_view which = {}) const {
         bmemc_error why;
         bmemc_results *list = nullptr;
@@ -281,6 +302,9 @@ class client {
     /// Runs any mix of operations in as few round trips as possible: answer i is that of operation i.
     result<results> execute(const std::vector<op> &ops) const { return execute(ops.data(), ops.size()); }
     result<results> execute(std::initializer_list<op> ops) const { return execute(ops.begin(), ops.size()); }
+#if defined(__cpp_lib_span)
+    result<results> execute(std::span<const op> ops) const { return execute(ops.data(), ops.size()); }
+#endif
     result<results> execute(const op *ops, std::size_t count) const {
         bmemc_error why;
         bmemc_results *answers = nullptr;
@@ -313,13 +337,15 @@ class client {
         return pool;
     }
 
-    /// How server `server` is, as far as calls have shown: `state` is a bmemc_health_state, and `error(why)` the last failure,
-    /// if `why.status` is not BMEMC_OK.
-    result<bmemc_health> health(std::uint32_t server) const {
+    /// How server `server` is, as far as calls have shown.
+    result<server_health> health(std::uint32_t server) const {
         bmemc_error why;
-        bmemc_health health;
-        if (bmemc_client_health(raw(), server, &health, &why) < 0) return failure(error(why));
-        return health;
+        bmemc_health raw_health;
+        if (bmemc_client_health(raw(), server, &raw_health, &why) < 0) return failure(error(why));
+        using ms = std::chrono::milliseconds;
+        return server_health{
+            static_cast<health_state>(raw_health.state), raw_health.failures, ms(raw_health.since_ms), ms(raw_health.probe_in_ms),
+            raw_health.why.status == BMEMC_OK ? std::nullopt : std::optional<error>(error(raw_health.why))};
     }
 
     /// Whether a key can be used, and if not, the words that a call with it would fail with.

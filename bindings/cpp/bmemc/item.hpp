@@ -35,6 +35,10 @@ class item_view {
 
     std::string_view key() const noexcept { return view(item_->key); }
     std::string_view value() const noexcept { return view(item_->value); }
+#if defined(__cpp_lib_span)
+    /// The same as bytes.
+    std::span<const std::byte> value_bytes() const noexcept { return std::as_bytes(std::span(value())); }
+#endif
     /// The server's own words.
     std::string_view detail() const noexcept { return view(item_->detail); }
     /// The flags that it was stored with.

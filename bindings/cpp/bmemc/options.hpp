@@ -4,10 +4,55 @@
 
 #include "item.hpp"
 
+#include <chrono>
 #include <functional>
 
 namespace bmemc {
 inline namespace BMEMC_HPP_NAMESPACE {
+
+/// What an event is about; the numbers are those of bmemc_event_kind, and a newer library may have more.
+enum class event_kind : std::int32_t {
+    connected = BMEMC_EVENT_CONNECTED,
+    closed = BMEMC_EVENT_CLOSED,
+    slow = BMEMC_EVENT_SLOW,
+    quiet_failure = BMEMC_EVENT_QUIET_FAILURE,
+    breaker_opened = BMEMC_EVENT_BREAKER_OPENED,
+    breaker_closed = BMEMC_EVENT_BREAKER_CLOSED,
+    connect_failed = BMEMC_EVENT_CONNECT_FAILED,
+    discovery_failed = BMEMC_EVENT_DISCOVERY_FAILED,
+    servers_changed = BMEMC_EVENT_SERVERS_CHANGED,
+};
+
+/// Looks at one event; gone when the callback returns.
+class event_view {
+  public:
+    explicit event_view(const bmemc_event &event) noexcept : event_(&event) {}
+
+    event_kind kind() const noexcept { return static_cast<event_kind>(event_->kind); }
+    /// Index of the server that it is about; zero for what discovery tells.
+    std::uint32_t server() const noexcept { return event_->server; }
+    /// Why; status::ok where nothing failed.
+    bmemc::status status() const noexcept { return static_cast<bmemc::status>(event_->status); }
+    /// errno of the system call that failed, else zero.
+    int os_error() const noexcept { return event_->os_error; }
+    /// How long it took to connect, or the call; zero for the others.
+    std::chrono::microseconds elapsed() const noexcept { return std::chrono::microseconds(event_->elapsed_us); }
+    /// The same in words, UTF-8.
+    std::string_view message() const noexcept { return view(event_->message); }
+    /// Everything, as bmemc.h has it.
+    const bmemc_event &raw() const noexcept { return *event_; }
+
+  private:
+    const bmemc_event *event_;
+};
+
+/// When a connect callback is called.
+enum class connect_stage : std::int32_t {
+    /// The socket is there, and connects next.
+    opened = BMEMC_CONNECT_OPENED,
+    /// It is connected, and nothing was said yet.
+    connected = BMEMC_CONNECT_CONNECTED,
+};
 
 /// What a compressor writes to; gone when that returns.
 class output {
@@ -37,8 +82,8 @@ template <class Callback> struct kept {
 /// was made of these options; they must not throw, and must be fit for every thread that uses the clients.
 class options {
   public:
-    using event_callback = std::function<void(const bmemc_event &)>;
-    using connect_callback = std::function<int(int fd, bmemc_connect_stage stage, std::string_view address)>;
+    using event_callback = std::function<void(event_view)>;
+    using connect_callback = std::function<int(int fd, connect_stage stage, std::string_view address)>;
     using route_callback = std::function<std::size_t(std::string_view key, std::size_t count)>;
     using discover_callback = std::function<bool(options &servers)>;
     using compressor = std::function<bool(std::string_view value, int level, output &to)>;
@@ -69,7 +114,7 @@ class options {
     result<void> on_event(event_callback callback) {
         return keep(std::move(callback), [&](void *context, bmemc_error *why) {
             return bmemc_options_on_event(raw_.get(), [](const bmemc_event *event, void *to) {
-                static_cast<detail::kept<event_callback> *>(to)->call(*event);
+                static_cast<detail::kept<event_callback> *>(to)->call(event_view(*event));
             }, context, why);
         });
     }
@@ -79,7 +124,7 @@ class options {
     result<void> on_connect(connect_callback callback) {
         return keep(std::move(callback), [&](void *context, bmemc_error *why) {
             auto see = [](std::int32_t fd, std::int32_t stage, bmemc_bytes address, void *to) -> std::int32_t {
-                auto at = static_cast<bmemc_connect_stage>(stage);
+                auto at = static_cast<connect_stage>(stage);
                 return static_cast<detail::kept<connect_callback> *>(to)->call(fd, at, view(address));
             };
             return bmemc_options_on_connect(raw_.get(), see, context, why);

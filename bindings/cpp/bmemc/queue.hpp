@@ -47,10 +47,19 @@ class queue {
     /// taken. Answers with how many were: the rest may be submitted again after a fetch. Fails where none could be.
     result<std::size_t> submit(const client &whose, const std::vector<op> &ops,
                                std::function<void(std::size_t, item_view)> then) {
+        return submit(whose, ops.data(), ops.size(), std::move(then));
+    }
+#if defined(__cpp_lib_span)
+    result<std::size_t> submit(const client &whose, std::span<const op> ops, std::function<void(std::size_t, item_view)> then) {
+        return submit(whose, ops.data(), ops.size(), std::move(then));
+    }
+#endif
+    result<std::size_t> submit(const client &whose, const op *ops, std::size_t count,
+                               std::function<void(std::size_t, item_view)> then) {
         auto shared = std::make_shared<std::function<void(std::size_t, item_view)>>(std::move(then));
         std::vector<bmemc_op> raw;
-        raw.reserve(ops.size());
-        for (std::size_t i = 0; i < ops.size(); i++) {
+        raw.reserve(count);
+        for (std::size_t i = 0; i < count; i++) {
             raw.push_back(ops[i].raw());
             raw.back().tag = state_->add([shared, i](item_view answer) { (*shared)(i, answer); }, whose.callbacks_);
         }

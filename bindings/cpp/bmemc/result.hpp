@@ -21,13 +21,20 @@
 #include <expected>
 #endif
 #endif
+#if __cplusplus >= 202002L && defined(__has_include)
+#if __has_include(<span>)
+#include <span>
+#endif
+#endif
 
-// result<T> is another type where std::expected is there, and so everything has another mangled name: translation units
-// of different standards may be linked together.
+// result<T> is another type where std::expected is there, and some classes have more members where std::span is: everything
+// has another mangled name then, so that translation units of different standards may be linked together.
 #if defined(__cpp_lib_expected)
 #define BMEMC_HPP_NAMESPACE with_expected
+#elif defined(__cpp_lib_span)
+#define BMEMC_HPP_NAMESPACE with_span
 #else
-#define BMEMC_HPP_NAMESPACE without_expected
+#define BMEMC_HPP_NAMESPACE with_neither
 #endif
 
 #if defined(__cpp_exceptions)

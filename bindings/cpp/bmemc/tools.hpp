@@ -18,17 +18,47 @@ inline result<std::uint64_t> key_hash(bytes_view name, bytes_view key) {
     return hash;
 }
 
-/// A server string taken apart, as options::add_server() does.
-inline result<bmemc_address> parse_address(bytes_view text) {
+/// What the host of an address is.
+enum class address_kind : std::int32_t {
+    /// A name that has to be looked up.
+    name = BMEMC_ADDRESS_NAME,
+    ipv4 = BMEMC_ADDRESS_IPV4,
+    ipv6 = BMEMC_ADDRESS_IPV6,
+    /// The path of a Unix socket.
+    unix_socket = BMEMC_ADDRESS_UNIX,
+};
+
+/// A server string taken apart.
+struct address {
+    address_kind kind;
+    /// The name in lower case, the address without brackets, or the path.
+    std::string host;
+    /// 11211 where none is given; 0 for a Unix socket.
+    std::uint16_t port;
+};
+
+/// Takes a server string apart, as options::add_server() does.
+inline result<address> parse_address(bytes_view text) {
     bmemc_error why;
-    bmemc_address address;
-    if (bmemc_address_parse(text, &address, &why) < 0) return failure(error(why));
-    return address;
+    bmemc_address raw;
+    if (bmemc_address_parse(text, &raw, &why) < 0) return failure(error(why));
+    return address{static_cast<address_kind>(raw.kind), raw.host, static_cast<std::uint16_t>(raw.port)};
 }
 
+/// How a statistic's value is to be read; the numbers are those of bmemc_stat_type, and a newer library may have more.
+enum class stat_type : std::int32_t {
+    integer = BMEMC_STAT_INTEGER,
+    text = BMEMC_STAT_TEXT,
+    floating = BMEMC_STAT_FLOAT,
+    duration = BMEMC_STAT_SECONDS,
+    switched = BMEMC_STAT_SWITCH,
+    yes_no = BMEMC_STAT_YES_NO,
+    octal = BMEMC_STAT_OCTAL,
+};
+
 /// How the value of the statistic of this name is to be read.
-inline bmemc_stat_type stat_type(bytes_view name) noexcept {
-    return bmemc_stat_type_of(name);
+inline stat_type stat_type_of(bytes_view name) noexcept {
+    return static_cast<stat_type>(bmemc_stat_type_of(name));
 }
 
 /// The statistics in the value of an op::stats() answer: name as key, value as value.
