@@ -856,6 +856,11 @@ typedef struct {
     uint32_t reserved[4];
 } bmemc_answer;
 
+// Says where a value of `len` bytes is to go: room for as many, which is written during the fetch;
+// or NULL. `context` is what bmemc_queue_fetch_to() was given. It is called on the thread that
+// fetches, and must neither block nor use a client or a queue.
+typedef uint8_t *(*bmemc_place_callback)(size_t len, void *context);
+
 // Makes a queue. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_CONNECTION: the process
 // has no descriptor left; a queue takes three, and one for each connection.
 bmemc_status bmemc_queue_new(bmemc_queue **out, bmemc_error *error);
@@ -908,6 +913,19 @@ bmemc_status bmemc_queue_fetch_into(const bmemc_queue *queue,
                                     int32_t timeout_ms,
                                     size_t *count,
                                     bmemc_error *error);
+
+// As bmemc_queue_fetch(), but `place` is asked where each value that is not empty is to go:
+// `item.value` is there then, and the answer has no `owner` unless it has a key or a detail. Where
+// it says NULL the value comes as bmemc_queue_fetch() gives it. For hosts whose memory comes in
+// pieces of their own.
+bmemc_status bmemc_queue_fetch_to(const bmemc_queue *queue,
+                                  bmemc_answer *answers,
+                                  size_t capacity,
+                                  bmemc_place_callback place,
+                                  void *context,
+                                  int32_t timeout_ms,
+                                  size_t *count,
+                                  bmemc_error *error);
 
 // Cancels all that is under way with this tag: each is still answered once, by BMEMC_E_CANCELLED
 // (or by its answer, if that was there already); the bits tell whether the server may have done

@@ -42,6 +42,7 @@ var notCalled = map[string]string{
 	"bmemc_metadump":       "Metadump", // by bmemc_dump_next
 	"bmemc_dump_new":       "Metadump", // by bmemc_dump_of
 	"bmemc_queue_fetch":    "",         // bmemc_queue_fetch_into does the same
+	"bmemc_queue_fetch_to": "",         // values of one fetch share one piece of memory here
 }
 
 // Every function, opcode, flag, status and event of the header is used by the binding.

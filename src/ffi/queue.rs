@@ -10,10 +10,10 @@ use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
 use crate::client::{place as place_value, place_bytes, Hit, Queue, Take};
 use crate::error::{Error, Result, Status};
-use crate::operation::{Answer, Operation};
+use crate::operation::{Answer, Operation, Value};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 
 /// Operations under way, and answers that wait to be fetched. Any number of threads and clients may
 /// submit and cancel; one thread at a time fetches. In the child of a fork() every call on it
@@ -149,6 +149,36 @@ pub extern "C" fn bmemc_queue_fetch_into(
     })
 }
 
+/// Says where a value of `len` bytes is to go: room for as many, which is written during the fetch;
+/// or NULL. `context` is what bmemc_queue_fetch_to() was given. It is called on the thread that
+/// fetches, and must neither block nor use a client or a queue.
+pub type bmemc_place_callback = Option<unsafe extern "C" fn(len: usize, context: *mut c_void) -> *mut u8>;
+
+/// As bmemc_queue_fetch(), but `place` is asked where each value that is not empty is to go:
+/// `item.value` is there then, and the answer has no `owner` unless it has a key or a detail. Where
+/// it says NULL the value comes as bmemc_queue_fetch() gives it. For hosts whose memory comes in
+/// pieces of their own.
+#[no_mangle]
+pub extern "C" fn bmemc_queue_fetch_to(
+    queue: Option<&bmemc_queue>,
+    answers: *mut bmemc_answer,
+    capacity: usize,
+    place: bmemc_place_callback,
+    context: *mut c_void,
+    timeout_ms: i32,
+    count: Option<&mut MaybeUninit<usize>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+) -> bmemc_status {
+    guard(error, || {
+        let count = number(count, "count")?;
+        let queue = handle(queue, "queue")?;
+        let room = Room::new(answers, capacity)?;
+        let place = place.ok_or_else(|| null("place"))?;
+        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut Places { room, place, context })?;
+        Ok(Status::Ok)
+    })
+}
+
 /// Cancels all that is under way with this tag: each is still answered once, by BMEMC_E_CANCELLED
 /// (or by its answer, if that was there already); the bits tell whether the server may have done
 /// it. BMEMC_NOT_FOUND: there is none.
@@ -234,6 +264,54 @@ impl Take for Slab<'_> {
         }
         let offset = place.map_or(usize::MAX, |place| place.start);
         self.room.put(|| bmemc_answer { tag, item, owner, offset, reserved: [0; 4] });
+    }
+}
+
+/// Takes answers whose values go where the caller says.
+struct Places {
+    room: Room,
+    place: unsafe extern "C" fn(len: usize, context: *mut c_void) -> *mut u8,
+    context: *mut c_void,
+}
+
+impl Places {
+    /// Copies bytes to where they are to go; answers with where that is.
+    #[inline]
+    fn put(&self, bytes: &[u8]) -> Option<bmemc_bytes> {
+        if bytes.is_empty() {
+            return None;
+        }
+        // SAFETY: the function's contract: `place` may be called with its context during the call.
+        let place = unsafe { (self.place)(bytes.len(), self.context) };
+        if place.is_null() {
+            return None;
+        }
+        // SAFETY: the callback's contract: room for so many bytes, which nobody else touches; none of it is read.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        Some(bmemc_bytes { data: place, len: bytes.len() })
+    }
+
+    /// Gives out an answer; `placed` is where its value is, if it is not with the answer.
+    fn give(&mut self, tag: u64, answer: Answer<'_>, placed: Option<bmemc_bytes>) {
+        let (mut item, owner) = item_and_owner(answer);
+        item.value = placed.unwrap_or(item.value);
+        self.room.put(|| bmemc_answer { tag, item, owner, offset: usize::MAX, reserved: [0; 4] });
+    }
+}
+
+impl Take for Places {
+    fn hit(&mut self, tag: u64, hit: Hit<'_>) {
+        let Some(value) = self.put(hit.value) else { return self.give(tag, hit.answer(), None) };
+        let (owner, offset) = (std::ptr::null_mut(), usize::MAX);
+        self.room.put(|| bmemc_answer { tag, item: bmemc_item::of_hit(&hit, value), owner, offset, reserved: [0; 4] });
+    }
+
+    fn answer(&mut self, tag: u64, mut answer: Answer<'_>) {
+        let placed = self.put(answer.value.bytes());
+        if placed.is_some() {
+            answer.value = Value::NONE;
+        }
+        self.give(tag, answer, placed);
     }
 }
 

@@ -113,6 +113,7 @@ static void null_servers_queues_and_rings(void) {
     NULLS(bmemc_queue_submit(NULL, NULL, NULL, 0, NULL, e));
     NULLS(bmemc_queue_fetch(NULL, NULL, 0, 0, NULL, e));
     NULLS(bmemc_queue_fetch_into(NULL, NULL, 0, NULL, 0, 0, NULL, e));
+    NULLS(bmemc_queue_fetch_to(NULL, NULL, 0, NULL, NULL, 0, NULL, e));
     NULLS(bmemc_queue_cancel(NULL, 0, e));
     NULLS(bmemc_ring_add(NULL, none, none, 0, e));
     NULLS(bmemc_ring_remove(NULL, none, e));

@@ -125,6 +125,11 @@ static void null_servers(void) {
     ARGUMENT("out is NULL", bmemc_client_servers(client, NULL, e));
 }
 
+static uint8_t *nowhere(size_t len, void *context) {
+    (void)len, (void)context;
+    return NULL;
+}
+
 static void null_queue(void) {
     size_t count = 7;
     bmemc_answer answer;
@@ -137,6 +142,8 @@ static void null_queue(void) {
     ARGUMENT("count is NULL", bmemc_queue_fetch(NULL, &answer, 1, 0, NULL, e));
     ARGUMENT("queue is NULL", bmemc_queue_fetch_into(NULL, &answer, 1, slab, sizeof slab, 0, &count, e));
     ARGUMENT("count is NULL", bmemc_queue_fetch_into(NULL, &answer, 1, slab, sizeof slab, 0, NULL, e));
+    ARGUMENT("queue is NULL", bmemc_queue_fetch_to(NULL, &answer, 1, nowhere, NULL, 0, &count, e));
+    ARGUMENT("count is NULL", bmemc_queue_fetch_to(NULL, &answer, 1, nowhere, NULL, 0, NULL, e));
     ARGUMENT("queue is NULL", bmemc_queue_cancel(NULL, 1, e));
     EXPECT(bmemc_queue_fd(NULL) == -1);
     bmemc_queue_free(NULL);
@@ -152,6 +159,8 @@ static void null_beside_a_queue(void) {
     ARGUMENT("answers is NULL", bmemc_queue_fetch(queue, NULL, 1, 0, &count, e));
     ARGUMENT("answers is NULL", bmemc_queue_fetch_into(queue, NULL, 1, NULL, 0, 0, &count, e));
     ARGUMENT("slab is NULL", bmemc_queue_fetch_into(queue, &answer, 1, NULL, 8, 0, &count, e));
+    ARGUMENT("answers is NULL", bmemc_queue_fetch_to(queue, NULL, 1, nowhere, NULL, 0, &count, e));
+    ARGUMENT("place is NULL", bmemc_queue_fetch_to(queue, &answer, 1, NULL, NULL, 0, &count, e));
 }
 
 static void queue_arguments_that_are_wrong(void) {

@@ -115,6 +115,58 @@ static void values_go_into_a_slab(void) {
     }
 }
 
+// Pieces of memory of the caller's; there is one for values of up to eight bytes.
+typedef struct {
+    uint8_t bytes[8];
+    size_t asked, used;
+} piece;
+
+static uint8_t *place(size_t len, void *context) {
+    piece *to = context;
+    to->asked++;
+    if (len > sizeof to->bytes - to->used) return NULL;
+    to->used += len;
+    return to->bytes + to->used - len;
+}
+
+static void values_go_where_the_caller_says(void) {
+    enum { LARGE = 50000 };
+    static uint8_t large[LARGE];
+    bmemc_answer answers[6] = {{0}};
+    piece to = {0};
+    size_t count = 0;
+    memset(large, 'l', sizeof large);
+    bmemc_op sets[] = {
+        operation(BMEMC_OP_SET, 0, key("small"), text("small")),
+        operation(BMEMC_OP_SET, 1, key("large"), bytes(large, LARGE)),
+        operation(BMEMC_OP_SET, 2, key("empty"), text("")),
+    };
+    submit(client, sets, 3);
+    collect(answers, 3);
+    bmemc_op gets[] = {get(0, key("small")), get(1, key("large")), get(2, key("empty")), get(3, key("nothing")), get(4, key("small"))};
+    submit(client, gets, 5);
+    for (size_t done = 0, placed = 0; done < 5; done += count) {
+        STATUS(BMEMC_OK, bmemc_queue_fetch_to(queue, answers, 6, place, &to, -1, &count, e));
+        EXPECT(count > 0);
+        if (!count) return;
+        for (size_t i = 0; i < count; i++) {
+            const bmemc_item *item = &answers[i].item;
+            EXPECT(answers[i].offset == SIZE_MAX);
+            if (answers[i].tag == 1) {
+                EXPECT(same(item->value, bytes(large, LARGE)) && answers[i].owner);
+            } else if (answers[i].tag == 2 || answers[i].tag == 3) {
+                EXPECT(item->value.len == 0 && item->status == (answers[i].tag == 2 ? BMEMC_OK : BMEMC_NOT_FOUND));
+            } else {
+                bool is_placed = placed++ == 0;
+                EXPECT(same(item->value, text("small")) && (item->value.data == to.bytes) == is_placed);
+                EXPECT(!answers[i].owner == is_placed);
+            }
+            bmemc_value_free(answers[i].owner);
+        }
+    }
+    EXPECT(to.asked == 3 && to.used == 5);
+}
+
 static void an_operation_that_is_wrong_ends_a_submit(void) {
     bmemc_op ops[] = {get(0, key("k")), get(1, key("k")), get(2, key("k"))};
     bmemc_answer answers[1] = {{0}};
@@ -270,6 +322,7 @@ int main(int argc, char **argv) {
     RUN(set_get_delete);
     RUN(keys_and_values_may_go_after_submit);
     RUN(values_go_into_a_slab);
+    RUN(values_go_where_the_caller_says);
     RUN(an_operation_that_is_wrong_ends_a_submit);
     RUN(a_key_that_is_wrong_is_answered);
     RUN(nothing_under_way);

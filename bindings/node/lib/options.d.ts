@@ -26,7 +26,7 @@ export interface LibraryOptions {
   keepaliveIntervalS?: number;
   /** Questions of `keepalive_s` without an answer that end the connection. Default: 5; a whole number from 1 to 127. */
   keepaliveCount?: number;
-  /** Milliseconds after a failed attempt to connect in which calls fail at once instead of trying again; 0: none. Default: 0; a whole number from 0 to 86400000. */
+  /** Milliseconds after a failed attempt to connect in which calls fail at once instead of trying again; 0: none. A profile's is not for Unix sockets. Default: 0; a whole number from 0 to 86400000. */
   reconnectDelayMs?: number;
   /** Milliseconds from which on a call is told of by the event `slow`; 0: none is. Default: 0; a whole number from 0 to 86400000. */
   slowMs?: number;

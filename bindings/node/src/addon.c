@@ -51,6 +51,7 @@ typedef struct { const char *name; napi_callback function; } exported;
 static const exported of_addon[] = {
     {"submit", loop_submit},
     {"cancel", loop_cancel},
+    {"slab", loop_slab},
     {"events", events_take},
     {"close", handle_close},
     {"client", client_new},
@@ -118,13 +119,13 @@ static addon *addon_new(napi_env env) {
     return self;
 }
 
-// create(tables, on_answers) -> the functions of an addon with a queue of its own. Test runners load JavaScript anew in an
+// create(tables, on_answers, flush) -> the functions of an addon with a queue of its own. Test runners load JavaScript anew in an
 // environment that has the addon already: each gets one.
 static napi_value create(napi_env env, napi_callback_info info) {
     napi_value args[MAX_ARGUMENTS], object;
     arguments(env, info, args);
     addon *self = addon_new(env);
-    if (!self || !loop_attach(self, args[0], args[1])) return NULL;
+    if (!self || !loop_attach(self, args[0], args[1], args[2])) return NULL;
     napi_create_object(env, &object);
     export_all(env, object, of_addon, sizeof of_addon / sizeof *of_addon, self);
     return object;

@@ -15,11 +15,17 @@
 enum {
     REQUESTS = 1024,           // operations that are submitted together at most
     REQUEST_BYTES = 256 << 10, // their keys and values
+    NAME_BYTES = 64 << 10,     // of these, the first ones are for keys that are strings
     ANSWERS = 1024,            // answers that are fetched together at most
-    SLAB_BYTES = 1 << 20,      // their values
+    SMALL_BYTES = 4 << 10,     // up to here values go into slabs of SMALL_SLAB_BYTES,
+    LARGE_BYTES = 16 << 10,    // up to here into slabs of LARGE_SLAB_BYTES; longer ones get memory of their own
+    SMALL_SLAB_BYTES = 8 << 10,
+    LARGE_SLAB_BYTES = 32 << 10,
+    SLABS = 64, // of each size
 };
 
-// One operation, as JavaScript writes it. Its bytes stand one behind the other in the request bytes, from `start` on.
+// One operation, as JavaScript writes it. Its key stands in the request bytes from `key_start` on, everything else from `start`
+// on, one behind the other.
 typedef struct {
     int32_t client;
     uint32_t slot, index; // the tag: which call, and which of its operations
@@ -27,12 +33,12 @@ typedef struct {
     uint32_t op_flags, flags, value_type, timeout_ms;
     int32_t compress_level;
     uint32_t start, key_len, value_len, routing_key_len, meta_flags_len;
-    uint32_t server, unused;
+    uint32_t server, key_start;
     uint64_t cas, delta, initial;
     double ttl;
 } request;
 
-// One answer, as JavaScript reads it. `offset` is the value's place in the slab; -1: it is not there.
+// One answer, as JavaScript reads it. `offset` is the value's place in slab number `slab`; -1: it is not there.
 typedef struct {
     uint32_t slot, index;
     int32_t status, offset;
@@ -41,7 +47,7 @@ typedef struct {
     int64_t ttl;
     uint32_t server;
     int32_t os_error;
-    uint32_t size, last_access, fetched, unused;
+    uint32_t size, last_access, fetched, slab;
 } answer;
 
 // What both sides count.
@@ -49,7 +55,11 @@ typedef struct {
     uint32_t requests, request_bytes; // how much of the tables is filled
     uint32_t awake;                   // JavaScript runs inside a wake-up, after which requests are submitted anyway
     uint32_t events;                  // events that wait to be taken
-    uint32_t slab_used;               // how far values stand in the slab
+    // Of small slabs and of large ones: how many there are, and which is being filled. Behind it comes the next one; behind the
+    // last, the first.
+    uint32_t slabs[2], current[2];
+    uint32_t missed[2]; // how many values of a fetch found none
+    uint32_t used[2 * SLABS]; // how far each is filled: the small ones, then the large ones
 } counts;
 
 // --- the environment ---------------------------------------------------------
@@ -81,7 +91,7 @@ struct addon {
     uv_poll_t poll;
     napi_async_cleanup_hook_handle cleanup;
     napi_async_context context;
-    napi_ref on_answers; // function (count, owned) of JavaScript's
+    napi_ref on_answers, flush; // functions of JavaScript's: (count, owned), ()
     bmemc_queue *queue;
     size_t in_flight;
     uint64_t fetches;
@@ -93,7 +103,8 @@ struct addon {
     request *requests;
     uint8_t *request_bytes;
     answer *answers;  // fetched; behind them as many that failed at once
-    uint8_t *slab;
+    uint8_t *slabs[2 * SLABS];
+    uint32_t first[2]; // the slabs that were being filled when a fetch began
 };
 
 // --- values.c: between C and JavaScript --------------------------------------
@@ -109,15 +120,16 @@ napi_value make_number(napi_env env, double number);
 napi_value make_u64(napi_env env, uint64_t number);
 napi_value make_buffer(napi_env env, bmemc_bytes bytes);
 void set_property(napi_env env, napi_value object, const char *name, napi_value value);
-// What an answer has beside the slab, as {value, key, detail}. The owner is freed, or becomes JavaScript's.
+// What an answer has beside the slabs, as {value, key, detail}. The owner is freed, or becomes JavaScript's.
 napi_value make_owned(napi_env env, const bmemc_item *item, bmemc_value *owner);
 
 // --- loop.c: the queue and its descriptor ------------------------------------
 
 bool loop_start(addon *self, uv_loop_t *loop);
 void loop_stop(addon *self, uv_close_cb closed);
-bool loop_attach(addon *self, napi_value tables, napi_value on_answers); // false: it was thrown why not
+bool loop_attach(addon *self, napi_value tables, napi_value on_answers, napi_value flush); // false: it was thrown why not
 napi_value loop_submit(napi_env env, napi_callback_info info);
+napi_value loop_slab(napi_env env, napi_callback_info info);
 napi_value loop_cancel(napi_env env, napi_callback_info info);
 
 // --- handles.c: clients, servers, and the table of all handles ---------------

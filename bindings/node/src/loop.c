@@ -1,5 +1,5 @@
 // loop.c: operations in, answers out. JavaScript fills the request table and has it submitted; libuv tells when the queue's
-// descriptor is readable, then the answers are fetched into the answer table and the slab, and JavaScript is called once for
+// descriptor is readable, then the answers are fetched into the answer table and JavaScript's slabs, and it is called once for
 // all of them. The loop stays alive only while answers are awaited.
 #include "addon.h"
 #include <stdlib.h>
@@ -15,16 +15,18 @@ static void follow_in_flight(addon *self) {
 
 // --- submit ------------------------------------------------------------------
 
-// The client of a request that cannot be: JavaScript's tables are wrong.
-enum { NOT_THERE = -2 };
+// The client of a request that cannot be: JavaScript's tables are wrong, or its key is half a surrogate pair.
+enum { NOT_THERE = -2, NOT_UNICODE = -3 };
 
 // What a request says, its bytes in `bytes`. False: they are not all there.
 static bool to_operation(const request *from, const uint8_t *bytes, bmemc_op *op) {
-    const uint32_t lens[] = {from->key_len, from->value_len, from->routing_key_len, from->meta_flags_len};
-    bmemc_bytes *const fields[] = {&op->key, &op->value, &op->routing_key, &op->meta_flags};
+    const uint32_t lens[] = {from->value_len, from->routing_key_len, from->meta_flags_len};
+    bmemc_bytes *const fields[] = {&op->value, &op->routing_key, &op->meta_flags};
     uint64_t at = from->start;
     memset(op, 0, sizeof *op);
-    for (int i = 0; i < 4; i++) {
+    if ((uint64_t)from->key_start + from->key_len > REQUEST_BYTES) return false;
+    if (from->key_len) op->key = (bmemc_bytes){bytes + from->key_start, from->key_len};
+    for (int i = 0; i < 3; i++) {
         if (at + lens[i] > REQUEST_BYTES) return false;
         if (lens[i]) *fields[i] = (bmemc_bytes){bytes + at, lens[i]};
         at += lens[i];
@@ -61,6 +63,8 @@ static void refuse(addon *self, const request *from, const bmemc_error *error, u
 // many were refused; each has its words in `words`.
 static uint32_t submit(addon *self, const bmemc_bytes *large, napi_value words) {
     static const bmemc_error not_there = {.status = BMEMC_E_BUG, .message = "the request table is wrong"};
+    static const bmemc_error not_unicode = {
+        .status = BMEMC_E_ARGUMENT, .bits = BMEMC_BIT_NOT_SENT, .message = "key is not well-formed Unicode: half a surrogate pair"};
     static const bmemc_error no_client = {
         .status = BMEMC_E_CLOSED, .bits = BMEMC_BIT_NOT_SENT, .message = "the client is closed"};
     uint32_t count = self->counts->requests < REQUESTS ? self->counts->requests : REQUESTS, refused = 0;
@@ -77,7 +81,7 @@ static uint32_t submit(addon *self, const bmemc_bytes *large, napi_value words) 
         if (client) client->submitted = true;
         for (end = begin + 1; end < count && self->requests[end].client == number; end++) {}
         while (begin < end) {
-            bmemc_error error = number == NOT_THERE ? not_there : no_client;
+            bmemc_error error = number == NOT_THERE ? not_there : number == NOT_UNICODE ? not_unicode : no_client;
             size_t accepted = 0;
             bmemc_status status = BMEMC_E_CLOSED;
             if (client) status = bmemc_queue_submit(self->queue, client->pointer, ops + begin, end - begin, &accepted, &error);
@@ -88,7 +92,8 @@ static uint32_t submit(addon *self, const bmemc_bytes *large, napi_value words) 
         }
     }
     memset(self->requests, 0, count * sizeof *self->requests);
-    self->counts->requests = self->counts->request_bytes = 0;
+    self->counts->requests = 0;
+    self->counts->request_bytes = NAME_BYTES;
     follow_in_flight(self);
     return refused;
 }
@@ -118,12 +123,64 @@ napi_value loop_cancel(napi_env env, napi_callback_info info) {
 
 // --- fetch -------------------------------------------------------------------
 
+// slab(number, ArrayBuffer): memory for values; it takes the place of what this slab was.
+napi_value loop_slab(napi_env env, napi_callback_info info) {
+    napi_value args[MAX_ARGUMENTS];
+    addon *self = arguments(env, info, args);
+    uint32_t number = 0;
+    void *data = NULL;
+    size_t len = 0;
+    napi_get_value_uint32(env, args[0], &number);
+    napi_get_arraybuffer_info(env, args[1], &data, &len);
+    if (number >= 2 * SLABS || len != (number < SLABS ? SMALL_SLAB_BYTES : LARGE_SLAB_BYTES)) {
+        return throw_argument(env, "the slabs of lib/engine.js and of the addon differ");
+    }
+    self->slabs[number] = data;
+    self->counts->used[number] = 0;
+    return NULL;
+}
+
+// Where a value goes: into the slab that is being filled, or into the next one. NULL: it is too long for any, or all are full.
+static uint8_t *place(size_t len, void *context) {
+    addon *self = context;
+    counts *counts = self->counts;
+    int kind = len > SMALL_BYTES;
+    uint32_t size = kind ? LARGE_SLAB_BYTES : SMALL_SLAB_BYTES, *current = &counts->current[kind];
+    if (len > LARGE_BYTES) return NULL;
+    if (counts->slabs[kind] == 0) return counts->missed[kind]++, NULL;
+    if (counts->used[kind * SLABS + *current] + len > size) {
+        uint32_t next = (*current + 1) % counts->slabs[kind];
+        // The first one is being filled already, and those behind it have values of this very fetch.
+        if (next == self->first[kind]) return counts->missed[kind]++, NULL;
+        *current = next;
+    }
+    uint32_t number = kind * SLABS + *current, offset = counts->used[number];
+    counts->used[number] += (uint32_t)len;
+    return self->slabs[number] + offset;
+}
+
+// Which slab of its size a value is in; they are looked through from the `at`th on. False: it is in none.
+static bool find(const addon *self, bmemc_bytes value, uint32_t at[2], answer *to) {
+    int kind = value.len > SMALL_BYTES;
+    size_t size = kind ? LARGE_SLAB_BYTES : SMALL_SLAB_BYTES;
+    for (;; at[kind] = (at[kind] + 1) % self->counts->slabs[kind]) {
+        uint32_t number = kind * SLABS + at[kind];
+        uintptr_t offset = (uintptr_t)value.data - (uintptr_t)self->slabs[number];
+        to->slab = number;
+        to->offset = (int32_t)offset;
+        if (offset < size) return true;
+        if (at[kind] == self->counts->current[kind]) break;
+    }
+    to->offset = -1;
+    return false;
+}
+
 static void record(answer *to, const bmemc_answer *from) {
     *to = (answer){
         .slot = (uint32_t)from->tag,
         .index = (uint32_t)(from->tag >> 32),
         .status = from->item.status,
-        .offset = from->offset == SIZE_MAX ? -1 : (int32_t)from->offset,
+        .offset = -1,
         .length = (uint32_t)from->item.value.len,
         .flags = from->item.flags,
         .value_type = from->item.value_type,
@@ -144,10 +201,15 @@ static uint32_t fetch(addon *self, napi_value *owned) {
     bmemc_answer came[ANSWERS];
     size_t count = 0;
     bool has_owned = false;
-    bmemc_queue_fetch_into(self->queue, came, ANSWERS, self->slab, SLAB_BYTES, 0, &count, NULL);
+    uint32_t at[2];
+    memcpy(self->first, self->counts->current, sizeof self->first);
+    memcpy(at, self->first, sizeof at);
+    bmemc_queue_fetch_to(self->queue, came, ANSWERS, place, self, 0, &count, NULL);
     for (size_t i = 0; i < count; i++) {
+        bmemc_bytes *value = &came[i].item.value;
         record(&self->answers[i], &came[i]);
-        if (came[i].offset != SIZE_MAX) self->counts->slab_used = (uint32_t)(came[i].offset + came[i].item.value.len);
+        // What is in a slab is no longer beside it.
+        if (value->len && value->len <= LARGE_BYTES && find(self, *value, at, &self->answers[i])) *value = (bmemc_bytes){NULL, 0};
         if (!came[i].owner) continue;
         if (!has_owned) has_owned = napi_create_array(self->env, owned) == napi_ok;
         napi_set_element(self->env, *owned, (uint32_t)i, make_owned(self->env, &came[i].item, came[i].owner));
@@ -158,11 +220,11 @@ static uint32_t fetch(addon *self, napi_value *owned) {
 }
 
 // Calls JavaScript, and what waits for it runs too: promises and process.nextTick.
-static void tell(addon *self, uint32_t count, uint32_t refused, napi_value owned) {
-    napi_value function, receiver, args[] = {make_number(self->env, count), make_number(self->env, refused), owned};
-    napi_get_reference_value(self->env, self->on_answers, &function);
+static void call(addon *self, napi_ref which, size_t count, const napi_value *args) {
+    napi_value function, receiver;
+    napi_get_reference_value(self->env, which, &function);
     napi_get_global(self->env, &receiver);
-    napi_status status = napi_make_callback(self->env, self->context, receiver, function, 3, args, NULL);
+    napi_status status = napi_make_callback(self->env, self->context, receiver, function, count, args, NULL);
     if (status != napi_pending_exception) return;
     napi_value thrown;
     // While the environment ends there is nothing to be had, nor told.
@@ -174,14 +236,14 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     napi_handle_scope scope;
     (void)status, (void)events;
     if (napi_open_handle_scope(self->env, &scope) != napi_ok) return;
-    napi_value owned = NULL, words = NULL;
-    napi_get_undefined(self->env, &owned);
-    uint32_t count = fetch(self, &owned), refused = 0;
+    napi_value args[2];
+    napi_get_undefined(self->env, &args[1]);
+    uint32_t count = fetch(self, &args[1]);
+    args[0] = make_number(self->env, count);
     self->counts->awake = 1;
-    if (count || self->counts->events) tell(self, count, 0, owned);
+    if (count || self->counts->events) call(self, self->on_answers, 2, args);
     self->counts->awake = 0;
-    if (self->counts->requests && napi_create_array(self->env, &words) == napi_ok) refused = submit(self, NULL, words);
-    if (refused) tell(self, 0, refused, words);
+    if (self->counts->requests) call(self, self->flush, 0, NULL);
     follow_in_flight(self);
     napi_close_handle_scope(self->env, scope);
 }
@@ -205,8 +267,8 @@ static void *memory_of(napi_env env, napi_value tables, const char *name, size_t
     return len == size ? data : NULL;
 }
 
-// The tables are ArrayBuffers of JavaScript's, which are kept; it is called by `on_answers`.
-bool loop_attach(addon *self, napi_value tables, napi_value on_answers) {
+// The tables are ArrayBuffers of JavaScript's, which are kept; it is called by `on_answers` and `flush`.
+bool loop_attach(addon *self, napi_value tables, napi_value on_answers, napi_value flush) {
     napi_env env = self->env;
     napi_value name;
     napi_ref kept;
@@ -214,16 +276,17 @@ bool loop_attach(addon *self, napi_value tables, napi_value on_answers) {
     self->requests = memory_of(env, tables, "requests", REQUESTS * sizeof *self->requests);
     self->request_bytes = memory_of(env, tables, "requestBytes", REQUEST_BYTES);
     self->answers = memory_of(env, tables, "answers", 2 * ANSWERS * sizeof *self->answers);
-    self->slab = memory_of(env, tables, "slab", SLAB_BYTES);
     napi_create_string_utf8(env, "bmemc", NAPI_AUTO_LENGTH, &name);
-    if (!found || !self->requests || !self->request_bytes || !self->answers || !self->slab ||
+    if (!found || !self->requests || !self->request_bytes || !self->answers ||
         napi_async_init(env, NULL, name, &self->context) != napi_ok ||
         napi_create_reference(env, tables, 1, &kept) != napi_ok ||
-        napi_create_reference(env, on_answers, 1, &self->on_answers) != napi_ok) {
+        napi_create_reference(env, on_answers, 1, &self->on_answers) != napi_ok ||
+        napi_create_reference(env, flush, 1, &self->flush) != napi_ok) {
         throw_argument(env, "the tables of lib/engine.js and of the addon differ");
         return false;
     }
     self->counts = found;
+    self->counts->request_bytes = NAME_BYTES;
     uv_poll_start(&self->poll, UV_READABLE, on_readable);
     follow_in_flight(self);
     return true;

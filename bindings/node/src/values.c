@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Above this a value that JavaScript is to have is not copied, but handed over as it is.
-enum { HAND_OVER_BYTES = 16 << 10 };
+// From here on a value is handed over as it is; below it is copied into memory of JavaScript's, which can be transferred.
+enum { HAND_OVER_BYTES = 1 << 20 };
 
 napi_value throw_error(napi_env env, const bmemc_error *error) {
     napi_value thrown, code = make_text(env, bmemc_status_name(error->status));
@@ -97,7 +97,7 @@ napi_value make_owned(napi_env env, const bmemc_item *item, bmemc_value *owner) 
     napi_create_object(env, &object);
     if (item->key.len) set_property(env, object, "key", make_buffer(env, item->key));
     if (item->detail.len) set_property(env, object, "detail", make_string(env, item->detail));
-    if (item->value.len > HAND_OVER_BYTES) {
+    if (item->value.len >= HAND_OVER_BYTES) {
         // Runtimes with a memory cage refuse this; there it is copied.
         void *data = (void *)(uintptr_t)item->value.data;
         handed_over = napi_create_external_buffer(env, item->value.len, data, free_owner, owner, &value) == napi_ok;

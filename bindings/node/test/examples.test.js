@@ -3,7 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
+const { once } = require('node:events');
 const fs = require('node:fs');
+const http = require('node:http');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 const { inspect } = require('node:util');
@@ -27,6 +29,9 @@ function value(got, words) {
 }
 
 const quiet = { log() {} };
+
+const blocks = [...read('README.md').matchAll(/```js\n([^]*?)```/g)].map(([, block]) => block);
+const blockOf = (words) => blocks.find((block) => block.includes(words));
 
 describe('examples', () => {
   it('of every method in index.d.ts', async (t) => {
@@ -53,7 +58,6 @@ describe('examples', () => {
   it('of README.md', async (t) => {
     const server = await startMemcached();
     t.after(() => server.close());
-    const blocks = [...read('README.md').matchAll(/```js\n([^]*?)```/g)].map(([, block]) => block);
     const tried = blocks.filter((block) => /timeoutMs: 500|HashRing/.test(block));
     assert.equal(tried.length, 2);
     for (const block of tried) {
@@ -81,5 +85,44 @@ describe('examples', () => {
       await client.set('docs', block);
       assert.equal(String(await client.get('docs')), block);
     }
+  });
+
+  it('of README.md: bmemc/testing', async () => {
+    // What the reader does there with the client, before the end.
+    const used = `const first = await client.get('a').catch((error) => error.code);
+      const second = await client.get('a');
+      await client.close();
+      server.close();
+      return [first, second];`;
+    const code = blockOf('bmemc/testing').replace('server.close();', used);
+    assert.deepEqual(await new AsyncFunction('require', 'Client', code)(require, Client), ['BMEMC_E_CONNECTION', undefined]);
+  });
+
+  it('of README.md: Keyv and express-session', async (t) => {
+    const server = await startMemcached();
+    t.after(() => server.close());
+    const code = `${blockOf('bmemc/keyv').replaceAll('127.0.0.1:11211', server.address)}\nreturn keyv;`;
+    let middleware;
+    const app = { use: (made) => (middleware = made) };
+    const names = { require, Keyv: require('keyv').Keyv, session: require('express-session'), secret: 'secret', app };
+    const keyv = await new AsyncFunction(...Object.keys(names), code)(...Object.values(names));
+    t.after(() => keyv.disconnect());
+    await keyv.set('ada', { born: 1815 });
+    assert.deepEqual(await keyv.get('ada'), { born: 1815 });
+    const web = http.createServer((request, response) => {
+      middleware(request, response, () => response.end(String((request.session.views = (request.session.views ?? 0) + 1))));
+    });
+    t.after(() => web.close());
+    web.listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    const address = `http://127.0.0.1:${web.address().port}`;
+    const first = await fetch(address, { headers: { connection: 'close' } });
+    const cookie = first.headers.get('set-cookie').split(';')[0];
+    const second = await fetch(address, { headers: { connection: 'close', cookie } });
+    assert.deepEqual([await first.text(), await second.text()], ['1', '2']);
+  });
+
+  it('of README.md: no other block is left out', () => {
+    assert.equal(blocks.length, 4);
   });
 });

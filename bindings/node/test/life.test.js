@@ -140,6 +140,7 @@ describe('closing', () => {
     const promised = {
       get: ['a'], gets: ['a'], getMany: [['a']], getsMany: [['a']], getAndTouch: ['a', 1], getsAndTouch: ['a', 1],
       set: ['a', 1], add: ['a', 1], replace: ['a', 1], append: ['a', 'b'], prepend: ['a', 'b'], cas: ['a', 1, 1n],
+      casMany: [[['a', 1, 1n]]],
       setMany: [{ a: 1 }], delete: ['a'], deleteMany: [['a']], increment: ['a'], decrement: ['a'], touch: ['a', 1],
       version: [], stats: [], noop: [], flushAll: [], verbosity: [1], cacheMemlimit: [64], shutdown: [],
       meta: ['mg', 'a'], raw: ['version'], call: [{ opcode: 'noop' }],
