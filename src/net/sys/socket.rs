@@ -221,8 +221,8 @@ impl Wait {
     }
 }
 
-/// Receives into `buffer`. Zero: the peer has closed.
-#[inline]
+/// Receives into `buffer`. Zero: the peer has closed. (Inlined whoever calls: where `wait` is known, little of it is left.)
+#[inline(always)]
 pub fn receive(fd: &OwnedFd, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
     let mut receive = || {
         // SAFETY: `buffer` is ours to write during the call.
