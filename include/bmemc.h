@@ -715,8 +715,9 @@ bmemc_status bmemc_stats_items(bmemc_bytes text, bmemc_results **out, bmemc_erro
 // the server's line as `detail`. A client with a key_prefix sees its own keys alone, `key` and
 // `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. An
 // item that several servers hold, as with mode=replicated, comes from each of them. It takes a
-// connection of its own; option timeout_ms is for each piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
-// another dump is under way.
+// connection of its own; option timeout_ms is for each piece that comes, not for the whole. Not
+// over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...", another dump is
+// under way.
 bmemc_status bmemc_metadump(const bmemc_client *client,
                             bmemc_bytes classes,
                             bmemc_metadump_callback callback,

@@ -88,8 +88,9 @@ pub type bmemc_metadump_callback = Option<unsafe extern "C" fn(item: *const bmem
 /// the server's line as `detail`. A client with a key_prefix sees its own keys alone, `key` and
 /// `detail` without the prefix; a key that long_keys=hash has shortened is what became of it. An
 /// item that several servers hold, as with mode=replicated, comes from each of them. It takes a
-/// connection of its own; option timeout_ms is for each piece that comes, not for the whole. Not over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...",
-/// another dump is under way.
+/// connection of its own; option timeout_ms is for each piece that comes, not for the whole. Not
+/// over the binary protocol: BMEMC_E_UNSUPPORTED. BMEMC_E_SERVER_ERROR: "BUSY ...", another dump is
+/// under way.
 #[no_mangle]
 pub extern "C" fn bmemc_metadump(
     client: Option<&bmemc_client>,
