@@ -208,10 +208,13 @@ impl<'a> Operation<'a> {
     /// Whether it is a get of which nothing but the key, the time-out and the client's own options matter.
     #[inline(always)]
     fn is_plain_get(&self) -> bool {
-        self.command == Command::Get
-            && self.op_flags & op_flags::WANT_CAS == 0
-            && self.meta_flags.is_empty()
-            && self.server <= 1
+        self.is_get_by_key() && self.op_flags & op_flags::WANT_CAS == 0
+    }
+
+    /// Whether it is a get of which nothing but the key, the time-out and the flags matter to a single server.
+    #[inline(always)]
+    pub(crate) fn is_get_by_key(&self) -> bool {
+        self.command == Command::Get && self.meta_flags.is_empty() && self.server <= 1
     }
 
     /// Deletes a key.

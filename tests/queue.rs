@@ -142,6 +142,38 @@ fn what_cannot_be_sent_is_answered_alone() {
 }
 
 #[test]
+fn gets_in_a_row_are_each_what_they_say() {
+    everywhere(|queue, client, what| {
+        let long = [b'k'; 300];
+        let (plain, missing) = (Operation::get(b"plain"), Operation::get(b"missing"));
+        let with_cas = Operation { op_flags: op_flags::WANT_CAS, ..plain };
+        let as_stored = Operation { op_flags: op_flags::EXPLICIT_FLAGS, ..plain };
+        let patient = Operation { timeout_ms: 5000, ..plain };
+        let (nothing, too_long) = (Operation::get(b""), Operation::get(&long));
+        run(queue, client, [(0, Operation { flags: 3, ..Operation::set(b"plain", b"value", 0) })]);
+        use Status::{Argument, NotFound, Ok};
+        let row = [plain, plain, missing, with_cas, with_cas, nothing, as_stored, patient, too_long, missing, plain];
+        let expected = [Ok, Ok, NotFound, Ok, Ok, Argument, Ok, Ok, Argument, NotFound, Ok];
+        // Twice: the first connection may still be on its way.
+        for round in 0..2 {
+            let answers = run(queue, client, (0..).zip(row));
+            assert_eq!(statuses(&answers), expected, "{what} {round}");
+            for answer in answers.values().filter(|answer| answer.status == Ok) {
+                assert_eq!((answer.value.as_slice(), answer.flags), (&b"value"[..], 3), "{what} {round}");
+            }
+            assert!(answers[&3].cas > 0 && answers[&3].cas == answers[&4].cas, "{what} {round}");
+        }
+        // More than a line of gets holds, and more than a batch.
+        let keys: Vec<String> = (0..6000).map(|n| format!("row-of-{n:0>20}")).collect();
+        let gets = keys.iter().map(|key| Operation::get(key.as_bytes()));
+        let with_one: Vec<_> = gets.chain([plain]).collect();
+        let answers = run(queue, client, (0..).zip(with_one));
+        let misses = answers.values().filter(|answer| answer.status == NotFound).count();
+        assert_eq!((misses, answers[&6000].status), (6000, Ok), "{what}");
+    });
+}
+
+#[test]
 fn what_was_refused_while_connecting_takes_no_room() {
     let server = Memcached::tcp(&[]);
     let client = client(server.address(), &[("max_waiting", "4"), ("connections", "1")]);

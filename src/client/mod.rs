@@ -17,7 +17,7 @@ pub use dump::Dump;
 pub use front::KeyBytes;
 pub use options::{DiscoveryKind, FailoverKind, Kind, Options, Spec, TABLE};
 pub use profile::Profile;
-pub(crate) use queue::{place, place_bytes, Hit, Take};
+pub(crate) use queue::{place, place_bytes, Get, Hit, Submitted, Take};
 pub use queue::{Fetched, Queue};
 pub use stats::{statistics, DumpEntry};
 

@@ -53,6 +53,23 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// The reply to a key of a `get`, which was just written and ends at `end`.
+    #[inline(always)]
+    pub fn of_get(end: usize, key: &[u8], index: u32, opaque: u32) -> Expected {
+        Expected {
+            index,
+            opaque,
+            key_start: end.wrapping_sub(key.len()) as u32,
+            key_len: key.len() as u8,
+            opcode: 0,
+            command: Command::Get,
+            wire: Wire::TextGet,
+            quiet: false,
+            audience: Audience::Owner,
+            last: false,
+        }
+    }
+
     /// The key that it is about, in the bytes of its batch.
     #[inline(always)]
     pub fn key<'a>(&self, requests: &'a [u8]) -> &'a [u8] {
@@ -110,25 +127,6 @@ pub(super) struct Requests {
     pub unfenced: bool,
     /// With what the reply to a raw command ends.
     pub raw_end: Vec<u8>,
-}
-
-impl Requests {
-    /// Expects the reply to a key of a `get`, which was just written and ends at `end`.
-    #[inline(always)]
-    pub fn expect_get(&mut self, end: usize, key: &[u8], index: u32, opaque: u32) {
-        self.expected.push(Expected {
-            index,
-            opaque,
-            key_start: end.wrapping_sub(key.len()) as u32,
-            key_len: key.len() as u8,
-            opcode: 0,
-            command: Command::Get,
-            wire: Wire::TextGet,
-            quiet: false,
-            audience: Audience::Owner,
-            last: false,
-        });
-    }
 }
 
 impl<O> Default for Batch<O> {

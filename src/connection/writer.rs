@@ -10,6 +10,27 @@ use base64::prelude::{Engine as _, BASE64_STANDARD};
 /// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
 const MAX_GET_LINE: usize = 8 * 1024;
 
+/// A `get` line to which keys may be added.
+pub struct GetLine<'a> {
+    out: &'a mut Vec<u8>,
+    expected: &'a mut Vec<Expected>,
+    run: &'a mut Run,
+}
+
+impl GetLine<'_> {
+    /// Adds a key, unless it cannot stand in this line: then it answers `false`.
+    #[inline(always)]
+    pub fn push(&mut self, key: &[u8], with_cas: bool, index: u32, opaque: u32) -> bool {
+        let goes_on = self.run.with_cas == with_cas && self.out.len().wrapping_sub(self.run.start) < MAX_GET_LINE;
+        let pushed = goes_on && text::push_unchecked_key(self.out, key);
+        if pushed {
+            self.run.count = self.run.count.wrapping_add(1);
+            self.expected.push(Expected::of_get(self.out.len(), key, index, opaque));
+        }
+        pushed
+    }
+}
+
 /// Writes operations into a batch.
 pub struct Writer<'a> {
     dialect: Dialect,
@@ -36,16 +57,18 @@ impl<'a> Writer<'a> {
 
     #[inline(never)]
     fn push_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
-        let (len, with_cas) = (self.out.len(), op.op_flags & op_flags::WANT_CAS != 0);
-        let goes_on = |run: &&mut Run| run.with_cas == with_cas && len.wrapping_sub(run.start) < MAX_GET_LINE;
-        if let Some(run) = self.requests.run.as_mut().filter(goes_on) {
-            if text::push_unchecked_key(self.out, op.key) {
-                run.count = run.count.wrapping_add(1);
-                self.requests.expect_get(self.out.len(), op.key, index, opaque);
-                return Ok(());
-            }
+        let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
+        match self.get_line().is_some_and(|mut line| line.push(op.key, with_cas, index, opaque)) {
+            true => Ok(()),
+            false => self.begin_get(op, index, opaque, with_cas),
         }
-        self.begin_get(op, index, opaque, with_cas)
+    }
+
+    /// The `get` line that is being written, if there is one.
+    #[inline(always)]
+    pub fn get_line(&mut self) -> Option<GetLine<'_>> {
+        let run = self.requests.run.as_mut()?;
+        Some(GetLine { out: self.out, expected: &mut self.requests.expected, run })
     }
 
     /// Adds a get that cannot just go on in the open line.
@@ -61,7 +84,7 @@ impl<'a> Writer<'a> {
             _ => self.begin_run(with_cas),
         }
         text::push_key(self.out, op.key);
-        self.requests.expect_get(self.out.len(), op.key, index, opaque);
+        self.requests.expected.push(Expected::of_get(self.out.len(), op.key, index, opaque));
         Ok(())
     }
 

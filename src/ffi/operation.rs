@@ -7,6 +7,7 @@ use super::client::bmemc_client;
 use super::guard::{array, guard, handle, place, refused};
 use super::results::{bmemc_results, bmemc_value};
 use super::status::{bmemc_error, bmemc_status};
+use crate::client::Get;
 use crate::error::{Error, Result};
 use crate::operation::{op_flags, Command, Operation};
 use std::mem::MaybeUninit;
@@ -245,6 +246,20 @@ impl bmemc_op {
             timeout_ms: self.timeout_ms,
             compress_level: self.compress_level,
         })
+    }
+
+    /// The same, if it is a get of which nothing but this matters: what most operations are.
+    #[inline(always)]
+    pub(super) fn get(&self) -> Option<Get<'_>> {
+        let sizes = self.value.len | self.routing_key.len | self.meta_flags.len;
+        let numbers = self.cas | self.delta | self.initial | self.ttl as u64;
+        let words = self.flags | self.value_type | self.server | self.compress_level as u32;
+        let words = self.reserved.iter().fold(words | self.op_flags & !Get::FLAGS, |found, word| found | word);
+        if self.opcode != Command::Get as i32 || sizes as u64 | numbers | u64::from(words) != 0 {
+            return None;
+        }
+        let key = self.key.slice("key").ok()?;
+        Some(Get { tag: self.tag, key, timeout_ms: self.timeout_ms, op_flags: self.op_flags })
     }
 
     #[inline]

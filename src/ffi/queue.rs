@@ -8,7 +8,7 @@ use super::guard::{array, guard, handle, null, number, place, quietly, refused};
 use super::operation::bmemc_op;
 use super::results::{bmemc_item, bmemc_value, item_and_owner};
 use super::status::{bmemc_error, bmemc_status};
-use crate::client::{place as place_value, place_bytes, Hit, Queue, Take};
+use crate::client::{place as place_value, place_bytes, Get, Hit, Queue, Submitted, Take};
 use crate::error::{Error, Result, Status};
 use crate::operation::{Answer, Operation, Value};
 use std::mem::MaybeUninit;
@@ -198,6 +198,18 @@ pub extern "C" fn bmemc_queue_cancel(
 #[derive(Clone)]
 struct Ops<'a>(std::slice::Iter<'a, bmemc_op>);
 
+impl<'a> Submitted<'a> for Ops<'a> {
+    #[inline(always)]
+    fn peek_get(&mut self) -> Option<Get<'a>> {
+        self.0.as_slice().first()?.get()
+    }
+
+    #[inline(always)]
+    fn skip_get(&mut self) {
+        self.0.next();
+    }
+}
+
 impl<'a> Iterator for Ops<'a> {
     type Item = Result<(u64, Operation<'a>)>;
 
@@ -242,11 +254,17 @@ struct Slab<'a> {
     used: usize,
 }
 
+impl Slab<'_> {
+    /// A hit whose value the slab has no room for.
+    #[cold]
+    fn hit_outside(&mut self, tag: u64, hit: Hit<'_>) {
+        self.answer(tag, hit.answer());
+    }
+}
+
 impl Take for Slab<'_> {
     fn hit(&mut self, tag: u64, hit: Hit<'_>) {
-        let Some(place) = place_bytes(hit.value, self.slab, &mut self.used) else {
-            return self.answer(tag, hit.answer());
-        };
+        let Some(place) = place_bytes(hit.value, self.slab, &mut self.used) else { return self.hit_outside(tag, hit) };
         self.room.put(|| bmemc_answer {
             tag,
             item: bmemc_item::of_hit(&hit, bmemc_bytes { data: std::ptr::null(), len: place.len() }),
@@ -291,6 +309,12 @@ impl Places {
         Some(bmemc_bytes { data: place, len: bytes.len() })
     }
 
+    /// A hit whose value the caller has no place for.
+    #[cold]
+    fn hit_elsewhere(&mut self, tag: u64, hit: Hit<'_>) {
+        self.give(tag, hit.answer(), None);
+    }
+
     /// Gives out an answer; `placed` is where its value is, if it is not with the answer.
     fn give(&mut self, tag: u64, answer: Answer<'_>, placed: Option<bmemc_bytes>) {
         let (mut item, owner) = item_and_owner(answer);
@@ -301,7 +325,7 @@ impl Places {
 
 impl Take for Places {
     fn hit(&mut self, tag: u64, hit: Hit<'_>) {
-        let Some(value) = self.put(hit.value) else { return self.give(tag, hit.answer(), None) };
+        let Some(value) = self.put(hit.value) else { return self.hit_elsewhere(tag, hit) };
         let (owner, offset) = (std::ptr::null_mut(), usize::MAX);
         self.room.put(|| bmemc_answer { tag, item: bmemc_item::of_hit(&hit, value), owner, offset, reserved: [0; 4] });
     }

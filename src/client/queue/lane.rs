@@ -6,14 +6,15 @@ mod ending;
 mod open;
 mod quiet;
 
+use super::gets::{Submitted, Terms};
 use super::held::Held;
 use super::output::Hands;
-use super::records::{Records, NEVER};
+use super::records::{Asker, Records, NEVER, NONE};
 use crate::connection::{Batch, Handshake, Outcome};
 use crate::error::{Error, Result, Status};
 use crate::net::poller::{Event as Readiness, Interest, Poller, Waker};
 use crate::net::{status_of, Connecting, Deadline, Socket, SocketSettings};
-use crate::operation::{Answer, Operation};
+use crate::operation::{op_flags, Answer, Command, Operation};
 use crate::pool::{exchange, Counters, Event, Shared, PEEK_AFTER};
 use crate::protocol::{carries_value, Dialect};
 use open::{Early, Open};
@@ -245,6 +246,47 @@ impl Lane {
         }
         self.under_way += 1;
         Ok(())
+    }
+
+    /// Takes in the gets that come next, as long as they go on in the `get` line that is being written, and up to `most`.
+    /// Answers with how many, and with the earliest of their deadlines.
+    #[inline(always)]
+    pub fn push_gets<'o>(
+        &mut self,
+        records: &mut Records,
+        operations: &mut impl Submitted<'o>,
+        most: usize,
+        terms: &Terms,
+    ) -> (usize, u64) {
+        let (mut count, mut earliest) = (0usize, NEVER);
+        let Stage::Open(open) = &self.stage else { return (count, earliest) };
+        let batch = self.open.sequence;
+        let mut writer = self.open.writer(open.dialect);
+        let Some(mut line) = writer.get_line() else { return (count, earliest) };
+        while count < most {
+            let Some(get) = operations.peek_get() else { break };
+            let timeout_ms = if get.timeout_ms == 0 { terms.timeout_ms } else { get.timeout_ms };
+            let deadline = terms.now + u64::from(timeout_ms) * 1_000_000;
+            let asker = Asker { tag: get.tag, journey: NONE, command: Command::Get };
+            let slot = records.add(asker, deadline, timeout_ms, terms.place);
+            if !line.push(get.key, get.op_flags & op_flags::WANT_CAS != 0, slot, slot) {
+                records.release(slot);
+                break;
+            }
+            records.set_batch(slot, batch);
+            if terms.decodes {
+                records.set_decoded(slot, get.op_flags & op_flags::EXPLICIT_FLAGS == 0);
+            }
+            operations.skip_get();
+            earliest = earliest.min(deadline);
+            count = count.wrapping_add(1);
+        }
+        self.under_way += count;
+        self.counted.operations += count as u64;
+        if self.open.size() >= MAX_BATCH_BYTES {
+            self.close_batch();
+        }
+        (count, earliest)
     }
 
     /// Keeps an operation until there is a connection.

@@ -3,6 +3,7 @@
 //! caller's thread, and nothing blocks but a fetch that is told to wait. A queue has connections of its own; what is
 //! known of a server and its settings it shares with the client's pool.
 
+mod gets;
 mod held;
 mod journeys;
 mod lane;
@@ -12,6 +13,7 @@ mod sending;
 mod state;
 mod submit;
 
+pub(crate) use gets::{Get, Submitted};
 pub use output::Fetched;
 pub(crate) use output::{Hit, Take};
 
@@ -130,17 +132,17 @@ impl Queue {
         operations: impl IntoIterator<Item = (u64, Operation<'a>)>,
     ) -> (usize, Result<()>) {
         if client.core.front.is_none() && client.core.coder.is_none() {
-            return self.submit_stored(client, operations.into_iter().map(Ok));
+            return self.submit_stored(client, operations.into_iter().map(Ok).peekable());
         }
         let operations: Vec<_> = operations.into_iter().collect();
-        self.submit_checked(client, operations.iter().copied().map(Ok))
+        self.submit_checked(client, operations.iter().copied().map(Ok).peekable())
     }
 
     /// The same, where it may turn out that there is no operation. They may be gone through twice.
     pub(crate) fn submit_checked<'a>(
         &self,
         client: &Client,
-        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>> + Clone,
+        operations: impl Submitted<'a> + Clone,
     ) -> (usize, Result<()>) {
         match &client.core.front {
             None => self.submit_as_is(client, operations),
@@ -164,14 +166,10 @@ impl Queue {
             Ok((tag, operation, key)) => Ok((*tag, front.apply(operation, key.as_deref()))),
             Err(error) => Err(error.clone()),
         });
-        self.submit_as_is(client, made)
+        self.submit_as_is(client, made.peekable())
     }
 
-    fn submit_as_is<'a>(
-        &self,
-        client: &Client,
-        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>> + Clone,
-    ) -> (usize, Result<()>) {
+    fn submit_as_is<'a>(&self, client: &Client, operations: impl Submitted<'a> + Clone) -> (usize, Result<()>) {
         if let Some(coder) = &client.core.coder {
             let is_encoded = |next| matches!(next, Ok((_, operation)) if coding::is_encoded(&operation));
             if operations.clone().any(is_encoded) {
@@ -202,15 +200,11 @@ impl Queue {
         let going = encoded.iter().map(|(tag, operation, encoded)| {
             Ok((*tag, Operation { value: &encoded.value, flags: encoded.flags, ..*operation }))
         });
-        self.submit_stored(client, going.chain(stopped))
+        self.submit_stored(client, going.chain(stopped).peekable())
     }
 
     /// Submits operations whose values are as they are stored.
-    fn submit_stored<'a>(
-        &self,
-        client: &Client,
-        operations: impl Iterator<Item = Result<(u64, Operation<'a>)>>,
-    ) -> (usize, Result<()>) {
+    fn submit_stored<'a>(&self, client: &Client, operations: impl Submitted<'a>) -> (usize, Result<()>) {
         match self.inner() {
             Ok(inner) => self.change(inner, |state, io, output| state.submit(io, &client.core, operations, output)),
             Err(error) => (0, Err(error.with_bits(bits::NOT_SENT))),

@@ -80,7 +80,7 @@ impl Records {
     /// Remembers an operation; answers with its number.
     #[inline]
     pub fn add(&mut self, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
-        self.live += 1;
+        self.live = self.live.wrapping_add(1);
         let Some(record) = self.list.get_mut(self.free as usize) else {
             return self.add_place(asker, deadline, timeout_ms, place);
         };
@@ -144,10 +144,9 @@ impl Records {
             record.value = Vec::new();
         }
         self.free = slot;
-        (was == State::Live).then(|| {
-            self.live -= 1;
-            record.asker
-        })
+        let live = was == State::Live;
+        self.live = self.live.wrapping_sub(usize::from(live));
+        live.then_some(record.asker)
     }
 
     /// Nobody waits for the answer any more: the reply is to be dropped when it comes. Answers with the record.

@@ -1,6 +1,7 @@
 //! Submit: how operations get into a queue's lanes: those of a client with one server straight into one lane, those of
 //! others by way of the route; and those that the route sends again.
 
+use super::gets::{Submitted, Terms};
 use super::held::Held;
 use super::journeys::{Due, Early, Journey, Task};
 use super::lane::{Host, Lane};
@@ -36,7 +37,7 @@ impl State {
         &mut self,
         io: &Io<'_>,
         core: &Arc<Core>,
-        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        operations: impl Submitted<'o>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
         match &core.route {
@@ -52,7 +53,7 @@ impl State {
         io: &Io<'_>,
         pool: &Arc<Pool>,
         core: &Core,
-        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        operations: impl Submitted<'o>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
         let place = match self.open_lane(io, pool, core, output) {
@@ -73,7 +74,7 @@ impl State {
         &mut self,
         io: &Io<'_>,
         place: Place,
-        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        mut operations: impl Submitted<'o>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
         let Some(Site { pool, coder, front, lanes }) = self.sites.get_mut(place.site as usize).and_then(Option::as_mut)
@@ -86,10 +87,19 @@ impl State {
         let usual_deadline = io.now + u64::from(usual) * 1_000_000;
         let mut under_way = lanes.iter().map(Lane::under_way).sum::<usize>();
         let mut accepted = 0;
-        for next in operations {
-            let (tag, operation) = match next {
-                Ok(next) => next,
-                Err(error) => return (accepted, Err(error)),
+        let terms = Terms { place, now: io.now, timeout_ms: usual, decodes: coder.is_some() };
+        loop {
+            // What most operations are goes a short way.
+            if let (None, Some(lane)) = (&barred, lanes.get_mut(place.lane as usize)) {
+                let (taken, earliest) =
+                    lane.push_gets(&mut self.records, &mut operations, most.saturating_sub(under_way), &terms);
+                self.earliest = self.earliest.min(earliest);
+                (accepted, under_way) = (accepted + taken, under_way + taken);
+            }
+            let (tag, operation) = match operations.next() {
+                Some(Ok(next)) => next,
+                Some(Err(error)) => return (accepted, Err(error)),
+                None => return (accepted, Ok(())),
             };
             let (mut place, command) = (place, operation.command);
             let hurdle = match &barred {
@@ -114,7 +124,7 @@ impl State {
                 accepted += 1;
                 continue;
             }
-            let Some(lane) = lanes.get_mut(place.lane as usize) else { break };
+            let Some(lane) = lanes.get_mut(place.lane as usize) else { return (accepted, Ok(())) };
             let (deadline, timeout_ms) = match operation.timeout_ms {
                 0 => (usual_deadline, usual),
                 own => (io.now + u64::from(own) * 1_000_000, own),
@@ -135,7 +145,6 @@ impl State {
             }
             accepted += 1;
         }
-        (accepted, Ok(()))
     }
 
     // ---- Several servers ----
@@ -145,7 +154,7 @@ impl State {
         io: &Io<'_>,
         core: &Arc<Core>,
         policy: &Policy,
-        operations: impl Iterator<Item = Result<(u64, Operation<'o>)>>,
+        operations: impl Submitted<'o>,
         output: &mut Output<'_>,
     ) -> (usize, Result<()>) {
         if let Err(error) = policy.check_open() {
