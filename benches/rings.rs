@@ -1,11 +1,22 @@
 //! What a look-up costs, in instructions as callgrind counts them, which no other process on the machine changes: the ring's,
-//! and that of the bare key hash and binary search (modulo's: the hash and the division) that it cannot do without.
+//! and that of what it cannot do without: the bare key hash and binary search; or the hash and the division (modulo's), Jump's
+//! loop, Ch3's walk over the hash's bits, or a hash for each server (the rendezvous rings). These are written down here once
+//! more as their authors have them, over the same hash functions.
 //!
 //!   cargo bench --bench rings         the table; ends with status 1 where a ratio is above 1.3
 
-use bmemc::ring::{KeyHash, Ring, RingKind, RingServer, RingSettings};
+use bmemc::ring::{murmur3_32, KeyHash, Ring, RingKind, RingServer, RingSettings};
 use std::hint::black_box;
 use std::process::Command;
+
+#[path = "../src/ring/murmur64.rs"]
+mod murmur64;
+#[allow(unused_imports, reason = "its tests are not built here")]
+#[path = "../src/ring/spooky.rs"]
+mod spooky;
+
+use murmur64::{murmur64a, murmur64a_number};
+use spooky::spooky_32;
 
 const SERVERS: usize = 10;
 const LOOKUPS: u64 = 10_000;
@@ -15,23 +26,90 @@ const MOST: f64 = 1.3;
 enum Bare {
     Search(KeyHash, usize),
     Divide(KeyHash),
-    /// Nothing simpler does it.
-    Nothing,
+    Jump(KeyHash),
+    Ch3 { weighted: bool },
+    Rendezvous,
+    McrouterRendezvous { weighted: bool },
 }
 
 fn bare(kind: RingKind) -> Bare {
     let hash = |name| KeyHash::parse(name).unwrap();
-    match kind.name() {
-        "ketama" | "ketama_spy" | "spymemcached" | "bmemcached" => Bare::Search(hash("md5"), 160),
-        "ketama_unweighted" => Bare::Search(hash("one_at_a_time"), 100),
-        "twemproxy" => Bare::Search(hash("fnv1a_64"), 160),
-        "dalli" => Bare::Search(hash("crc32"), 160),
-        "modulo" => Bare::Divide(hash("one_at_a_time")),
-        "gomemcache" | "mcrouter_crc32" => Bare::Divide(hash("crc32")),
-        "memcachier" => Bare::Divide(hash("fnv1a_32_unsigned")),
-        "memjs" => Bare::Divide(hash("java")),
-        _ => Bare::Nothing,
+    match kind {
+        RingKind::Ketama | RingKind::KetamaSpy | RingKind::Spymemcached | RingKind::Bmemcached => {
+            Bare::Search(hash("md5"), 160)
+        }
+        RingKind::KetamaUnweighted => Bare::Search(hash("one_at_a_time"), 100),
+        RingKind::Twemproxy => Bare::Search(hash("fnv1a_64"), 160),
+        RingKind::Dalli => Bare::Search(hash("crc32"), 160),
+        RingKind::Modulo => Bare::Divide(hash("one_at_a_time")),
+        RingKind::Gomemcache | RingKind::McrouterCrc32 => Bare::Divide(hash("crc32")),
+        RingKind::Memcachier => Bare::Divide(hash("fnv1a_32_unsigned")),
+        RingKind::Memjs => Bare::Divide(hash("java")),
+        RingKind::Jump => Bare::Jump(hash("xxh3")),
+        RingKind::Ch3 => Bare::Ch3 { weighted: false },
+        RingKind::WeightedCh3 => Bare::Ch3 { weighted: true },
+        RingKind::Rendezvous => Bare::Rendezvous,
+        RingKind::McrouterRendezvous => Bare::McrouterRendezvous { weighted: false },
+        RingKind::McrouterWeightedRendezvous => Bare::McrouterRendezvous { weighted: true },
     }
+}
+
+/// The loop of the paper.
+fn jump(mut key: u64, buckets: i32) -> i32 {
+    let (mut bucket, mut next) = (-1i64, 0i64);
+    while next < i64::from(buckets) {
+        bucket = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        next = ((bucket + 1) as f64 * ((1i64 << 31) as f64 / ((key >> 33) + 1) as f64)) as i64;
+    }
+    bucket as i32
+}
+
+const CH3_SEED: u64 = 4_193_360_111;
+
+/// furc_hash, with its table of words.
+fn furc_hash(key: &[u8], servers: u32) -> u32 {
+    let (mut words, mut filled) = ([0u64; 24], 0);
+    let mut bit = |at: u32| {
+        let word = (at >> 6) as usize;
+        while filled <= word {
+            words[filled] = match filled {
+                0 => murmur64a(key, CH3_SEED),
+                next => murmur64a_number(words[next - 1], CH3_SEED),
+            };
+            filled += 1;
+        }
+        words[word] >> (at & 63) & 1
+    };
+    let mut depth = u32::BITS - (servers - 1).leading_zeros();
+    let mut at = depth;
+    for _ in 0..32 {
+        while bit(at) == 0 {
+            depth -= 1;
+            if depth == 0 {
+                return 0;
+            }
+            at = depth;
+        }
+        at += 23;
+        let mut server = 1;
+        for _ in 1..depth {
+            server = server << 1 | bit(at) as u32;
+            at += 23;
+        }
+        if server < servers {
+            return server;
+        }
+    }
+    0
+}
+
+/// CityHash's reduction of two numbers to one.
+fn mixed(upper: u64, lower: u64) -> u64 {
+    const MUL: u64 = 0x9ddf_ea08_eb38_2d69;
+    let mixed = (lower ^ upper).wrapping_mul(MUL);
+    let mixed = (upper ^ mixed ^ (mixed >> 47)).wrapping_mul(MUL);
+    (mixed ^ (mixed >> 47)).wrapping_mul(MUL)
 }
 
 fn keys() -> Vec<Vec<u8>> {
@@ -66,7 +144,50 @@ fn measure(kind: RingKind, what: &str) {
             measured(search, &keys);
         }
         Bare::Divide(hash) => measured(|key| hash.of(key) as usize % black_box(SERVERS), &keys),
-        Bare::Nothing => (),
+        Bare::Jump(hash) => measured(|key| jump(hash.wide(key), black_box(SERVERS as i32)) as usize, &keys),
+        Bare::Ch3 { weighted: false } => measured(|key| furc_hash(key, black_box(SERVERS as u32)) as usize, &keys),
+        Bare::Ch3 { weighted: true } => {
+            let draw = |key: &[u8]| {
+                let (server, draw) = (furc_hash(key, black_box(SERVERS as u32)), spooky_32(key, 0xface_2014));
+                (server + u32::from(draw > black_box(u32::MAX - 1))) as usize
+            };
+            measured(draw, &keys);
+        }
+        Bare::Rendezvous => {
+            // What pymemcache hashes, put together beforehand.
+            let joined = |key: &Vec<u8>, server: &RingServer| [server.name().as_bytes(), b"-", key].concat();
+            let all: Vec<Vec<Vec<u8>>> =
+                keys.iter().map(|key| servers.iter().map(|server| joined(key, server)).collect()).collect();
+            let mut round = all.iter().cycle();
+            let highest = |_: &[u8]| {
+                let (mut highest, mut best) = (0, 0);
+                for (at, joined) in round.next().into_iter().flatten().enumerate() {
+                    let score = murmur3_32(joined, 0);
+                    if score >= highest {
+                        (highest, best) = (score, at);
+                    }
+                }
+                best
+            };
+            measured(highest, &keys);
+        }
+        Bare::McrouterRendezvous { weighted } => {
+            let names: Vec<u64> = servers.iter().map(|server| murmur64a(server.name().as_bytes(), CH3_SEED)).collect();
+            let highest = |key: &[u8]| {
+                let key = murmur64a(key, 2_718_281_828);
+                let (mut highest, mut best) = (0.0, 0);
+                for (at, name) in names.iter().enumerate() {
+                    let mixed = mixed(*name, key);
+                    let uniform = (mixed & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64;
+                    let score = if weighted { black_box(1.0) * (1.0 / -uniform.ln()) } else { mixed as f64 };
+                    if score >= highest {
+                        (highest, best) = (score, at);
+                    }
+                }
+                best
+            };
+            measured(highest, &keys);
+        }
     }
 }
 
@@ -94,10 +215,6 @@ fn main() {
     println!("{:<28}{:>8}{:>8}{:>8}", "ring", "ring", "bare", "ratio");
     for kind in RingKind::ALL {
         let ring = instructions(kind, "ring");
-        if matches!(bare(kind), Bare::Nothing) {
-            println!("{:<28}{ring:>8.0}{:>8}{:>8}", kind.name(), "-", "-");
-            continue;
-        }
         let bare = instructions(kind, "bare");
         let ratio = ring / bare;
         above += usize::from(ratio > MOST);

@@ -25,6 +25,12 @@ impl Bmemcached {
         Bmemcached { points: Points::new(points), form }
     }
 
+    /// The server that has the key.
+    #[inline(never)]
+    pub fn get(&self, key: &[u8]) -> usize {
+        self.points.owner(self.first_place(key))
+    }
+
     /// The place of the key's point: the first one after its hash.
     pub fn first_place(&self, key: &[u8]) -> usize {
         let mut hash = Md5::new();

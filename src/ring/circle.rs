@@ -81,6 +81,7 @@ impl Circle {
     }
 
     /// The server that has the key.
+    #[inline(never)]
     pub fn get(&self, key: &[u8]) -> usize {
         self.points.owner(self.place(self.key_hash.of(key)))
     }

@@ -17,17 +17,18 @@ impl Jump {
     }
 
     /// The server that has the key.
+    #[inline(never)]
     pub fn get(&self, key: &[u8]) -> usize {
         jump(self.key_hash.wide(key), self.servers)
     }
 }
 
 fn jump(mut hash: u64, servers: usize) -> usize {
-    let (mut server, mut next) = (0, 0);
-    while next < servers {
+    let (mut server, mut next) = (0, 0i64);
+    while next < servers as i64 {
         server = next;
         hash = hash.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
-        next = ((server + 1) as f64 * ((1u64 << 31) as f64 / ((hash >> 33) + 1) as f64)) as usize;
+        next = ((server + 1) as f64 * ((1u64 << 31) as f64 / ((hash >> 33) + 1) as f64)) as i64;
     }
-    server
+    server as usize
 }

@@ -15,6 +15,7 @@ const RENDEZVOUS_KEY_SEED: u64 = 2_718_281_828;
 const CHANCE_SEED: u32 = 0xface_2014;
 
 /// Ch3: the server of a key among so many. It walks down a binary tree whose turns are bits of the key's hash.
+#[inline(never)]
 pub fn ch3(key: &[u8], servers: usize) -> usize {
     if servers < 2 {
         return 0;
@@ -86,6 +87,7 @@ impl WeightedCh3 {
     }
 
     /// The server that has the key.
+    #[inline(never)]
     pub fn get(&self, key: &[u8]) -> usize {
         let mut salted = Salted::new(key);
         let mut server = 0;
@@ -164,20 +166,36 @@ impl McrouterRendezvous {
     }
 
     /// The server with the highest score; of equals, the last one.
+    #[inline(never)]
     pub fn get(&self, key: &[u8]) -> usize {
-        self.below(key, NO_LIMIT).map_or(0, |(_, server)| server)
+        let (mut highest, mut best) = (0, 0);
+        self.each_score(key, |score, server| {
+            if score >= highest {
+                (highest, best) = (score, server);
+            }
+        });
+        best
     }
 
     /// The server with the highest score below `limit`, with its score; no two servers have the same.
     pub fn below(&self, key: &[u8], limit: Score) -> Option<(Score, usize)> {
+        let mut best = None;
+        self.each_score(key, |score, server| {
+            best = best.max(Some((score, server)).filter(|score| *score < limit));
+        });
+        best.map(|score| (score, score.1))
+    }
+
+    /// Calls `tell` with the score of each server and its place.
+    #[inline(always)]
+    fn each_score(&self, key: &[u8], mut tell: impl FnMut(u64, usize)) {
         let key = murmur64a(key, RENDEZVOUS_KEY_SEED);
-        let scores = self.servers.iter().zip(0usize..).map(|((name, weight), server)| {
+        for ((name, weight), server) in self.servers.iter().zip(0..) {
             let mixed = hash_128_to_64(*name, key);
             let score = if self.weighted { weighted_score(mixed, *weight) } else { mixed as f64 };
             // Not negative: its bits are in the order of the numbers.
-            ((score.to_bits(), server), server)
-        });
-        scores.filter(|(score, _)| *score < limit).max()
+            tell(score.to_bits(), server);
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Modulo {
     }
 
     /// The server that has the key.
+    #[inline(never)]
     pub fn get(&self, key: &[u8]) -> usize {
         let hash = match self.style {
             Style::Plain => self.key_hash.of(key),

@@ -29,19 +29,19 @@ impl Murmur3 {
         let shift = 8 * (self.len % 4);
         let mut blocks = bytes.chunks_exact(4);
         for block in &mut blocks {
-            let wide = u64::from(little_endian(block)) << shift;
+            let block = block.first_chunk().map_or(0, |block| u32::from_le_bytes(*block));
+            let wide = u64::from(block) << shift;
             self.take(self.pending | wide as u32);
             self.pending = (wide >> 32) as u32;
         }
-        self.len = self.len.wrapping_add((bytes.len() - blocks.remainder().len()) as u32);
-        for byte in blocks.remainder() {
-            self.pending |= u32::from(*byte) << (8 * (self.len % 4));
-            self.len = self.len.wrapping_add(1);
-            if self.len % 4 == 0 {
-                self.take(self.pending);
-                self.pending = 0;
-            }
+        let rest = blocks.remainder();
+        let wide = u64::from(self.pending) | u64::from(little_endian(rest)) << shift;
+        self.pending = wide as u32;
+        if shift as usize / 8 + rest.len() >= 4 {
+            self.take(wide as u32);
+            self.pending = (wide >> 32) as u32;
         }
+        self.len = self.len.wrapping_add(bytes.len() as u32);
     }
 
     fn take(&mut self, block: u32) {
@@ -61,8 +61,9 @@ impl Murmur3 {
     }
 }
 
-fn little_endian(block: &[u8]) -> u32 {
-    block.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
+/// Up to three bytes, the first one lowest.
+fn little_endian(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 fn mix(block: u32) -> u32 {
@@ -104,6 +105,17 @@ mod tests {
             let mut hash = Murmur3::new(7);
             whole.iter().for_each(|byte| hash.update(&[*byte]));
             assert_eq!(hash.finish(), murmur3_32(whole, 7));
+        }
+    }
+
+    #[test]
+    fn pieces_of_every_length_hash_like_the_whole() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for (ahead, len) in (0..8).flat_map(|ahead| (0..40).map(move |len| (ahead, len))) {
+            let mut hash = Murmur3::new(1);
+            hash.update(&bytes[..ahead]);
+            hash.update(&bytes[ahead..ahead + len]);
+            assert_eq!(hash.finish(), murmur3_32(&bytes[..ahead + len], 1), "{ahead} {len}");
         }
     }
 }

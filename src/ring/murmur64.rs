@@ -7,7 +7,7 @@ pub fn murmur64a(bytes: &[u8], seed: u64) -> u64 {
     let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(M);
     let mut blocks = bytes.chunks_exact(8);
     for block in &mut blocks {
-        hash = take(hash, little_endian(block));
+        hash = take(hash, block.first_chunk().map_or(0, |block| u64::from_le_bytes(*block)));
     }
     if !blocks.remainder().is_empty() {
         hash = (hash ^ little_endian(blocks.remainder())).wrapping_mul(M);

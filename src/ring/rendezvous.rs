@@ -34,6 +34,7 @@ impl Rendezvous {
     }
 
     /// The server with the highest score.
+    #[inline(never)]
     pub fn get(&self, key: &[u8]) -> usize {
         self.below(key, u64::MAX).map_or(0, |(_, server)| server)
     }
@@ -41,16 +42,18 @@ impl Rendezvous {
     /// The server with the highest score below `limit`, with its score; no two servers have the same.
     pub fn below(&self, key: &[u8], limit: u64) -> Option<(u64, usize)> {
         let plain = self.form == KeyForm::Text && key.is_ascii();
-        let score = |node: &Node| {
+        let mut best = None;
+        for (server, node) in self.nodes.iter().enumerate() {
             let mut hash = node.hash;
-            if plain {
-                hash.update(key);
-            } else {
-                key_form::low_bytes(key, self.form, &mut |piece| hash.update(piece));
+            match plain {
+                true => hash.update(key),
+                false => key_form::low_bytes(key, self.form, &mut |piece| hash.update(piece)),
             }
-            u64::from(hash.finish()) << 32 | u64::from(node.rank)
-        };
-        let scores = self.nodes.iter().map(score).zip(0..);
-        scores.filter(|(score, _)| *score < limit).max()
+            let score = u64::from(hash.finish()) << 32 | u64::from(node.rank);
+            if score < limit && best.is_none_or(|(highest, _)| score > highest) {
+                best = Some((score, server));
+            }
+        }
+        best
     }
 }
