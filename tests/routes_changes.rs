@@ -322,3 +322,28 @@ fn retries_end_with_their_number_their_time_and_their_budget() {
         assert!(sent > 300 && sent as f64 <= most, "{way:?}: {sent} of 300 in {seconds} s, {most} at most");
     }
 }
+
+/// Clients whose calls fail in one moment do not come again in one: from half of `retry_delay_ms` to one and a half of it.
+#[test]
+fn retries_of_many_clients_are_spread() {
+    for way in WAYS {
+        let (server, _) = dropping(24);
+        let settings = [("retries", "1"), ("retry_delay_ms", "400"), ("protocol", "text")];
+        let clients: Vec<Client> = (0..24).map(|_| client_of([server.address()], &settings)).collect();
+        let sleeper = Sleeper::start();
+        let mut took: Vec<Duration> = std::thread::scope(|scope| {
+            let call = |client| {
+                let begun = Instant::now();
+                assert!(!way.one(client, Operation::get(b"k")).status.is_failure());
+                begun.elapsed()
+            };
+            let calls: Vec<_> = clients.iter().map(|client| scope.spawn(move || call(client))).collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        });
+        took.sort_unstable();
+        let most = Duration::from_millis(600 + 50) + sleeper.lateness();
+        assert!(took[0] >= Duration::from_millis(200) && took[23] <= most, "{way:?}: {took:?}");
+        // Some come before the middle: none would without jitter, however late this machine is.
+        assert!(took[1] < Duration::from_millis(400) && took[22] > Duration::from_millis(400), "{way:?}: {took:?}");
+    }
+}

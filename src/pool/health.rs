@@ -3,6 +3,7 @@
 //! it promises, step by step.
 
 use crate::error::Error;
+use crate::net::random;
 
 /// What is done about servers that fail; the client's option `failover`, with times in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,10 +198,7 @@ impl Machine {
 
 /// From half of it to all of it, so that clients do not come all at once.
 fn jittered(delay: u64, chance: u64) -> u64 {
-    let mut mixed = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    delay / 2 + (mixed ^ (mixed >> 31)) % (delay / 2).saturating_add(1)
+    random::between(delay / 2, delay, chance)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::journey::When;
 use crate::error::{bits, Status};
+use crate::net::random;
 use crate::operation::{Answer, Command, Operation};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -68,13 +69,7 @@ impl Retry {
 
 /// From half the delay to one and a half.
 pub(super) fn jittered(delay: u64, seed: u64) -> u64 {
-    if delay == 0 {
-        return 0;
-    }
-    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    delay / 2 + (mixed ^ (mixed >> 31)) % delay.saturating_add(1)
+    random::between(delay / 2, delay.saturating_add(delay / 2), seed)
 }
 
 /// Whether the answer was lost, and the next attempt may find another connection.
@@ -91,4 +86,56 @@ fn is_safe(operation: &Operation<'_>, answer_bits: u32) -> bool {
         _ => false,
     };
     idempotent || answer_bits & bits::NOT_SENT != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use std::collections::BTreeSet;
+
+    const MS: u64 = 1_000_000;
+    /// Long after the clock has begun.
+    const NOW: u64 = 3_600_000 * MS;
+
+    /// When a get that was lost at `now` is sent again.
+    fn again(retry: &Retry, done: u32, now: u64, deadline: u64) -> Option<u64> {
+        let lost = Error::new(Status::Connection, "lost").with_bits(bits::SENT | bits::UNKNOWN_OUTCOME);
+        retry.again(&Operation::get(b"k"), &Answer::failed(&lost), done, When { now, deadline })
+    }
+
+    #[test]
+    fn delays_are_spread_from_half_to_one_and_a_half() {
+        let retry = Retry::new(1, 100);
+        // One each 150 ms is what the budget always has.
+        let delays = (0..1000).map(|at| NOW + at * 150 * MS).map(|now| again(&retry, 0, now, u64::MAX).unwrap() - now);
+        let delays: BTreeSet<u64> = delays.collect();
+        assert!(delays.len() > 990, "{} different ones", delays.len());
+        let (first, last) = (*delays.first().unwrap(), *delays.last().unwrap());
+        assert!((50 * MS..53 * MS).contains(&first) && (147 * MS..=150 * MS).contains(&last), "{first} to {last}");
+        let below = delays.iter().filter(|delay| **delay < 100 * MS).count();
+        assert!((430..570).contains(&below), "{below} of 1000 are below the delay");
+        // Clients that fail in one moment differ too, by the nanosecond.
+        let moment: BTreeSet<u64> =
+            (0..10).map(|at| again(&Retry::new(1, 100), 0, NOW + at, u64::MAX).unwrap()).collect();
+        assert!(moment.last().unwrap() - moment.first().unwrap() > 30 * MS, "{moment:?}");
+        assert_eq!(again(&Retry::new(1, 0), 0, NOW, u64::MAX), Some(NOW), "no delay");
+        assert_eq!(again(&Retry::new(1, 100), 0, NOW, NOW + 50 * MS), None, "the deadline comes first");
+    }
+
+    #[test]
+    fn the_budget_bounds_what_is_sent_again() {
+        let retries = |retry: &Retry, failures: u64, now: u64| {
+            (0..failures).filter(|_| again(retry, 0, now, u64::MAX).is_some()).count()
+        };
+        let retry = Retry::new(1, 10);
+        // What it begins with and is given at first, and one for ten of these operations.
+        assert_eq!(retries(&retry, 1000, NOW), 10 + 10 + 100);
+        assert_eq!(retries(&retry, 1000, NOW), 100, "in the same moment one for ten operations");
+        assert_eq!(retries(&retry, 1, NOW + 100 * MS), 1, "and one for each tenth of a second");
+        assert_eq!(retries(&retry, 1, NOW + 150 * MS), 0);
+        // However long nothing fails, a hundred at once are the most, and those that these earn.
+        (0..100_000).for_each(|_| retry.put(EARNED));
+        assert_eq!(retries(&retry, 1000, NOW + 150 * MS), 100 + 99);
+    }
 }
