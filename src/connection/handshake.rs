@@ -118,6 +118,11 @@ impl Handshake {
         }
     }
 
+    /// Whether the server has said its version, so that somebody is there.
+    pub fn knows_version(&self) -> bool {
+        self.known.version != 0
+    }
+
     /// What is to be sent now; empty where an answer is awaited.
     pub fn take_request(&mut self) -> Message {
         mem::take(&mut self.request)

@@ -126,7 +126,6 @@ impl Shared {
 
     /// Forgets what has failed: the next call tries.
     pub fn forgive(&self, tell: &mut dyn FnMut(Event)) {
-        self.failed_at.store(0, Ordering::Release);
         self.is_well(self.watch(), "it is tried again, as disconnect_all was called", tell);
     }
 
@@ -197,8 +196,9 @@ impl Shared {
         }
     }
 
-    /// Lets calls in.
+    /// Lets calls in, and has the next one connect, however short a time ago that has failed.
     fn is_well(&self, watch: &Watch, how: &str, tell: &mut dyn FnMut(Event)) {
+        self.failed_at.store(0, Ordering::Release);
         let mut patient = locked(&watch.patient);
         let news = patient.machine.is_well_again(clock::now());
         self.gate.bound.store(self.settings.max_waiting as usize, Ordering::Relaxed);

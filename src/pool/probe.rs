@@ -1,18 +1,26 @@
 //! Probe: one attempt to find out whether a server answers again, on a connection of its own, as far as it goes without
-//! waiting. It connects, logs in where there are credentials, and asks for the version; what comes back is all it wants.
+//! waiting. It connects and asks for the version; where there are credentials it logs in, and then sends NOOP, or `version` to
+//! a server that reads lines. That an answer comes back is all it wants.
 
 use super::Shared;
 use crate::connection::{Handshake, Known, Outcome};
 use crate::error::{Error, Result, Status};
 use crate::net::{status_of, tally, Connecting, Deadline, Socket, Wait};
+use crate::protocol::binary::code;
+use crate::protocol::sasl::{frame, Message};
 use crate::protocol::{Dialect, ProtocolChoice};
-use std::io;
+use std::{io, mem};
+
+/// The longest line that an answer may have.
+const MAX_LINE: usize = 512;
 
 /// See the module.
 pub(super) struct Probe {
     stage: Stage,
     /// What was found out by an attempt that the server has ended.
     known: Known,
+    /// What is asked behind a login.
+    question: Option<Question>,
     deadline: Deadline,
 }
 
@@ -26,7 +34,8 @@ impl Probe {
     pub fn begin(shared: &Shared, now: u64) -> Result<Probe> {
         let deadline = Deadline::at(now + u64::from(shared.settings.connect_timeout_ms) * 1_000_000);
         let dialect = (shared.settings.protocol == ProtocolChoice::Binary).then_some(Dialect::Binary);
-        Ok(Probe { stage: connect(shared, deadline)?, known: Known { dialect, ..Known::default() }, deadline })
+        let (stage, known) = (connect(shared, deadline)?, Known { dialect, doubtful: true, ..Known::default() });
+        Ok(Probe { stage, known, question: None, deadline })
     }
 
     /// Goes on as far as it can; `false`: there is no answer yet.
@@ -38,22 +47,76 @@ impl Probe {
                     self.stage = Stage::Greeting(socket, Box::new(self.greeting(shared)?));
                 }
                 Stage::Greeting(socket, handshake) => {
-                    let Some(outcome) = converse(socket, handshake, self.deadline)? else { return Ok(false) };
-                    if !outcome.reconnect {
-                        return Ok(true);
+                    let greeted = converse(socket, handshake, self.deadline);
+                    let failed = |error: &Error| shared.greeting_failed(handshake, error);
+                    let logs_in = handshake.generation().is_some();
+                    let Some(outcome) = greeted.inspect_err(failed)? else {
+                        // What else it understands may be found out by those who need it.
+                        return Ok(!logs_in && handshake.knows_version());
+                    };
+                    if outcome.reconnect {
+                        self.known = outcome.known;
+                        self.stage = connect(shared, self.deadline)?;
+                        continue;
                     }
-                    self.known = outcome.known;
-                    self.stage = connect(shared, self.deadline)?;
+                    let question = || Question::to(outcome.dialect);
+                    return match logs_in {
+                        true => self.question.get_or_insert_with(question).ask(socket, self.deadline),
+                        false => Ok(true),
+                    };
                 }
             }
         }
     }
 
-    /// Whatever protocol was chosen, the server must say something.
+    /// Whatever protocol was chosen, the server must say something: without a login, its version.
     fn greeting(&self, shared: &Shared) -> Result<Handshake> {
         let login = shared.login()?;
         let choice = if login.is_some() { shared.settings.protocol } else { ProtocolChoice::Auto };
-        Handshake::begin(&shared.address, choice, login, Known { doubtful: true, ..self.known })
+        Handshake::begin(&shared.address, choice, login, self.known)
+    }
+}
+
+/// A command that every server answers who lets the client in.
+struct Question {
+    is_binary: bool,
+    request: Message,
+    answer: Vec<u8>,
+}
+
+impl Question {
+    fn to(dialect: Dialect) -> Question {
+        let is_binary = dialect == Dialect::Binary;
+        let request = match is_binary {
+            true => frame::request(frame::NOOP, "", b""),
+            false => Message::new(b"version\r\n".to_vec()),
+        };
+        Question { is_binary, request, answer: Vec::new() }
+    }
+
+    /// Goes on as far as it can without waiting; whether it is answered.
+    fn ask(&mut self, socket: &Socket, deadline: Deadline) -> Result<bool> {
+        while !self.is_answered()? {
+            match exchange(socket, &mem::take(&mut self.request))? {
+                Some(bytes) => self.answer.extend_from_slice(&bytes),
+                None if !deadline.is_over() => return Ok(false),
+                None => return Err(Error::new(Status::Timeout, "no answer in time")),
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_answered(&self) -> Result<bool> {
+        let answer = match self.is_binary {
+            true => frame::reply(frame::NOOP, &self.answer).map(|reply| reply.map(|reply| reply.code == code::OK)),
+            false => Ok(self.answer.contains(&b'\n').then(|| self.answer.starts_with(b"VERSION "))),
+        };
+        match answer {
+            Ok(None) if self.answer.len() <= MAX_LINE => Ok(false),
+            Ok(Some(true)) => Ok(true),
+            // What it sent may have the password in it.
+            _ => Err(Error::new(Status::Protocol, "the server sent what is no answer to a probe")),
+        }
     }
 }
 

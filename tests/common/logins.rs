@@ -118,8 +118,8 @@ pub enum Cut {
 /// A way to a server over TCP that counts connections and remembers what the client said.
 pub struct Tap {
     address: String,
-    connections: Arc<AtomicUsize>,
-    said: Arc<Mutex<Vec<u8>>>,
+    /// What the client said on each connection.
+    said: Arc<Mutex<Vec<Vec<u8>>>>,
     heard: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
@@ -129,25 +129,24 @@ impl Tap {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tap = Tap {
             address: listener.local_addr().unwrap().to_string(),
-            connections: Arc::default(),
             said: Arc::default(),
             heard: Arc::default(),
             stop: Arc::default(),
         };
-        let (connections, said, heard, stop) =
-            (tap.connections.clone(), tap.said.clone(), tap.heard.clone(), tap.stop.clone());
+        let (said, heard, stop) = (tap.said.clone(), tap.heard.clone(), tap.stop.clone());
         let server = server.to_string();
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                connections.fetch_add(1, Ordering::SeqCst);
+                let number = said.lock().unwrap().len();
+                said.lock().unwrap().push(Vec::new());
                 let Ok(to_server) = TcpStream::connect(&server) else { continue };
                 let (from_client, from_server) = (client.try_clone().unwrap(), to_server.try_clone().unwrap());
                 let (said, heard) = (said.clone(), heard.clone());
                 let listen = move |bytes: &[u8]| {
-                    said.lock().unwrap().extend_from_slice(bytes);
+                    said.lock().unwrap()[number].extend_from_slice(bytes);
                     (bytes.len(), true)
                 };
                 std::thread::spawn(move || forward(from_client, to_server, listen));
@@ -172,7 +171,7 @@ impl Tap {
     }
 
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.said.lock().unwrap().len()
     }
 
     /// How many bytes have come from the server.
@@ -182,9 +181,18 @@ impl Tap {
 
     /// Whether the client has said this.
     pub fn has_said(&self, words: &str) -> bool {
-        let said = self.said.lock().unwrap();
-        said.windows(words.len()).any(|window| window == words.as_bytes())
+        self.said_since(0).iter().any(|said| has(said, words.as_bytes()))
     }
+
+    /// What the client said on each connection from this one on.
+    pub fn said_since(&self, first: usize) -> Vec<Vec<u8>> {
+        self.said.lock().unwrap()[first..].to_vec()
+    }
+}
+
+/// Whether some bytes have these among them.
+pub fn has(bytes: &[u8], some: &[u8]) -> bool {
+    bytes.windows(some.len()).any(|window| window == some)
 }
 
 impl Drop for Tap {

@@ -5,6 +5,7 @@ use crate::protocol::binary::{HEADER, REQUEST, RESPONSE};
 use crate::protocol::Violation;
 
 /// Opcodes, as the server numbers them.
+pub const NOOP: u8 = 0x0a;
 pub const VERSION: u8 = 0x0b;
 pub const LIST: u8 = 0x20;
 pub const AUTH: u8 = 0x21;
