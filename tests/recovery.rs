@@ -278,11 +278,12 @@ fn probes_of_many_clients_are_spread() {
 // ---- With a login ----
 
 /// What a login has in it, and what is asked behind it.
-const SASL: (&[u8], &[u8]) = (b"PLAIN\0alice\0", b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\r\n\0\0\0\0\0\0\0\0");
-const ASCII: (&[u8], &[u8]) = (b"\r\nalice ", b"\r\nversion\r\n");
+type Said = (&'static [u8], &'static [u8]);
+const SASL: Said = (b"PLAIN\0alice\0", b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\r\n\0\0\0\0\0\0\0\0");
+const ASCII: Said = (b"\r\nalice ", b"\r\nversion\r\n");
 
 /// Servers that want a login, by the protocol that their clients are set to.
-fn guarded() -> Vec<(&'static str, Guarded, (&'static [u8], &'static [u8]))> {
+fn guarded() -> Vec<(&'static str, Guarded, Said)> {
     let sasl = || Guarded::sasl(false, "plain");
     let ascii = || Guarded::ascii(false);
     vec![
