@@ -324,17 +324,21 @@ fn number_in(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
+/// How many executions each scheduler gets, of each test: so many, with `BMEMC_LONG=1` ten times as many.
+const EXECUTIONS: u64 = 4_000;
+
+fn executions() -> u64 {
+    let usual = if number_in("BMEMC_LONG", 0) == 1 { 10 * EXECUTIONS } else { EXECUTIONS };
+    number_in("BMEMC_MODEL_ITERATIONS", usual)
+}
+
 const SEED: u64 = 0x6d63;
-/// How many executions the two schedulers get, of each test.
-const RANDOM: u64 = 10_000;
-const PCT: u64 = 10_000;
 
 fn explore(name: &'static str, draw: impl Fn() -> Plan + Clone + Send + Sync + 'static) {
     let seed = number_in("BMEMC_MODEL_SEED", SEED);
-    let random = number_in("BMEMC_MODEL_ITERATIONS", RANDOM);
-    let pct = number_in("BMEMC_MODEL_ITERATIONS", PCT);
-    run("random", name, seed, RandomScheduler::new_from_seed(seed, random as usize), draw.clone(), execute);
-    run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, pct as usize), draw, execute);
+    let executions = executions() as usize;
+    run("random", name, seed, RandomScheduler::new_from_seed(seed, executions), draw.clone(), execute);
+    run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, executions), draw, execute);
 }
 
 /// One caller leaves while the right to read is offered, maybe to it: the other one must take it.
@@ -425,7 +429,7 @@ impl Drop for Told {
 #[test]
 fn who_leaves_does_not_take_the_offer_along() {
     let (name, seed) = ("who_leaves_does_not_take_the_offer_along", number_in("BMEMC_MODEL_SEED", SEED));
-    let count = number_in("BMEMC_MODEL_ITERATIONS", RANDOM) as usize;
+    let count = executions() as usize;
     let draw = || Plan::draw(Trouble::None);
     run("random", name, seed, RandomScheduler::new_from_seed(seed, count), draw, offer);
     run("PCT", name, seed, PctScheduler::new_from_seed(seed, 4, count), draw, offer);

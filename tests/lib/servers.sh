@@ -4,17 +4,17 @@ server_pids=()
 
 # start_memcached NAME ARG…: sets `address`; without -s it listens on a free TCP port.
 start_memcached() {
-    local name=$1 socket="$scratch/$1.sock" ports="$scratch/$1.ports" as_root=()
+    local name=$1 socket="$scratch/$1.sock" ports="$scratch/$1.ports" as_root=() log="$logs/$suite.$1.log"
     shift
     ((EUID == 0)) && as_root=(-u root)
     if [[ $* == *--unix* ]]; then
-        memcached "${as_root[@]}" -s "$socket" -a 0700 </dev/null >"$logs/$name.log" 2>&1 &
+        memcached "${as_root[@]}" -s "$socket" -a 0700 </dev/null >"$log" 2>&1 &
         server_pids+=($!)
         wait_for "$name" test -S "$socket" || return
         address=$socket
     else
         # -p -1: the system chooses the port, and memcached writes it to this file.
-        MEMCACHED_PORT_FILENAME=$ports memcached "${as_root[@]}" -p -1 -U 0 "$@" </dev/null >"$logs/$name.log" 2>&1 &
+        MEMCACHED_PORT_FILENAME=$ports memcached "${as_root[@]}" -p -1 -U 0 "$@" </dev/null >"$log" 2>&1 &
         server_pids+=($!)
         wait_for "$name" test -s "$ports" || return
         address="$(tcp_host "$@"):$(sed -n 's/^TCP INET6*: //p' "$ports")"
@@ -28,7 +28,7 @@ tcp_host() {
 
 # start_embedded NAME ARG…: sets `address`.
 start_embedded() {
-    local name=$1 log="$logs/$1.log"
+    local name=$1 log="$logs/$suite.$1.log"
     shift
     "$target/debug/bmemc-server" "$@" </dev/null >"$log" 2>&1 &
     server_pids+=($!)
@@ -46,7 +46,7 @@ wait_for() {
         sleep 0.05
     done
     echo "tests/run: server $name did not start:" >&2
-    tail -n 5 "$logs/$name.log" >&2
+    tail -n 5 "$logs/$suite.$name.log" >&2
     return 1
 }
 

@@ -1,10 +1,21 @@
 # Sourced by tests/run: one function for each suite, and the servers that they share.
 
 # --- what several suites need ------------------------------------------------
-# Each is made once, by the first suite that needs it, and is a test of that suite.
+# Each is made once, by suite_build where a suite that was chosen needs it, and is a test of that one.
 
 need_debug_build() {
     [[ -n ${debug_built-} ]] || check "cargo build" cargo build --locked && debug_built=1
+}
+
+# So that cargo builds nothing while others use what it has built.
+need_tests() {
+    [[ -n ${tests_built-} ]] || check "cargo test --no-run" cargo test --locked --no-run && tests_built=1
+}
+
+# Clients for Python that memcached's own tests speak to.
+need_python() {
+    venv=$target/tests/venv
+    [[ -n ${python_made-} ]] || check "Python clients" tests/peers/install "$venv" && python_made=1
 }
 
 # The library as it is installed, in target/tests/prefix: fills `installed` with what a build and a program need to find it.
@@ -75,6 +86,17 @@ each_c_test() {
 
 # --- the suites --------------------------------------------------------------
 
+# What those that were chosen need, one after the other: so no two of them build the same.
+suite_build() {
+    local -A needs=([cargo]="debug_build tests" [c]="c_tests" [cpp]="debug_build" [valgrind]="c_tests prefix"
+        [peers]="debug_build python" [values]="debug_build python" [packaging]="debug_build" [examples]="debug_build prefix"
+        [go]="prefix" [node]="prefix")
+    local name need
+    for name in "${suites[@]}"; do
+        for need in ${needs[$name]-}; do "need_$need"; done
+    done
+}
+
 suite_fmt() {
     check "cargo fmt" cargo fmt --check
 }
@@ -113,20 +135,23 @@ suite_cpp() {
 }
 
 suite_valgrind() {
-    # Memory does not depend on who answers: one server of each kind, one of each kind of socket.
+    # Memory does not depend on who answers: one server of each kind, one of each kind of socket. The library as it is
+    # installed is what users have, and takes a third of the time of the other one.
     need_servers
     need_c_tests
+    need_prefix || return
+    check "the tests take the library as it is installed" "${installed[@]}" bash -c 'ldd "$1" | grep -F "$2"' bash \
+        "$built/abi" "=> $target/tests/prefix/lib/libbmemc.so" || return
     local servers=("${servers[0]}" "${servers[-1]}") name kept=()
     # The ciphers of TLS are assembler (ring), some of whose results valgrind takes for unknown bytes.
     for name in "${c_tests[@]}"; do [[ $name == tls ]] || kept+=("$name"); done
     local c_tests=("${kept[@]}")
-    each_c_test valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99
+    each_c_test "${installed[@]}" valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99
 }
 
 suite_peers() {
     need_servers
-    local venv=$target/tests/venv
-    check "Python clients" tests/peers/install "$venv" || return
+    need_python || return
     # A server of their own: they look at its counts.
     local address
     start_embedded embedded-peers -p 0 || return
@@ -140,8 +165,8 @@ suite_peers() {
 # Values from libbmemc to other clients and back, over a real memcached.
 suite_values() {
     need_servers
-    local venv=$target/tests/venv node=$target/tests/node driver=$built/values_driver
-    check "Python clients" tests/peers/install "$venv" || return
+    need_python || return
+    local node=$target/tests/node driver=$built/values_driver
     check "Node clients" tests/peers/install-node "$node" || return
     check "compile tests/peers/values_driver.c" gcc -std=gnu11 -g -O1 -Wall -Wextra -Werror -Iinclude \
         tests/peers/values_driver.c -o "$driver" -L"$target/debug" -lbmemc "-Wl,-rpath,$target/debug" || return

@@ -92,7 +92,7 @@ fn draw_two(trouble: Trouble) -> Plan {
 #[test]
 fn calls_over_two_servers_never_wait_for_each_other() {
     let (name, seed) = ("calls_over_two_servers_never_wait_for_each_other", number_in("BMEMC_MODEL_SEED", SEED));
-    let count = number_in("BMEMC_MODEL_ITERATIONS", RANDOM) as usize;
+    let count = executions() as usize;
     for trouble in [Trouble::None, Trouble::TimeOuts, Trouble::Closes, Trouble::Disconnect, Trouble::Close] {
         let draw = move || draw_two(trouble);
         run("random", name, seed, RandomScheduler::new_from_seed(seed, count), draw, execute_on_both);
