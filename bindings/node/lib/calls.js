@@ -12,14 +12,6 @@ const { OK, NOT_FOUND, E_CANCELLED, BIT_STALE, BIT_WIN, BIT_WON_BY_OTHER, BIT_PA
 const STATUS_NAMES = new Map();
 for (const name of ['OK', 'NOT_FOUND', 'NOT_STORED', 'EXISTS']) STATUS_NAMES.set(constants[name], `BMEMC_${name}`);
 
-// One executor for all promises: a closure for each would cost more than the rest of it.
-let taken;
-let refused;
-const executor = (resolve, reject) => {
-  taken = resolve;
-  refused = reject;
-};
-
 /** The error of an answer whose status is negative. */
 function failureAt(at, beside, status = statusAt(at)) {
   return errorOf(status, beside?.detail, {
@@ -31,14 +23,18 @@ function failureAt(at, beside, status = statusAt(at)) {
 class Call {
   /** `resultOf(call, at, status, beside)`: what an answer that is no failure resolves it to. */
   constructor(session, resultOf) {
-    this.promise = new Promise(executor);
-    this.resolve = taken;
-    this.reject = refused;
+    this.resolve = undefined;
+    this.reject = undefined;
     this.session = session;
     this.resultOf = resultOf;
     this.settings = undefined;
     this.slot = -1;
     this.stopListening = undefined;
+    // A closure of each call's: compiled code needs none, where one for all would write to old memory.
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
   }
 
   /** How many operations it is. */

@@ -94,6 +94,8 @@ struct addon {
     napi_ref on_answers, flush; // functions of JavaScript's: (count, owned), ()
     bmemc_queue *queue;
     size_t in_flight;
+    size_t older;     // of these, how many a fetch has left: what was begun behind it does not count
+    uint32_t without; // so many wake-ups fetch only once
     uint64_t fetches;
     handle **handles;
     uint32_t handle_count;
