@@ -2,16 +2,16 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { native, constants, begin, nameOf, toBytes, kindOf, flush, keepTurnsWhole, listen } = require('./engine.js');
+const { native, constants, begin, nameOf, toBytes, kindOf } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
-const { Values } = require('./values.js');
-const { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
+const { camel, serversOf, serverOf, pairsOf, checkOptions } = require('./options.js');
 const { Settings, accepts, readers, unsigned, whole } = require('./settings.js');
 const {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
   ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
 } = require('./calls.js');
 const { dumped } = require('./dumps.js');
+const { Session, create, createOf } = require('./session.js');
 
 // Each by itself: looking them up in `constants` would take longer than the rest of a call.
 const {
@@ -58,92 +58,13 @@ function needed(name, value) {
   return value;
 }
 
-// --- the client's inside -----------------------------------------------------
+// --- names -------------------------------------------------------------------
 
 const healthStates = { [constants.HEALTH_UP]: 'up', [constants.HEALTH_SUSPECT]: 'suspect', [constants.HEALTH_OUT]: 'out', [constants.HEALTH_DEAD]: 'dead' };
-const eventNames = new Map();
 const opcodes = new Map();
 for (const [name, number] of Object.entries(constants)) {
-  if (name.startsWith('EVENT_')) eventNames.set(number, camel(name.slice('EVENT_'.length)));
   if (name.startsWith('OP_')) opcodes.set(camel(name.slice('OP_'.length)), number);
 }
-
-/** Options that are not the library's. */
-const own = ['servers', 'encoding', 'serializer', 'deserializer', 'compressor', 'route', 'onConnect', 'discover'];
-
-/** What is otherwise here than in the library, where the user says nothing. */
-const defaults = {
-  // Keeps strings, Buffers, whole numbers and objects apart, and compresses nothing unless it is told to.
-  codec: 'pylibmc',
-  // One thread fills one: all of a turn go out in one batch, and in their order. A second one would halve the batches.
-  connections: '1',
-};
-
-/** The library's client for these options, as its number; how values are made; and what must live as long. */
-function create(options) {
-  const given = pairsOf(options, own);
-  for (const [name, value] of Object.entries(defaults)) {
-    if (!given.some(([each]) => each === name)) given.push([name, value]);
-  }
-  const [, codec] = given.findLast(([name]) => name === 'codec');
-  const [, connections] = given.findLast(([name]) => name === 'connections');
-  if (connections !== defaults.connections) keepTurnsWhole();
-  const values = new Values(codec !== 'none', options);
-  const number = checked(native.client, serversOf(options.servers), given, functionsOf(options));
-  return { number, values };
-}
-
-/** The same for a client of clients, whose options are the first one's. */
-function createOf(sessions, options) {
-  const unknown = Object.keys(options).find((name) => !['clients', 'encoding', 'serializer', 'deserializer'].includes(name));
-  if (unknown !== undefined) throw new ArgumentError(`${unknown} cannot be set beside clients: it is as the first of them has it`);
-  const typed = sessions[0]?.values.typed ?? true;
-  const values = new Values(typed, { ...sessions[0]?.values.given, ...options });
-  return { number: checked(native.fallback, sessions.map((session) => session.number)), values };
-}
-
-/** A client for its calls: its number, how it makes values, and how many calls are under way. */
-class Session {
-  constructor(client, { number, values }) {
-    this.client = client; // not collected while calls are under way
-    this.values = values;
-    this.number = number;
-    this.pending = 0;
-    this.closing = undefined;
-    this.settled = undefined;
-    listen(this.number, this);
-  }
-
-  enter() {
-    this.pending++;
-  }
-
-  leave() {
-    if (--this.pending === 0 && this.settled !== undefined) this.settled();
-  }
-
-  told({ kind, server, status, osError, elapsedUs, message }) {
-    const error = status < 0 ? errorOf(status, message, { osError, server, bits: 0 }) : undefined;
-    this.client.emit(eventNames.get(kind) ?? `event${kind}`, { server, message, elapsedUs, error });
-  }
-
-  servers() {
-    return checked(native.servers, this.number);
-  }
-
-  close() {
-    if (this.closing !== undefined) return this.closing;
-    flush(); // what was begun is answered, as closed
-    collected.unregister(this);
-    native.close(this.number);
-    this.number = -1;
-    this.closing = this.pending === 0 ? Promise.resolve() : new Promise((resolve) => (this.settled = resolve));
-    return this.closing;
-  }
-}
-
-/** A client that nobody refers to any more is closed. */
-const collected = new FinalizationRegistry((number) => native.close(number));
 
 // --- the client --------------------------------------------------------------
 
@@ -156,8 +77,6 @@ class Client extends EventEmitter {
     const { clients } = options;
     const made = clients === undefined ? create(options) : createOf(listOf('clients', clients).map(Client.#sessionOf), options);
     this.#session = new Session(this, made);
-    this.#session.clients = clients; // not collected before this one
-    collected.register(this, this.#session.number, this.#session);
   }
 
   static #sessionOf(client) {

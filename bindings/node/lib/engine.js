@@ -164,7 +164,7 @@ function kindOf(value) {
 
 /**
  * So many requests go out at once while a turn makes more of them: the server is at work on these meanwhile. It answers them
- * together, so that each part costs a wake-up too; parts of 64 take 8 % less processor time at 64 in flight, and are 15 % slower.
+ * together, and these answers are fetched together. Parts of 64 take 3 % less processor time at 64 in flight, and are a fifth slower.
  */
 const PART = 32;
 let part = PART;

@@ -3,6 +3,8 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
+const { setFlagsFromString } = require('node:v8');
+const vm = require('node:vm');
 const { Client, HashRing, parseAddress, PartialError, ConnectionError, ArgumentError } = require('bmemc');
 const { TestServer } = require('bmemc/testing');
 const { clientOf, dumpOf, run, startMemcached } = require('./helpers.js');
@@ -146,6 +148,23 @@ describe('a client of clients', () => {
       assert.throws(() => new Client({ clients }), (error) => /ARGUMENT|CLOSED/.test(error.code), String(clients.length));
     }
     assert.throws(() => new Client({ clients: [current], timeoutMs: 5 }), /timeoutMs cannot be set/);
+  });
+
+  it('keeps its clients and their functions, however they were given', async (t) => {
+    const servers = await start(t, 2);
+    setFlagsFromString('--expose-gc');
+    const gc = vm.runInNewContext('gc');
+    const one = function* () { yield new Client({ servers: servers.map(({ address }) => address), route: () => 1 }); };
+    const client = new Client({ clients: one() });
+    t.after(() => client.close());
+    for (let i = 0; i < 5; i++) {
+      gc();
+      await new Promise(setImmediate);
+    }
+    clientOf(t, servers[0]); // it has the next number that is free
+    for (const key of keys) await client.set(key, 'kept');
+    assert.deepEqual(await clientOf(t, servers[0]).getMany(keys), new Map());
+    assert.equal((await clientOf(t, servers[1]).getMany(keys)).size, keys.length);
   });
 });
 
