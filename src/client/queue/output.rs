@@ -238,6 +238,8 @@ pub(super) struct Hands<'a, 'b> {
     pub records: &'a mut Records,
     pub journeys: &'a mut Journeys,
     pub output: &'a mut Output<'b>,
+    /// The queue's larger memory, for a connection that has much to be received; empty until one has had.
+    pub large: &'a mut Vec<u8>,
     /// Of the client, where it has a codec.
     coder: Option<&'a Arc<Coder>>,
     /// Of the client, where its options change operations.
@@ -265,6 +267,7 @@ impl<'a, 'b> Hands<'a, 'b> {
         records: &'a mut Records,
         journeys: &'a mut Journeys,
         output: &'a mut Output<'b>,
+        large: &'a mut Vec<u8>,
         site: (Option<&'a Arc<Coder>>, Option<&'a Arc<Front>>),
         server: u32,
         now: u64,
@@ -275,6 +278,7 @@ impl<'a, 'b> Hands<'a, 'b> {
             records,
             journeys,
             output,
+            large,
             coder,
             front,
             server,

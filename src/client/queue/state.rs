@@ -34,6 +34,8 @@ pub(super) struct State {
     ready: Vec<Place>,
     /// Memory for the next list of them.
     scratch: Vec<Place>,
+    /// Memory for lanes that have much to receive, one after the other.
+    large: Vec<u8>,
     /// Lanes that await replies.
     busy: Vec<Place>,
     /// How many lanes wait for something else.
@@ -90,6 +92,7 @@ impl State {
             journeys: Journeys::default(),
             ready: Vec::new(),
             scratch: Vec::new(),
+            large: Vec::new(),
             busy: Vec::new(),
             unsettled: 0,
             generation: 0,
@@ -164,7 +167,8 @@ impl State {
         let (shared, token) = (pool.shared(), token(place, lane.marks.generation));
         let host = Host { poller: io.poller, waker: &io.kick.waker, shared, now: io.now, token };
         let (of_client, server) = ((coder.as_ref(), front.as_ref()), shared.server);
-        let mut hands = Hands::new(&mut self.records, &mut self.journeys, output, of_client, server, io.now);
+        let mut hands =
+            Hands::new(&mut self.records, &mut self.journeys, output, &mut self.large, of_client, server, io.now);
         let calls = tally::made();
         match action(lane, &host, &mut hands) {
             Ok(more) => {

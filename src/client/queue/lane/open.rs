@@ -137,21 +137,21 @@ impl Open {
     /// Receives until nothing is left, nothing is awaited, or it is another one's turn. What was received before is taken
     /// in first. Answers whether there may be more.
     pub fn read(&mut self, now: u64, hands: &mut Hands<'_, '_>, early: Early<'_>) -> std::result::Result<bool, Broken> {
-        let mut other = Vec::new();
-        let read = self.read_all(now, hands, early, &mut other);
-        if !other.is_empty() {
-            self.reader.exchange_memory(&mut other);
+        let mut is_large = false;
+        let read = self.read_all(now, hands, early, &mut is_large);
+        if is_large {
+            self.reader.exchange_memory(hands.large);
         }
         read
     }
 
-    /// The same. If much comes, larger memory takes the receive buffer's place, which is `other` then.
+    /// The same. If much comes, the queue's larger memory takes the receive buffer's place: then it `is_large`.
     fn read_all(
         &mut self,
         now: u64,
         hands: &mut Hands<'_, '_>,
         mut early: Early<'_>,
-        other: &mut Vec<u8>,
+        is_large: &mut bool,
     ) -> std::result::Result<bool, Broken> {
         let (mut share, mut received) = (FAIR_SHARE, false);
         while share > 0 && hands.output.room() > 0 || early.is_some() {
@@ -182,9 +182,10 @@ impl Open {
                     }
                     // More is there. What finds no room is copied, so that it must not be more answers than there is room for.
                     let answers = room - hands.output.room();
-                    if other.is_empty() && hands.output.room() / (MANY / CAPACITY) > answers {
-                        *other = vec![0; MANY];
-                        self.reader.exchange_memory(other);
+                    if !*is_large && hands.output.room() / (MANY / CAPACITY) > answers {
+                        hands.large.resize(MANY, 0); // nothing to be done from the second time on
+                        self.reader.exchange_memory(hands.large);
+                        *is_large = true;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
