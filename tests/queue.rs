@@ -473,17 +473,20 @@ fn no_more_than_max_waiting_are_taken() {
 fn one_thread_at_a_time_fetches() {
     everywhere_stopped(|queue, client, server, what| {
         submit(queue, client, [(1, Operation::get(b"k"))]);
-        let begun = std::sync::atomic::AtomicBool::new(false);
+        let is_busy =
+            |fetched: &Result<usize, bmemc::Error>| matches!(fetched, Err(error) if error.status() == Status::Busy);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                begun.store(true, Ordering::Release);
-                assert_eq!(fetch_all(queue).len(), 1, "{what}");
+                let fetch = || Some(queue.fetch(&mut Vec::new(), 1, -1)).filter(|fetched| !is_busy(fetched));
+                let fetched = std::iter::repeat_with(fetch).flatten().next();
+                assert_eq!(fetched.unwrap().unwrap(), 1, "{what}");
             });
-            while !begun.load(Ordering::Acquire) {
-                std::thread::yield_now();
+            // The server is stopped: from some time on the other thread waits in its fetch.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !is_busy(&queue.fetch(&mut Vec::new(), 1, 0)) {
+                assert!(Instant::now() < deadline, "{what}");
+                std::thread::sleep(Duration::from_millis(1));
             }
-            std::thread::sleep(Duration::from_millis(200));
-            assert_eq!(queue.fetch(&mut Vec::new(), 1, 0).unwrap_err().status(), Status::Busy, "{what}");
             signal(server, "-CONT");
         });
     });
