@@ -106,6 +106,32 @@ fn with_bmemcacheds_every_server_has_everything_and_the_first_that_has_it_is_rea
     assert_eq!(gone.set(b"k", b"v", 0, 0).unwrap_err().status(), Status::Connection);
 }
 
+/// bmemcached makes 0xFFFFFFFE of it, the year 2106: docs/seeds.md says why that is not so here.
+#[test]
+fn a_negative_ttl_is_over_at_once_in_every_profile() {
+    let servers = servers(1);
+    let meta = client(&servers, &[("protocol", "meta")]);
+    for profile in ["none", "bmemcached", "pymemcache"] {
+        let one = client(&servers, &[("profile", profile), ("no_reply", "false")]);
+        for (ttl, lives) in [(-1, false), (i64::MIN, false), (0, true), (0xffff_fffe, true)] {
+            for (number, way) in WAYS.into_iter().enumerate() {
+                let key = format!("{profile}.{ttl}.{number}");
+                let set = bmemc::Operation::set(key.as_bytes(), b"v", 0);
+                assert_eq!(way.one(&one, bmemc::Operation { ttl, ..set }).status, Status::Ok, "{key}");
+                assert_eq!(meta.get(key.as_bytes()).unwrap().is_some(), lives, "{key}");
+                // Its counters too, which are made where there is none.
+                let incr = bmemc::Operation { ttl, ..bmemc::Operation::new(bmemc::Command::Increment, key.as_bytes()) };
+                if profile == "bmemcached" {
+                    one.delete(key.as_bytes()).unwrap();
+                    let create = bmemc::Operation { op_flags: bmemc::op_flags::CREATE, ..incr };
+                    assert_eq!(way.one(&one, create).status, Status::Ok, "{key}");
+                    assert_eq!(meta.get(key.as_bytes()).unwrap().is_some(), lives, "{key}: a counter");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn with_pymemcaches_writes_are_not_answered_and_failures_are_none() {
     let servers = servers(2);

@@ -117,6 +117,19 @@ static inline bmemc_op bmemc_easy_op(bmemc_opcode opcode, const char *key) {
     return op;
 }
 
+/* A string of its own with these bytes: BMEMC_OK, or BMEMC_E_BUFFER and NULL where there is no memory. */
+static inline bmemc_status bmemc_easy_copy(bmemc_bytes bytes, char **out, bmemc_error *error) {
+    *out = bmemc_easy_string(bytes);
+    if (*out) return BMEMC_OK;
+    if (error) {
+        memset(error, 0, sizeof *error);
+        error->status = BMEMC_E_BUFFER;
+        error->bits = BMEMC_BIT_SENT;
+        snprintf(error->message, sizeof error->message, "no memory for the value, %zu bytes", bytes.len);
+    }
+    return BMEMC_E_BUFFER;
+}
+
 /* Reads a value as a string, which is the caller's on BMEMC_OK, to be freed with free(); else it is NULL.
  * BMEMC_NOT_FOUND: a miss. BMEMC_E_BUFFER: there is no memory. Values that may hold zero bytes: bmemc_get(). */
 static inline bmemc_status bmemc_easy_get(const bmemc_client *client, const char *key, char **out, bmemc_error *error) {
@@ -124,16 +137,15 @@ static inline bmemc_status bmemc_easy_get(const bmemc_client *client, const char
     *out = NULL;
     bmemc_status status = bmemc_get(client, bmemc_easy_bytes(key), &value, error);
     if (status != BMEMC_OK) return status;
-    *out = bmemc_easy_string(bmemc_value_item(value)->value);
-    if (*out) return BMEMC_OK;
-    if (error) {
-        memset(error, 0, sizeof *error);
-        error->status = BMEMC_E_BUFFER;
-        error->bits = BMEMC_BIT_SENT;
-        snprintf(error->message, sizeof error->message, "no memory for the value, %zu bytes",
-                 bmemc_value_item(value)->value.len);
-    }
-    return BMEMC_E_BUFFER;
+    return bmemc_easy_copy(bmemc_value_item(value)->value, out, error);
+}
+
+/* bmemc_easy_get(), but a miss is BMEMC_OK too, with a copy of `other`. A failure is still one. */
+static inline bmemc_status bmemc_easy_get_or(const bmemc_client *client, const char *key, const char *other, char **out,
+                                             bmemc_error *error) {
+    bmemc_status status = bmemc_easy_get(client, key, out, error);
+    if (status != BMEMC_NOT_FOUND) return status;
+    return bmemc_easy_copy(bmemc_easy_bytes(other), out, error);
 }
 
 /* Stores a string, without its zero byte, for `ttl` seconds (as bmemc_set()). */

@@ -2,6 +2,7 @@ package bmemc
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,24 @@ func (c *Client) Get(ctx context.Context, key string) (*Item, error) {
 // Gets reads an item with its CAS, for [Client.CompareAndSwap].
 func (c *Client) Gets(ctx context.Context, key string) (*Item, error) {
 	return c.read(ctx, &Op{Opcode: OpGet, Key: key, OpFlags: FlagWantCAS})
+}
+
+// GetOr is Get, but a miss is answered with `other`, as it is, which may be nil. A failure is still an error.
+func (c *Client) GetOr(ctx context.Context, key string, other *Item) (*Item, error) {
+	return orOther(c.Get, ctx, key, other)
+}
+
+// GetsOr is Gets, but a miss is answered with `other`, as it is, its CAS too; it may be nil. A failure is still an error.
+func (c *Client) GetsOr(ctx context.Context, key string, other *Item) (*Item, error) {
+	return orOther(c.Gets, ctx, key, other)
+}
+
+func orOther[T any](read func(context.Context, string) (T, error), ctx context.Context, key string, other T) (T, error) {
+	value, err := read(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return other, nil
+	}
+	return value, err
 }
 
 // GetAndTouch reads an item and gives it a new time to live.

@@ -52,6 +52,46 @@ func TestConditions(t *testing.T) {
 	})
 }
 
+// Failures, and keys that are bad, are in TestBadArgumentsAtADeadServer and the tests of everyCall.
+func TestAnotherValueOnAMiss(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *bmemc.Client) {
+		key, none, other := newKey(), newKey(), &bmemc.Item{Value: []byte("other"), CAS: 7}
+		mustSet(t, c, key, "one")
+		held, err := c.Gets(background, key)
+		wantOK(t, err)
+		for name, read := range map[string]func(context.Context, string, *bmemc.Item) (*bmemc.Item, error){
+			"GetOr": c.GetOr, "GetsOr": c.GetsOr,
+		} {
+			item, err := read(background, key, other)
+			if err != nil || string(item.Value) != "one" || name == "GetsOr" && item.CAS != held.CAS {
+				t.Fatal(name, item, err)
+			}
+			if item, err := read(background, none, other); err != nil || item != other {
+				t.Fatal(name, item, err)
+			}
+			if item, err := read(background, none, nil); err != nil || item != nil {
+				t.Fatal(name, item, err)
+			}
+		}
+		if value, err := bmemc.GetValueOr(background, c, key, "other"); err != nil || value != "one" {
+			t.Fatal(value, err)
+		}
+		if value, err := bmemc.GetValueOr(background, c, none, 42); err != nil || value != 42 {
+			t.Fatal(value, err)
+		}
+		// What is no miss is told as ever.
+		_, err = bmemc.GetValueOr(background, c, key, 42)
+		wantError(t, err, bmemc.ErrDecode)
+		dead := newClient(t, bmemc.Options{Servers: bmemc.Servers("127.0.0.1:1")})
+		_, err = dead.GetOr(background, key, other)
+		wantError(t, err, bmemc.ErrConnection)
+		_, err = dead.GetsOr(background, key, other)
+		wantError(t, err, bmemc.ErrConnection)
+		_, err = bmemc.GetValueOr(background, dead, key, 42)
+		wantError(t, err, bmemc.ErrConnection)
+	})
+}
+
 func TestCompareAndSwap(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *bmemc.Client) {
 		key := newKey()

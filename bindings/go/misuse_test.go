@@ -22,6 +22,8 @@ func everyCall(c *bmemc.Client, ctx context.Context) map[string]func() error {
 	return map[string]func() error{
 		"Get":                 func() error { _, err := c.Get(ctx, "k"); return err },
 		"Gets":                func() error { _, err := c.Gets(ctx, "k"); return err },
+		"GetOr":               func() error { _, err := c.GetOr(ctx, "k", item); return err },
+		"GetsOr":              func() error { _, err := c.GetsOr(ctx, "k", item); return err },
 		"GetAndTouch":         func() error { _, err := c.GetAndTouch(ctx, "k", time.Hour); return err },
 		"GetInto":             func() error { _, err := c.GetInto(ctx, "k", make([]byte, 9)); return err },
 		"GetMulti":            func() error { _, err := c.GetMulti(ctx, []string{"k", "l"}); return err },
@@ -44,6 +46,7 @@ func everyCall(c *bmemc.Client, ctx context.Context) map[string]func() error {
 		"Do":                  func() error { _, err := c.Do(ctx, bmemc.Op{Opcode: bmemc.OpNoop}); return err },
 		"Execute":             func() error { return firstError(c.Execute(ctx, []bmemc.Op{{Opcode: bmemc.OpNoop}})) },
 		"GetValue":            func() error { _, err := bmemc.GetValue[int](ctx, c, "k"); return err },
+		"GetValueOr":          func() error { _, err := bmemc.GetValueOr(ctx, c, "k", 1); return err },
 		"SetValue":            func() error { return bmemc.SetValue(ctx, c, "k", 1, 0) },
 		"Version":             func() error { _, err := c.Version(ctx); return err },
 	}
@@ -209,6 +212,8 @@ func TestBadArgumentsAtADeadServer(t *testing.T) {
 			for name, call := range map[string]func() error{
 				"Get":         func() error { _, err := c.Get(background, key); return err },
 				"Gets":        func() error { _, err := c.Gets(background, key); return err },
+				"GetOr":       func() error { _, err := c.GetOr(background, key, item); return err },
+				"GetsOr":      func() error { _, err := c.GetsOr(background, key, item); return err },
 				"GetAndTouch": func() error { _, err := c.GetAndTouch(background, key, time.Hour); return err },
 				"GetInto":     func() error { _, err := c.GetInto(background, key, make([]byte, 9)); return err },
 				"GetMulti":    func() error { _, err := c.GetMulti(background, []string{key}); return err },
@@ -225,6 +230,7 @@ func TestBadArgumentsAtADeadServer(t *testing.T) {
 				"Increment":   func() error { _, err := c.Increment(background, key, 1); return err },
 				"Decrement":   func() error { _, err := c.Decrement(background, key, 1); return err },
 				"GetValue":    func() error { _, err := bmemc.GetValue[int](background, c, key); return err },
+				"GetValueOr":  func() error { _, err := bmemc.GetValueOr(background, c, key, 1); return err },
 				"SetValue":    func() error { return bmemc.SetValue(background, c, key, 1, 0) },
 				"CheckKey":    func() error { return c.CheckKey(key) },
 				"CompareAndSwap": func() error {

@@ -29,6 +29,13 @@ func GetValue[T any](ctx context.Context, c *Client, key string) (T, error) {
 	return value, nil
 }
 
+// GetValueOr is [GetValue], but a miss is answered with `other`. A failure is still an error, and so is a value that is
+// something else.
+func GetValueOr[T any](ctx context.Context, c *Client, key string, other T) (T, error) {
+	read := func(ctx context.Context, key string) (T, error) { return GetValue[T](ctx, c, key) }
+	return orOther(read, ctx, key, other)
+}
+
 // SetValue stores a value for ttl, as [Item.TTL] has it. [ErrArgument]: [Options.Marshal] refuses it.
 func SetValue[T any](ctx context.Context, c *Client, key string, value T, ttl time.Duration) error {
 	if c == nil || c.engine == nil {

@@ -42,6 +42,26 @@ static void strings(void) {
     EXPECT(out == NULL);
 }
 
+static void another_string_on_a_miss_alone(void) {
+    char *out = NULL;
+    STATUS(BMEMC_OK, bmemc_easy_set(client, name("o"), "held", 60, e));
+    STATUS(BMEMC_OK, bmemc_easy_get_or(client, name("o"), "other", &out, e));
+    EXPECT(out && strcmp(out, "held") == 0);
+    free(out);
+    STATUS(BMEMC_OK, bmemc_easy_get_or(client, name("none"), "other", &out, e));
+    EXPECT(out && strcmp(out, "other") == 0);
+    free(out);
+    STATUS(BMEMC_OK, bmemc_easy_get_or(client, name("none"), NULL, &out, e));
+    EXPECT(out && *out == 0);
+    free(out);
+    BMEMC_AUTO(client) dead = NULL;
+    STATUS(BMEMC_OK, bmemc_easy_client("127.0.0.1:1", NULL, &dead, e));
+    REFUSED(BMEMC_E_CONNECTION, "127.0.0.1:1", bmemc_easy_get_or(dead, "k", "other", &out, e));
+    EXPECT(out == NULL);
+    REFUSED(BMEMC_E_ARGUMENT, "key", bmemc_easy_get_or(client, NULL, "other", &out, e));
+    EXPECT(out == NULL);
+}
+
 static void add_touch_and_count(void) {
     uint64_t number = 7;
     STATUS(BMEMC_OK, bmemc_easy_add(client, name("n"), "41", 60, e));
@@ -126,6 +146,7 @@ int main(int argc, char **argv) {
     protocol = argv[2];
     client = client_of(address, NULL, NULL);
     RUN(strings);
+    RUN(another_string_on_a_miss_alone);
     RUN(add_touch_and_count);
     RUN(clients_are_made_of_words);
     RUN(handles_free_themselves);

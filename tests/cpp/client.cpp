@@ -69,6 +69,22 @@ static void get_into_a_buffer() {
     EXPECT(!must(client->get_into(key("none"), buffer, sizeof buffer)));
 }
 
+static void another_value_on_a_miss_alone() {
+    const std::string zero("a\0b", 3);
+    must(client->set(key("o"), zero));
+    EXPECT(must(client->get_or(key("o"), "other")) == zero);
+    EXPECT(must(client->get_or(key("none"), "other")) == "other");
+    EXPECT(must(client->gets_or(key("o"), "other", 7)) == std::pair(zero, must(client->gets(key("o")))->cas()));
+    EXPECT(must(client->gets_or(key("none"), "other", 7)) == std::pair(std::string("other"), std::uint64_t(7)));
+    EXPECT(must(client->gets_or(key("none"), "other")).second == 0);
+    // What is no miss is told as ever.
+    EXPECT(refused(client->get_or("", "other"), status::argument, "key"));
+    EXPECT(refused(client->gets_or("", "other"), status::argument, "key"));
+    auto dead = must(bmemc::client::connect({"127.0.0.1:1"}, {{"timeout_ms", "2000"}, {"protocol", protocol}}));
+    EXPECT(refused(dead.get_or("k", "other"), status::connection, "127.0.0.1:1"));
+    EXPECT(refused(dead.gets_or("k", "other"), status::connection, "127.0.0.1:1"));
+}
+
 static void conditional_writes() {
     EXPECT(!must(client->replace(key("c"), "x")));
     EXPECT(!must(client->append(key("c"), "x")));
@@ -474,6 +490,7 @@ int main(int argc, char **argv) {
     RUN(set_get_remove);
     RUN(bytes_come_from_anything);
     RUN(get_into_a_buffer);
+    RUN(another_value_on_a_miss_alone);
     RUN(conditional_writes);
     RUN(counters_and_ttl);
     RUN(many);

@@ -112,6 +112,23 @@ class client {
     /// Reads a value together with its cas.
     result<std::optional<item>> gets(bytes_view key) const { return found(op::get(key).want_cas()); }
 
+    /// The value of a key; `other` on a miss, and on a miss alone: a failure is still one, which value_or() of a result
+    /// would hide.
+    result<std::string> get_or(bytes_view key, std::string other) const {
+        auto found = get(key);
+        if (!found) return failure(found.error());
+        if (*found) other.assign((*found)->value());
+        return other;
+    }
+
+    /// A value with its cas; `other` and `other_cas` on a miss, and on a miss alone.
+    result<std::pair<std::string, std::uint64_t>> gets_or(bytes_view key, std::string other, std::uint64_t other_cas = 0) const {
+        auto found = gets(key);
+        if (!found) return failure(found.error());
+        if (*found) other.assign((*found)->value()), other_cas = (*found)->cas();
+        return std::pair(std::move(other), other_cas);
+    }
+
     /// Reads a value and gives it a new ttl.
     result<std::optional<item>> get_and_touch(bytes_view key, seconds ttl) const { return found(op::get_and_touch(key, ttl)); }
 

@@ -172,6 +172,8 @@ template <class T> class [[nodiscard]] result {
     /// The error of a result that has no value; anything else is undefined.
     const bmemc::error &error() const noexcept { return *std::get_if<1>(&state_); }
 
+    /// The value, or `other` where there is none, whatever the reason: it hides failures. On a miss alone:
+    /// client::get_or().
     template <class U> T value_or(U &&other) const & {
         return has_value() ? **this : static_cast<T>(std::forward<U>(other));
     }
