@@ -364,13 +364,17 @@ fn long_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((parse_number(&bytes[..digits])?, &bytes[digits..]))
 }
 
-/// The line at the start of `bytes` without its end, and its length with it; `None` while the end is not there.
+/// The line at the start of `bytes` without its end, and its length with it; `None` while the end is not there. What can
+/// begin no line of a reply (a frame of the binary protocol, or of TLS) is not waited for: its line end may never come.
 fn line(bytes: &[u8]) -> std::result::Result<Option<(&[u8], usize)>, Violation> {
     let window = &bytes[..bytes.len().min(MAX_LINE)];
     match window.iter().position(|byte| *byte == b'\n') {
         Some(at) => Ok(Some((window[..at].strip_suffix(b"\r").unwrap_or(&window[..at]), at + 1))),
         None if bytes.len() >= MAX_LINE => Err(Violation::quoting("a line without end", bytes)),
-        None => Ok(None),
+        None => match bytes.first() {
+            Some(first) if !first.is_ascii_graphic() => Err(Violation::quoting("what begins no reply", bytes)),
+            _ => Ok(None),
+        },
     }
 }
 
@@ -515,6 +519,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_can_begin_no_line_is_not_waited_for() {
+        for first in (0..=255u8).filter(|first| *first != b'\n') {
+            let begins = (0x21..=0x7e).contains(&first);
+            assert_eq!(line(&[first, b'x']).is_ok(), begins, "{first:#x}");
+        }
+        assert_eq!(line(b""), Ok(None));
+        assert_eq!(line(b"VALUE caf\xc3\xa9 0"), Ok(None));
+        assert_eq!(line(b"\r\n"), Ok(Some((&b""[..], 2))), "a whole line is the decoder's to judge");
+        let frame = b"\x81\0\0\0\x04\0\0\0";
+        for decode in [text::decode, meta::decode, meta::decode_any] {
+            let refused = decode(Command::Get, frame).unwrap_err();
+            assert!(refused.0.starts_with("what begins no reply: \"\\x81"), "{refused:?}");
+        }
+        assert!(quiet::read(frame).is_err());
     }
 
     #[test]
