@@ -194,8 +194,9 @@ bmemc_status bmemc_options_set(bmemc_options *options,
 
 // Adds a server: `address` is "host", "host:port", "1.2.3.4:port", "[::1]:port", "::1" or
 // "/path/of/socket"; the port is 11211 where none is given. `name` is what a hash ring knows it
-// by; empty: the address as it is written. `weight` is its share of the keys, 1 or more. A host
-// name is looked up when it is first needed, not here.
+// by; empty: the address as it is written. `weight` is its share of the keys, from 1 to 1000000;
+// bmemc_client_new() refuses one that the distribution does not have. A host name is looked up when
+// it is first needed, not here.
 // BMEMC_E_ARGUMENT: the address is none of these, or the weight is 0; the message quotes it.
 bmemc_status bmemc_options_add_server(bmemc_options *options,
                                       bmemc_bytes address,
@@ -219,8 +220,11 @@ typedef struct bmemc_client bmemc_client;
 
 // Makes a client of the servers and options as they are now. No connection is opened until the
 // first call.
-// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server.
-bmemc_status bmemc_client_new(const bmemc_options *options, bmemc_client **out, bmemc_error *error);
+// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server, two of
+// one name, a weight that the distribution does not take, or do not go together; the message says what.
+bmemc_status bmemc_client_new(const bmemc_options *options,
+                              bmemc_client **out,
+                              bmemc_error *error);
 
 // Makes a client that reads each key from the first of `clients`, 1 to 16 of them, that has it, and
 // writes to the first alone. A client that fails does not keep a key from being found in the next;
@@ -230,7 +234,8 @@ bmemc_status bmemc_client_new(const bmemc_options *options, bmemc_client **out, 
 // the first one's; an answer's `server` is the index that the server has in its own client.
 // On BMEMC_OK `*out` is the caller's, to be freed; it holds references of its own to the others,
 // which may be freed before or after. Closing one of them ends it for calls of this one too, though
-// not for a queue's connections; closing this one leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
+// not for a queue's connections; closing this one leaves them as they are.
+// BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
 bmemc_status bmemc_client_new_fallback(const bmemc_client *const *clients,
                                        size_t count,
                                        bmemc_client **out,
@@ -339,6 +344,10 @@ void bmemc_results_free(bmemc_results *results);
 // 7's operations; what cannot be told here (cas, a deadline of its own, no reply ...) is said
 // there. Keys have 1 to 250 bytes; over the text and meta protocols without spaces and control
 // characters, over binary any bytes.
+// A call blocks its own thread alone, for up to option timeout_ms. What any of them can answer, and
+// is not said again: BMEMC_E_ARGUMENT (a bad key; nothing is sent), BMEMC_E_BUSY (option max_waiting)
+// and BMEMC_E_CLOSED; and what the servers and the way to them do: BMEMC_E_TIMEOUT, DNS, CONNECTION,
+// TLS, AUTH, PROTOCOL and SERVER_ERROR, whose bits tell whether it may have been done.
 // ================================================================================================
 
 // Reads the value of a key. On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_NOT_FOUND: a
@@ -388,8 +397,8 @@ bmemc_status bmemc_get_many(const bmemc_client *client,
 // zero where the client has a codec, for which the value is bytes.
 // `ttl`: seconds to live; 0: until evicted; negative: gone at once; up to 999,999,999: from now
 // on, over 30 days too; from 1,000,000,000 on: a Unix time.
-// BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I) or than option
-// max_value_bytes.
+// BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I), which then drops
+// what the key had, too, so that nobody reads what is out of date; or than option max_value_bytes.
 bmemc_status bmemc_set(const bmemc_client *client,
                        bmemc_bytes key,
                        bmemc_bytes value,
@@ -424,13 +433,14 @@ bmemc_status bmemc_cas(const bmemc_client *client,
                        uint64_t cas,
                        bmemc_error *error);
 
-// Puts bytes behind a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+// Puts bytes behind a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none, or both
+// together are larger than the server takes.
 bmemc_status bmemc_append(const bmemc_client *client,
                           bmemc_bytes key,
                           bmemc_bytes value,
                           bmemc_error *error);
 
-// Puts bytes before a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+// Puts bytes before a value; else as bmemc_append().
 bmemc_status bmemc_prepend(const bmemc_client *client,
                            bmemc_bytes key,
                            bmemc_bytes value,
@@ -494,14 +504,16 @@ bmemc_status bmemc_decrement(const bmemc_client *client,
                              uint64_t *out,
                              bmemc_error *error);
 
-// Asks the server for its version: the item's `value` is text such as "1.6.18". On BMEMC_OK `*out`
-// is the caller's, to be freed.
+// Asks the first server for its version (bmemc_execute_each(): all of them): the item's `value` is
+// text such as "1.6.18". On BMEMC_OK `*out` is the caller's, to be freed.
 bmemc_status bmemc_client_version(const bmemc_client *client,
                                   bmemc_value **out,
                                   bmemc_error *error);
 
-// Drops every item of every server, in `delay` seconds; 0: now.
-bmemc_status bmemc_flush_all(const bmemc_client *client, int64_t delay, bmemc_error *error);
+// Drops every item of every server, in `delay` seconds (as the `ttl` of bmemc_set()); 0 or less: now.
+bmemc_status bmemc_flush_all(const bmemc_client *client,
+                             int64_t delay,
+                             bmemc_error *error);
 
 // Asks every server for nothing, in one round trip: whether they answer.
 bmemc_status bmemc_noop(const bmemc_client *client, bmemc_error *error);
@@ -638,7 +650,7 @@ typedef struct {
     uint32_t value_type;
     // Of bmemc_op_flag.
     uint32_t op_flags;
-    // Milliseconds that the operation may take; zero: option timeout_ms.
+    // Milliseconds that the operation may take, any number; zero: option timeout_ms.
     uint32_t timeout_ms;
     // 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
     int32_t compress_level;

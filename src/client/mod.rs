@@ -78,18 +78,7 @@ impl Client {
         let settings = settings(&options, &account)?;
         let route = Route::new(sharing(&options), &options.servers, &settings, retry, options.plan()?)?;
         let coder = coding::coder(&options).map(Arc::new);
-        let (clients, readers) = (Vec::new(), AtomicUsize::new(0));
-        Ok(Client {
-            core: Arc::new(Core {
-                front: Front::new(&options).map(Arc::new),
-                options,
-                coder,
-                account,
-                route,
-                clients,
-                readers,
-            }),
-        })
+        Ok(Client::of(options, coder, account, route, Vec::new()))
     }
 
     /// Makes a client that reads a key from the first of `clients` that has it, and writes to the first alone. Each key goes
@@ -106,18 +95,18 @@ impl Client {
         for core in &clients {
             core.readers.fetch_add(1, Ordering::Relaxed);
         }
-        let readers = AtomicUsize::new(0);
-        Ok(Client {
-            core: Arc::new(Core {
-                front: Front::new(&options).map(Arc::new),
-                options,
-                coder,
-                account,
-                route,
-                clients,
-                readers,
-            }),
-        })
+        Ok(Client::of(options, coder, account, route, clients))
+    }
+
+    fn of(
+        options: Options,
+        coder: Option<Arc<Coder>>,
+        account: Arc<Account>,
+        route: Route,
+        clients: Vec<Arc<Core>>,
+    ) -> Client {
+        let (front, readers) = (Front::new(&options).map(Arc::new), AtomicUsize::new(0));
+        Client { core: Arc::new(Core { front, options, coder, account, route, clients, readers }) }
     }
 
     /// The options that it was made with.

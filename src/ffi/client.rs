@@ -19,7 +19,8 @@ pub struct bmemc_client {
 
 /// Makes a client of the servers and options as they are now. No connection is opened until the
 /// first call.
-/// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server.
+/// On BMEMC_OK `*out` is the caller's, to be freed. BMEMC_E_ARGUMENT: the options have no server, two of
+/// one name, a weight that the distribution does not take, or do not go together; the message says what.
 #[no_mangle]
 pub extern "C" fn bmemc_client_new(
     options: Option<&bmemc_options>,
@@ -42,7 +43,8 @@ pub extern "C" fn bmemc_client_new(
 /// the first one's; an answer's `server` is the index that the server has in its own client.
 /// On BMEMC_OK `*out` is the caller's, to be freed; it holds references of its own to the others,
 /// which may be freed before or after. Closing one of them ends it for calls of this one too, though
-/// not for a queue's connections; closing this one leaves them as they are. BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
+/// not for a queue's connections; closing this one leaves them as they are.
+/// BMEMC_E_ARGUMENT: `count` is 0 or more than 16, or one is NULL.
 #[no_mangle]
 pub extern "C" fn bmemc_client_new_fallback(
     clients: *const *const bmemc_client,

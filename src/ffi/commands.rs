@@ -2,6 +2,10 @@
 //! 7's operations; what cannot be told here (cas, a deadline of its own, no reply ...) is said
 //! there. Keys have 1 to 250 bytes; over the text and meta protocols without spaces and control
 //! characters, over binary any bytes.
+//! A call blocks its own thread alone, for up to option timeout_ms. What any of them can answer, and
+//! is not said again: BMEMC_E_ARGUMENT (a bad key; nothing is sent), BMEMC_E_BUSY (option max_waiting)
+//! and BMEMC_E_CLOSED; and what the servers and the way to them do: BMEMC_E_TIMEOUT, DNS, CONNECTION,
+//! TLS, AUTH, PROTOCOL and SERVER_ERROR, whose bits tell whether it may have been done.
 
 use super::bytes::bmemc_bytes;
 use super::calls::{counted, get_many, many, one, outcome, writable, Into};
@@ -39,6 +43,12 @@ fn write<'a>(
         let client = handle(client, "client")?;
         outcome(&client.client, operation()?)
     })
+}
+
+/// An operation that stores a value.
+fn storing<'a>(command: Command, key: &'a bmemc_bytes, value: &'a bmemc_bytes) -> Result<Operation<'a>> {
+    let (key, value) = (key.slice("key")?, value.slice("value")?);
+    Ok(Operation { value, ..Operation::new(command, key) })
 }
 
 /// A change of a counter, whose new number is wanted.
@@ -146,8 +156,8 @@ pub extern "C" fn bmemc_get_many(
 /// zero where the client has a codec, for which the value is bytes.
 /// `ttl`: seconds to live; 0: until evicted; negative: gone at once; up to 999,999,999: from now
 /// on, over 30 days too; from 1,000,000,000 on: a Unix time.
-/// BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I) or than option
-/// max_value_bytes.
+/// BMEMC_E_TOO_LARGE: the value is larger than the server takes (memcached's -I), which then drops
+/// what the key had, too, so that nobody reads what is out of date; or than option max_value_bytes.
 #[no_mangle]
 pub extern "C" fn bmemc_set(
     client: Option<&bmemc_client>,
@@ -170,10 +180,7 @@ pub extern "C" fn bmemc_add(
     ttl: i64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    write(client, error, || {
-        let (key, value) = (key.slice("key")?, value.slice("value")?);
-        Ok(Operation { value, flags, ttl, ..Operation::new(Command::Add, key) })
-    })
+    write(client, error, || Ok(Operation { flags, ttl, ..storing(Command::Add, &key, &value)? }))
 }
 
 /// Stores a value if there is one; else as bmemc_set(). BMEMC_NOT_STORED: there is none.
@@ -186,10 +193,7 @@ pub extern "C" fn bmemc_replace(
     ttl: i64,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    write(client, error, || {
-        let (key, value) = (key.slice("key")?, value.slice("value")?);
-        Ok(Operation { value, flags, ttl, ..Operation::new(Command::Replace, key) })
-    })
+    write(client, error, || Ok(Operation { flags, ttl, ..storing(Command::Replace, &key, &value)? }))
 }
 
 /// Stores a value if the item still has this cas, which bmemc_gets() tells; else as bmemc_set().
@@ -211,7 +215,8 @@ pub extern "C" fn bmemc_cas(
     })
 }
 
-/// Puts bytes behind a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+/// Puts bytes behind a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none, or both
+/// together are larger than the server takes.
 #[no_mangle]
 pub extern "C" fn bmemc_append(
     client: Option<&bmemc_client>,
@@ -219,13 +224,10 @@ pub extern "C" fn bmemc_append(
     value: bmemc_bytes,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    write(client, error, || {
-        let (key, value) = (key.slice("key")?, value.slice("value")?);
-        Ok(Operation { value, ..Operation::new(Command::Append, key) })
-    })
+    write(client, error, || storing(Command::Append, &key, &value))
 }
 
-/// Puts bytes before a value; its flags and ttl stay. BMEMC_NOT_STORED: there is none.
+/// Puts bytes before a value; else as bmemc_append().
 #[no_mangle]
 pub extern "C" fn bmemc_prepend(
     client: Option<&bmemc_client>,
@@ -233,10 +235,7 @@ pub extern "C" fn bmemc_prepend(
     value: bmemc_bytes,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    write(client, error, || {
-        let (key, value) = (key.slice("key")?, value.slice("value")?);
-        Ok(Operation { value, ..Operation::new(Command::Prepend, key) })
-    })
+    write(client, error, || storing(Command::Prepend, &key, &value))
 }
 
 /// Stores many values in as few round trips as possible, all with the same `flags` and `ttl` (as
@@ -366,8 +365,8 @@ pub extern "C" fn bmemc_decrement(
     count(client, Command::Decrement, (key, delta), out, error)
 }
 
-/// Asks the server for its version: the item's `value` is text such as "1.6.18". On BMEMC_OK `*out`
-/// is the caller's, to be freed.
+/// Asks the first server for its version (bmemc_execute_each(): all of them): the item's `value` is
+/// text such as "1.6.18". On BMEMC_OK `*out` is the caller's, to be freed.
 #[no_mangle]
 pub extern "C" fn bmemc_client_version(
     client: Option<&bmemc_client>,
@@ -377,7 +376,7 @@ pub extern "C" fn bmemc_client_version(
     read(client, out, error, || Ok(Operation::version()))
 }
 
-/// Drops every item of every server, in `delay` seconds; 0: now.
+/// Drops every item of every server, in `delay` seconds (as the `ttl` of bmemc_set()); 0 or less: now.
 #[no_mangle]
 pub extern "C" fn bmemc_flush_all(
     client: Option<&bmemc_client>,

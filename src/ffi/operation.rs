@@ -148,7 +148,7 @@ pub struct bmemc_op {
     pub value_type: u32,
     /// Of bmemc_op_flag.
     pub op_flags: u32,
-    /// Milliseconds that the operation may take; zero: option timeout_ms.
+    /// Milliseconds that the operation may take, any number; zero: option timeout_ms.
     pub timeout_ms: u32,
     /// 0: the client's option; 1 (fast) to 9 (small): zlib's level; -1: do not compress.
     pub compress_level: i32,

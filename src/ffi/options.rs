@@ -65,8 +65,9 @@ pub extern "C" fn bmemc_options_set(
 
 /// Adds a server: `address` is "host", "host:port", "1.2.3.4:port", "[::1]:port", "::1" or
 /// "/path/of/socket"; the port is 11211 where none is given. `name` is what a hash ring knows it
-/// by; empty: the address as it is written. `weight` is its share of the keys, 1 or more. A host
-/// name is looked up when it is first needed, not here.
+/// by; empty: the address as it is written. `weight` is its share of the keys, from 1 to 1000000;
+/// bmemc_client_new() refuses one that the distribution does not have. A host name is looked up when
+/// it is first needed, not here.
 /// BMEMC_E_ARGUMENT: the address is none of these, or the weight is 0; the message quotes it.
 #[no_mangle]
 pub extern "C" fn bmemc_options_add_server(

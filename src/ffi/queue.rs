@@ -111,15 +111,11 @@ pub extern "C" fn bmemc_queue_fetch(
     count: Option<&mut MaybeUninit<usize>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let count = number(count, "count")?;
-        let queue = handle(queue, "queue")?;
-        let mut room = Room::new(answers, capacity)?;
-        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut |tag: u64, answer: Answer<'_>| {
+    fetch(queue, answers, capacity, timeout_ms, count, error, |mut room| {
+        Ok(move |tag: u64, answer: Answer<'_>| {
             let (item, owner) = item_and_owner(answer);
             room.put(|| bmemc_answer { tag, item, owner, offset: usize::MAX, reserved: [0; 4] });
-        })?;
-        Ok(Status::Ok)
+        })
     })
 }
 
@@ -139,13 +135,8 @@ pub extern "C" fn bmemc_queue_fetch_into(
     count: Option<&mut MaybeUninit<usize>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let count = number(count, "count")?;
-        let queue = handle(queue, "queue")?;
-        let room = Room::new(answers, capacity)?;
-        let mut slab = Slab { room, slab: writable(slab, slab_size)?, used: 0 };
-        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut slab)?;
-        Ok(Status::Ok)
+    fetch(queue, answers, capacity, timeout_ms, count, error, |room| {
+        Ok(Slab { room, slab: writable(slab, slab_size)?, used: 0 })
     })
 }
 
@@ -169,13 +160,8 @@ pub extern "C" fn bmemc_queue_fetch_to(
     count: Option<&mut MaybeUninit<usize>>,
     error: Option<&mut MaybeUninit<bmemc_error>>,
 ) -> bmemc_status {
-    guard(error, || {
-        let count = number(count, "count")?;
-        let queue = handle(queue, "queue")?;
-        let room = Room::new(answers, capacity)?;
-        let place = place.ok_or_else(|| null("place"))?;
-        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut Places { room, place, context })?;
-        Ok(Status::Ok)
+    fetch(queue, answers, capacity, timeout_ms, count, error, |room| {
+        Ok(Places { room, place: place.ok_or_else(|| null("place"))?, context })
     })
 }
 
@@ -191,6 +177,26 @@ pub extern "C" fn bmemc_queue_cancel(
     guard(error, || match handle(queue, "queue")?.queue.cancel(tag)? {
         true => Ok(Status::Ok),
         false => Ok(Status::NotFound),
+    })
+}
+
+/// Every way to fetch; `take` makes what takes the answers, of the room for them.
+#[inline(always)]
+fn fetch<T: Take>(
+    queue: Option<&bmemc_queue>,
+    answers: *mut bmemc_answer,
+    capacity: usize,
+    timeout_ms: i32,
+    count: Option<&mut MaybeUninit<usize>>,
+    error: Option<&mut MaybeUninit<bmemc_error>>,
+    take: impl FnOnce(Room) -> Result<T>,
+) -> bmemc_status {
+    guard(error, || {
+        let count = number(count, "count")?;
+        let queue = handle(queue, "queue")?;
+        let mut take = take(Room::new(answers, capacity)?)?;
+        *count = queue.queue.fetch_with(capacity, timeout_ms, &mut take)?;
+        Ok(Status::Ok)
     })
 }
 
