@@ -72,6 +72,26 @@ int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const 
     return bmemc_queue_submit(queue, client, &one, 1, accepted, error);
 }
 
+int32_t bridge_submit_keys(bmemc_queue *queue, const bmemc_client *client, const bridge_op *like, const uint8_t *keys,
+                           const uint32_t *lengths, size_t count, size_t *accepted, bmemc_error *error) {
+    bmemc_op one, list[AT_ONCE];
+    make(&one, like, NULL, NULL);
+    int32_t status = BMEMC_OK;
+    size_t parts = (count + AT_ONCE - 1) / AT_ONCE, taken;
+    for (*accepted = 0; status == BMEMC_OK && parts > 0; parts--) {
+        size_t part = (count - *accepted) / parts;
+        for (size_t i = 0; i < part; i++) {
+            size_t at = *accepted + i;
+            list[i] = one;
+            list[i].tag += at, list[i].key = (bmemc_bytes){keys, lengths[at]};
+            keys += lengths[at];
+        }
+        status = bmemc_queue_submit(queue, client, list, part, &taken, error);
+        *accepted += taken;
+    }
+    return status;
+}
+
 bridge_inbox *bridge_inbox_new(void) {
     bridge_inbox *inbox = calloc(1, sizeof *inbox);
     if (!inbox || !(inbox->answers = calloc(BRIDGE_ANSWERS, sizeof *inbox->answers))) abort();

@@ -57,6 +57,10 @@ int32_t bridge_submit(bmemc_queue *queue, const bmemc_client *client, const brid
 int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const bridge_op *op, const uint8_t *key,
                           const uint8_t *value, size_t *accepted, bmemc_error *error);
 
+// Submits an operation for each of many keys, which stand one behind the other: `like` but for key and tag, which counts up.
+int32_t bridge_submit_keys(bmemc_queue *queue, const bmemc_client *client, const bridge_op *like, const uint8_t *keys,
+                           const uint32_t *lengths, size_t count, size_t *accepted, bmemc_error *error);
+
 // Fetches into the inbox; waits for the first answer for up to wait_ms.
 void bridge_fetch(bmemc_queue *queue, bridge_inbox_argument *inbox, int32_t wait_ms);
 

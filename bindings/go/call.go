@@ -14,14 +14,17 @@ import (
 type call struct {
 	answers []Answer
 	one     [1]Answer
+	// Where they go instead, of many gets; and the index of the first one.
+	gets  *gets
+	first int
 	// Memory for the value of a single get, where it is small.
 	scratch []byte
 	// Where the value of a single get goes, if not into memory of its own.
 	into []byte
 	// GetInto was called: `into` counts even where it is empty.
 	isInto bool
-	// Answers that are still to come.
-	left int
+	// Operations, and answers that are still to come.
+	count, left int
 	// Why all of it failed at once.
 	failure *Error
 	// Gets one element when the call is complete, or when it is asked to lead.
@@ -41,7 +44,13 @@ var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1
 // newCall is a call that is about to be made, of one operation.
 func newCall() *call {
 	c := calls.Get().(*call)
-	c.answers, c.left = c.one[:], 1
+	c.answers = c.one[:]
+	return c.of(1)
+}
+
+// of says how many operations it has.
+func (c *call) of(count int) *call {
+	c.count, c.left = count, count
 	return c
 }
 
@@ -49,7 +58,7 @@ func newCall() *call {
 func (c *call) recycle() {
 	c.discard()
 	c.one[0].forget()
-	c.answers, c.into, c.isInto, c.failure, c.batch = nil, nil, false, nil, 0
+	c.answers, c.gets, c.into, c.isInto, c.failure, c.batch = nil, nil, nil, false, nil, 0
 	calls.Put(c)
 }
 
@@ -83,28 +92,24 @@ func (c *call) wake() {
 
 // take puts answers that have come one behind the other into the call, with the engine's lock held.
 func (c *call) take(run []C.bmemc_answer, in *inbox) {
-	shared := []byte{}
-	var begin, end C.size_t // of what is shared, in the slab
+	if c.gets != nil {
+		c.takeGets(run, in)
+		return
+	}
+	var memory shared
 	for i := range run {
 		from := &run[i]
 		index := indexOf(uint64(from.tag))
 		answer := &c.answers[index]
 		answer.read(&from.item)
 		if from.offset != C.SIZE_MAX {
-			switch size := from.item.value.len; {
+			switch {
 			case c.isInto:
 				c.put(answer, in.placed(from))
 			case len(c.answers) == 1:
 				answer.Value = c.keep(in.placed(from))
-			case size > sharedValue:
-				answer.Value = slices.Clone(in.placed(from))
 			default:
-				if from.offset+size > end {
-					begin, end = from.offset, in.reach(run[i:])
-					shared = append([]byte(nil), in.slab[begin:end]...) // unlike Clone it leaves no room, and clears none
-				}
-				at := from.offset - begin
-				answer.Value = shared[at : at+size : at+size]
+				answer.Value = memory.value(run[i:], in)
 			}
 		}
 		// Keys and words always come with an owner, whose value may be in the slab all the same.
@@ -113,6 +118,47 @@ func (c *call) take(run []C.bmemc_answer, in *inbox) {
 		}
 	}
 	c.left -= len(run)
+}
+
+// takeGets does the same with the answers of many gets.
+func (c *call) takeGets(run []C.bmemc_answer, in *inbox) {
+	var memory shared
+	c.gets.makePlaces()
+	for i := range run {
+		from := &run[i]
+		index := c.first + indexOf(uint64(from.tag))
+		switch {
+		case from.owner != nil && (from.offset == C.SIZE_MAX || from.item.value.len == 0): // a long value, or words
+			c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
+		case from.offset != C.SIZE_MAX:
+			c.gets.take(index, &from.item, memory.value(run[i:], in))
+			discard(run[i : i+1])
+		default:
+			c.gets.take(index, &from.item, nil)
+		}
+	}
+	c.left -= len(run)
+}
+
+// shared is memory of Go's that the values of answers share which came one behind the other.
+type shared struct {
+	bytes      []byte
+	begin, end C.size_t // of them, in the slab
+}
+
+// value copies the value of the first of these answers, which is in the slab, and with it what may share memory with it.
+func (s *shared) value(run []C.bmemc_answer, in *inbox) []byte {
+	from := &run[0]
+	size := from.item.value.len
+	if size > sharedValue {
+		return slices.Clone(in.placed(from))
+	}
+	if from.offset+size > s.end {
+		s.begin, s.end = from.offset, in.reach(run)
+		s.bytes = append([]byte(nil), in.slab[s.begin:s.end]...) // unlike Clone it leaves no room, and clears none
+	}
+	at := from.offset - s.begin
+	return s.bytes[at : at+size : at+size]
 }
 
 // keep copies the value of a single answer out of the slab: a small one into the call's own memory, for the caller to copy.
@@ -141,6 +187,10 @@ func (c *call) put(answer *Answer, value []byte) {
 func (c *call) unpack() {
 	for i := range c.parcels {
 		p := &c.parcels[i]
+		if c.gets != nil {
+			c.gets.unpack(p)
+			continue
+		}
 		answer := &c.answers[p.index]
 		if p.item.value.data != nil && c.isInto {
 			c.put(answer, unsafe.Slice((*byte)(p.item.value.data), int(p.item.value.len)))

@@ -156,14 +156,21 @@ func (c *Client) one(ctx context.Context, op *Op, call *call) error {
 
 // observed does the same, observed.
 func (c *Client) observed(ctx context.Context, op *Op, call *call) (err error) {
-	observed, end := c.observe(ctx, Call{op.Opcode, op.Key, 1})
-	if observed != nil {
-		ctx = observed
+	observed, end := c.observing(ctx, Call{op.Opcode, op.Key, 1})
+	defer func() { end(err) }()
+	return c.unobserved(observed, op, call)
+}
+
+// observing begins to observe a call: it goes on with this context, and its error is for the function.
+func (c *Client) observing(ctx context.Context, call Call) (context.Context, func(error)) {
+	observed, end := c.observe(ctx, call)
+	if observed == nil {
+		observed = ctx
 	}
-	if end != nil {
-		defer func() { end(err) }()
+	if end == nil {
+		end = func(error) {}
 	}
-	return c.unobserved(ctx, op, call)
+	return observed, end
 }
 
 func (c *Client) unobserved(ctx context.Context, op *Op, call *call) error {
@@ -199,37 +206,34 @@ func (c *Client) Do(ctx context.Context, op Op) (Answer, error) {
 
 // Execute runs any mix of operations in as few round trips as possible: answer i is that of operation i, with a status of
 // its own, and operations on one key keep their order. The error is about all of them.
-func (c *Client) Execute(ctx context.Context, ops []Op) ([]Answer, error) {
+func (c *Client) Execute(ctx context.Context, ops []Op) (_ []Answer, err error) {
 	if failed := c.check(ctx); failed != nil {
 		return nil, failed
 	}
 	answers := make([]Answer, len(ops))
-	if err := c.execute(ctx, answers, func(i int) *Op { return &ops[i] }, nothing); err != nil {
-		return nil, err
+	if len(ops) == 0 {
+		return answers, nil
+	}
+	if c.observe != nil {
+		observed, end := c.observing(ctx, Call{ops[0].Opcode, ops[0].Key, len(ops)})
+		defer func() { end(err) }()
+		ctx = observed
+	}
+	if failed := c.execute(ctx, answers, func(i int) *Op { return &ops[i] }); failed != nil {
+		return nil, failed
 	}
 	return answers, nil
 }
 
-// execute runs as many operations as there is room for answers; `at` may give the same memory each time. While the server
-// is at work it runs `meanwhile`, more than once where there are very many.
-func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op, meanwhile func()) (err error) {
-	count := len(answers)
-	if count == 0 {
-		return nil
+// execute runs as many operations as there is room for answers; `at` may give the same memory each time. If it fails, those
+// that have no answer have the status of `deferred`.
+func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op) *Error {
+	for i := range answers {
+		answers[i].Status = deferred.Status
 	}
-	if c.observe != nil {
-		first := at(0)
-		observed, end := c.observe(ctx, Call{first.Opcode, first.Key, count})
-		if observed != nil {
-			ctx = observed
-		}
-		if end != nil {
-			defer func() { end(err) }()
-		}
-	}
-	for from := 0; from < count; from += mostOps {
-		to := min(from+mostOps, count)
-		if failed := c.executeSome(ctx, answers[from:to], from, at, meanwhile); failed != nil {
+	for from := 0; from < len(answers); from += mostOps {
+		to := min(from+mostOps, len(answers))
+		if failed := c.executeSome(ctx, answers[from:to], from, at); failed != nil {
 			return failed
 		}
 	}
@@ -238,19 +242,16 @@ func (c *Client) execute(ctx context.Context, answers []Answer, at func(int) *Op
 
 // executeSome runs at most as many operations as cross at once, in rounds: what the queue could not take behind an
 // operation that it refused is left for the next one. The first of them is operation `first`.
-func (c *Client) executeSome(ctx context.Context, answers []Answer, first int, at func(int) *Op, meanwhile func()) *Error {
-	for i := range answers {
-		answers[i].Status = deferred.Status
-	}
+func (c *Client) executeSome(ctx context.Context, answers []Answer, first int, at func(int) *Op) *Error {
 	for {
-		more, failed := c.executeRound(ctx, answers, first, at, meanwhile)
+		more, failed := c.executeRound(ctx, answers, first, at)
 		if !more || failed != nil {
 			return failed
 		}
 	}
 }
 
-func (c *Client) executeRound(ctx context.Context, answers []Answer, first int, at func(int) *Op, meanwhile func()) (bool, *Error) {
+func (c *Client) executeRound(ctx context.Context, answers []Answer, first int, at func(int) *Op) (bool, *Error) {
 	b := batches.Get().(*batch)
 	defer b.recycle()
 	b.ordered = true
@@ -270,12 +271,10 @@ func (c *Client) executeRound(ctx context.Context, answers []Answer, first int, 
 		return false, nil
 	}
 	call := newCall()
-	call.answers, call.left = answers, len(b.ops)
-	failed := c.engine.doBatch(ctx, call, b, meanwhile)
+	call.of(len(b.ops)).answers = answers
+	failed := c.engine.doBatch(ctx, call, b)
 	runtime.KeepAlive(c)
-	if failed == nil {
-		call.unpack()
-	}
+	call.unpack()
 	call.recycle()
 	return anyDeferred(answers), failed
 }
@@ -290,8 +289,6 @@ func anyDeferred(answers []Answer) bool {
 	return false
 }
 
-func nothing() {}
-
 // answer is a failure in the place of an answer.
 func (e *Error) answer() Answer {
 	return Answer{Status: e.Status, Bits: e.Bits, Detail: e.Message, osError: int32(e.OSError)}
@@ -301,7 +298,7 @@ func (e *Error) answer() Answer {
 func (e *Error) about(op Opcode, keys ...string) *Error {
 	failed := *e
 	failed.Op = op
-	if len(keys) > 1 || keys[0] != "" {
+	if len(keys) > 1 || len(keys) == 1 && keys[0] != "" {
 		failed.Keys = keys
 	}
 	return &failed

@@ -66,7 +66,8 @@ func (c *Client) GetInto(ctx context.Context, key string, buffer []byte) (int, e
 }
 
 // GetMulti reads many items in as few round trips as possible. The map has those that were found; a key that is neither
-// there nor in the error is a miss. The error is nil or a [*MultiError]: what could be read is in the map even then.
+// there nor in the error is a miss. The error is nil or a [*MultiError]: what could be read is in the map even then, also
+// where the context ended before all had come.
 func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]*Item, error) {
 	return c.getMulti(ctx, keys, 0)
 }
@@ -74,59 +75,6 @@ func (c *Client) GetMulti(ctx context.Context, keys []string) (map[string]*Item,
 // GetsMulti is GetMulti with the CAS of each item.
 func (c *Client) GetsMulti(ctx context.Context, keys []string) (map[string]*Item, error) {
 	return c.getMulti(ctx, keys, FlagWantCAS)
-}
-
-func (c *Client) getMulti(ctx context.Context, keys []string, flags OpFlags) (map[string]*Item, error) {
-	op := Op{Opcode: OpGet, OpFlags: flags}
-	key := func(i int) string { return keys[i] }
-	at := func(i int) *Op { op.Key = keys[i]; return &op }
-	found := found{keys: keys}
-	err := c.many(ctx, len(keys), key, at, found.prepare, found.fill)
-	if !found.filled {
-		return map[string]*Item{}, err
-	}
-	return found.items, err
-}
-
-// found is what GetMulti returns, made of places for all keys while the server is at work.
-type found struct {
-	keys   []string
-	places []Item
-	items  map[string]*Item
-	filled bool
-}
-
-func (f *found) prepare() {
-	if f.items != nil {
-		return
-	}
-	f.places, f.items = make([]Item, len(f.keys)), make(map[string]*Item, len(f.keys))
-	for i, key := range f.keys {
-		f.items[key] = &f.places[i]
-	}
-}
-
-func (f *found) fill(answers []Answer) {
-	f.prepare()
-	f.filled = true
-	missing := 0
-	for i := range answers {
-		if a := &answers[i]; a.Status == 0 {
-			a.fill(&f.places[i], f.keys[i], a.Value)
-		} else {
-			delete(f.items, f.keys[i])
-			missing++
-		}
-	}
-	if len(f.items)+missing == len(f.keys) {
-		return
-	}
-	// A key that was asked for more than once is there if it was found once.
-	for i := range answers {
-		if answers[i].Status == 0 {
-			f.items[f.keys[i]] = &f.places[i]
-		}
-	}
 }
 
 // ---- Writing ----
@@ -184,7 +132,7 @@ func (c *Client) SetMulti(ctx context.Context, items []*Item) error {
 	}
 	var op Op
 	key := func(i int) string { return items[i].Key }
-	return c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op }, nothing, func([]Answer) {})
+	return c.many(ctx, len(items), key, func(i int) *Op { op = c.storing(OpSet, items[i]); return &op })
 }
 
 // CompareAndSwapMulti is [Client.CompareAndSwap] with many items in as few round trips as possible. The error is nil or a
@@ -205,7 +153,7 @@ func (c *Client) CompareAndSwapMulti(ctx context.Context, items []*Item) error {
 		op.CAS = items[i].CAS
 		return &op
 	}
-	return c.many(ctx, len(items), key, at, nothing, func([]Answer) {})
+	return c.many(ctx, len(items), key, at)
 }
 
 // Delete deletes a key. [ErrNotFound]: there was none.
@@ -218,7 +166,7 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 func (c *Client) DeleteMulti(ctx context.Context, keys []string) error {
 	op := Op{Opcode: OpDelete}
 	key := func(i int) string { return keys[i] }
-	return c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op }, nothing, func([]Answer) {})
+	return c.many(ctx, len(keys), key, func(i int) *Op { op.Key = keys[i]; return &op })
 }
 
 // Touch gives an item a new time to live. [ErrNotFound]: there is none.
@@ -268,58 +216,80 @@ var manyAnswers = sync.Pool{New: func() any { return new([]Answer) }}
 // Answers that are kept when they are used again.
 const keptAnswers = 256
 
-// many runs operations, and `meanwhile` while the server is at work, lets `use` see their answers, and sorts out the
-// failures: one error for each server and status.
-func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op,
-	meanwhile func(), use func([]Answer)) error {
+// many runs operations, and sorts out the failures: one error for each server and status.
+func (c *Client) many(ctx context.Context, count int, key func(int) string, at func(int) *Op) (err error) {
 	if failed := c.check(ctx); failed != nil {
 		return &MultiError{[]*Error{failed.aboutAll(count, key, at)}}
 	}
+	if count == 0 {
+		return nil
+	}
+	if c.observe != nil {
+		observed, end := c.observing(ctx, Call{at(0).Opcode, key(0), count})
+		defer func() { end(err) }()
+		ctx = observed
+	}
 	memory := manyAnswers.Get().(*[]Answer)
 	answers := slices.Grow((*memory)[:0], count)[:count]
-	defer func() {
-		for i := range answers {
-			answers[i].forget()
-		}
-		if count <= keptAnswers {
-			*memory = answers
-			manyAnswers.Put(memory)
-		}
-	}()
-	if err := c.execute(ctx, answers, at, meanwhile); err != nil {
-		return &MultiError{[]*Error{err.(*Error).aboutAll(count, key, at)}}
-	}
-	use(answers)
-	return failures(ctx, answers, key, at)
-}
-
-// failures are the failed answers' errors, together. What was not stored for its CAS has failed too.
-func failures(ctx context.Context, answers []Answer, key func(int) string, at func(int) *Op) error {
-	type reason struct {
-		server int
-		status Status
-	}
-	var failed MultiError
-	var known map[reason]*Error
+	whole := c.execute(ctx, answers, at)
+	var failed failures
 	for i := range answers {
 		a := &answers[i]
-		if a.Status == 0 || a.Status > 0 && at(i).CAS == 0 {
-			continue
+		switch {
+		case a.Status == deferred.Status:
+			failed.addUnanswered(whole, at(i).Opcode, key(i))
+		case a.Status < 0 || a.Status > 0 && at(i).CAS != 0: // what was not stored for its CAS has failed too
+			failed.add(ctx, at(i).Opcode, key(i), a)
 		}
-		why := reason{a.Server, a.Status}
-		if known[why] == nil {
-			if known == nil {
-				known = make(map[reason]*Error)
-			}
-			known[why] = a.failure(ctx, at(i).Opcode)
-			failed.Failed = append(failed.Failed, known[why])
-		}
-		known[why].Keys = append(known[why].Keys, key(i))
+		a.forget()
 	}
-	if failed.Failed != nil {
-		return &failed
+	if count <= keptAnswers {
+		*memory = answers
+		manyAnswers.Put(memory)
 	}
-	return nil
+	return failed.err()
+}
+
+// failures collects what is wrong with a call of many keys: one error for each server and status.
+type failures struct {
+	known map[reason]*Error
+	list  []*Error
+}
+
+type reason struct {
+	server int
+	status Status
+}
+
+// add adds the answer of an operation that failed.
+func (f *failures) add(ctx context.Context, op Opcode, key string, a *Answer) {
+	f.of(reason{a.Server, a.Status}, key, func() *Error { return a.failure(ctx, op) })
+}
+
+// addUnanswered adds an operation that has no answer, for a reason that it shares with others.
+func (f *failures) addUnanswered(why *Error, op Opcode, key string) {
+	f.of(reason{-1, why.Status}, key, func() *Error { return why.about(op) })
+}
+
+func (f *failures) of(why reason, key string, first func() *Error) {
+	if f.known == nil {
+		f.known = make(map[reason]*Error)
+	}
+	failed := f.known[why]
+	if failed == nil {
+		failed = first()
+		f.known[why] = failed
+		f.list = append(f.list, failed)
+	}
+	failed.Keys = append(failed.Keys, key)
+}
+
+// err is nil or a [*MultiError].
+func (f *failures) err() error {
+	if f.list == nil {
+		return nil
+	}
+	return &MultiError{f.list}
 }
 
 func (e *Error) aboutAll(count int, key func(int) string, at func(int) *Op) *Error {

@@ -63,6 +63,7 @@ func (s HealthState) String() string {
 
 // Health is what a client knows of a server's health.
 type Health struct {
+	// State is how it is by now.
 	State HealthState
 	// Failures are connections that could not be made, were lost or were given up, and probes that failed, since the server
 	// last answered.
@@ -144,6 +145,7 @@ const (
 
 // Address is a server string taken apart.
 type Address struct {
+	// Kind is what the string names: a host, an address or a socket.
 	Kind AddressKind
 	// Host is the name in lower case, the address without brackets, or the path.
 	Host string

@@ -41,7 +41,7 @@ func TestContextEndsTheCall(t *testing.T) {
 		} {
 			began := time.Now()
 			err := call()
-			if took := time.Since(began); took > 20*time.Second {
+			if took := time.Since(began); took > 5*time.Second { // a minute would be the client's own
 				t.Errorf("%s took %v", name, took)
 			}
 			for _, wanted := range test.wanted {

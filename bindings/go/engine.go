@@ -106,26 +106,43 @@ func (e *engine) do(ctx context.Context, c *call, op *Op, timeout C.uint32_t) *E
 	return c.failure
 }
 
-// doBatch runs the operations of a batch, whose tags count from zero, and `meanwhile` while the server is at work.
-func (e *engine) doBatch(ctx context.Context, c *call, b *batch, meanwhile func()) *Error {
+// doBatch runs the operations of a batch, whose tags count from zero.
+func (e *engine) doBatch(ctx context.Context, c *call, b *batch) *Error {
+	return e.doMany(ctx, c, func() {
+		b.shift(c.tag(0))
+		e.cross(b, nil)
+	})
+}
+
+// doKeys runs many gets; it returns how many of them the queue has taken.
+func (e *engine) doKeys(ctx context.Context, c *call, list *keyList) (taken int, failed *Error) {
+	failed = e.doMany(ctx, c, func() { taken = e.crossKeys(c, list) })
+	return taken, failed
+}
+
+// doMany runs the operations of a call, which `cross` submits.
+func (e *engine) doMany(ctx context.Context, c *call, cross func()) *Error {
 	e.mu.Lock()
 	if e.closed != nil {
 		defer e.mu.Unlock()
 		return e.closed
 	}
 	e.admit(c)
-	began, done := e.begins(), false
-	b.shift(c.tag(0))
-	if e.mayLead() {
+	began, done, count, start := e.begins(), false, c.left, false
+	leads := e.mayLead()
+	if leads {
 		e.appoint(c)
-		e.cross(b, nil)
-		e.away(meanwhile)
-		done = e.lead(ctx, c)
 	} else {
-		start := e.claim()
-		e.cross(b, nil)
-		e.unclaim(start)
-		e.away(meanwhile)
+		start = e.claim()
+	}
+	cross()
+	e.unclaim(start)
+	if c.gets != nil {
+		c.gets.makePlaces()
+		e.away(c.gets.prepare) // while the server is at work
+	}
+	if leads {
+		done = e.lead(ctx, c)
 	}
 	e.release()
 	e.mu.Unlock()
@@ -133,7 +150,7 @@ func (e *engine) doBatch(ctx context.Context, c *call, b *batch, meanwhile func(
 		e.wait(ctx, c)
 	}
 	if !began.IsZero() {
-		e.judge(time.Since(began), slowRoundTrip+time.Duration(b.count())*slowOperation)
+		e.judge(time.Since(began), slowRoundTrip+time.Duration(count)*slowOperation)
 	}
 	return c.failure
 }
@@ -171,7 +188,7 @@ func (e *engine) abandon(ctx context.Context, c *call) {
 		e.mu.Unlock()
 		return
 	}
-	count, err := len(c.answers), contextError(ctx)
+	count, err := c.count, contextError(ctx)
 	c.failure = err
 	e.forget(c)
 	if c.batch == e.number {
@@ -184,7 +201,6 @@ func (e *engine) abandon(ctx context.Context, c *call) {
 	err.Bits = BitUnknownOutcome
 	e.refs++
 	e.mu.Unlock()
-	c.discard()
 	// Without this the operation would count until its own deadline.
 	for i := 0; i < min(count, 16); i++ {
 		C.bmemc_queue_cancel(e.queue, C.uint64_t(c.tag(i)), nil)

@@ -210,7 +210,8 @@ type Options struct {
 	// [LogEvents]. Nil: nobody is.
 	OnEvent func(Event)
 	// Observe is called when a call begins, and the function that it returns, unless that is nil, when it ends. The
-	// context that it returns is the call's. Nil: calls are not observed.
+	// context that it returns is the call's, unless that is nil; it is told the error that the call returns, a refusal too. Nil:
+	// calls are not observed.
 	Observe func(ctx context.Context, call Call) (context.Context, func(error))
 	// OnConnect is called with the descriptor of each new socket before it connects and once it has, and with where it
 	// connects to; an error refuses it. It must not block, close the socket, or use the client.

@@ -78,6 +78,31 @@ func (e *engine) cross(b *batch, in *inbox) {
 	e.refuse(refused)
 }
 
+// crossKeys submits many gets of one call, and returns how many the queue has taken.
+func (e *engine) crossKeys(c *call, list *keyList) (taken int) {
+	count := c.left
+	e.away(func() {
+		taken = list.submit(c.tag(0), e.queue, e.client)
+		e.hooks.poke()
+	})
+	if left := count - taken; left > 0 {
+		e.refuseRest(c, left)
+	}
+	return taken
+}
+
+// refuseRest notes that so many operations of a call, which waits for them, were not taken.
+func (e *engine) refuseRest(c *call, left int) {
+	waits := e.slots[c.slot].call == c
+	e.drop(c.slot, left)
+	if !waits {
+		return
+	}
+	if c.left -= left; c.left == 0 {
+		c.wake()
+	}
+}
+
 // direct submits one operation without copying its bytes first.
 func (e *engine) direct(op *Op, tag uint64, timeout C.uint32_t) {
 	start := e.claim()
