@@ -50,7 +50,10 @@ impl RingServer {
                 Place::Host(..) => place.to_string(),
                 Place::Path(path) => format!("{path}:0"),
             },
-            NameForm::Slash => format!("/{place}"),
+            NameForm::Slash => match place {
+                Place::Host(..) => format!("/{place}"),
+                Place::Path(path) => format!("/{path}:0"),
+            },
             NameForm::Bmemcached => match credentials {
                 Some((user, password)) => [&self.address, "_", user, "_", password.expose()].concat(),
                 None => format!("{}_None_None", self.address),
@@ -82,7 +85,7 @@ pub(super) enum NameForm {
     HostUnlessDefault,
     /// The same, and a socket's path with port 0.
     Libmemcached,
-    /// `/host:port`, the port always.
+    /// `/host:port`, the port always: 0 for a socket.
     Slash,
     /// The address as it was written, and `_user_password`.
     Bmemcached,
@@ -125,6 +128,7 @@ mod tests {
             ("/tmp/m.sock", Libmemcached, "/tmp/m.sock:0"),
             ("10.0.0.1", Libmemcached, "10.0.0.1"),
             ("10.0.0.1", Slash, "/10.0.0.1:11211"),
+            ("/tmp/m.sock", Slash, "//tmp/m.sock:0"),
             ("[::1]:11211", Bmemcached, "[::1]:11211_None_None"),
         ];
         for (address, form, name) in cases {

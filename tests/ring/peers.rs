@@ -90,5 +90,5 @@ fn every_ring_chooses_as_its_client_does_now() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!((rings, hashes), (264, 12), "rings and key hashes that were compared");
+    assert_eq!((rings, hashes), (324, 12), "rings and key hashes that were compared");
 }

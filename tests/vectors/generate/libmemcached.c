@@ -57,8 +57,10 @@ static void choices(const char *path, const char *distribution, memcached_behavi
         char name[64];
         if (!has(hashes[hash].hash)) continue;
         // The order matters: weighted ketama sets the hash, a distribution makes its points with the hash that is set, and a
-        // weight that comes after it turns weights on.
+        // weight that comes after it turns weights on. KETAMA_SPY has ketama's points only where weights are on.
         memcached_st *client = memcached_create(NULL);
+        int is_spy = value == MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY;
+        if (is_spy) memcached_behavior_set(client, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1);
         if (behavior == MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED) memcached_behavior_set(client, behavior, value);
         memcached_behavior_set(client, MEMCACHED_BEHAVIOR_HASH, hashes[hash].hash);
         if (behavior != MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED) memcached_behavior_set(client, behavior, value);
@@ -87,5 +89,6 @@ int main(int argc, char **argv) {
     choices(argv[1], "modulo", MEMCACHED_BEHAVIOR_DISTRIBUTION, MEMCACHED_DISTRIBUTION_MODULA);
     choices(argv[1], "ketama_unweighted", MEMCACHED_BEHAVIOR_DISTRIBUTION, MEMCACHED_DISTRIBUTION_CONSISTENT);
     choices(argv[1], "ketama", MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1);
+    choices(argv[1], "ketama_spy", MEMCACHED_BEHAVIOR_DISTRIBUTION, MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA_SPY);
     return 0;
 }
