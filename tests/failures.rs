@@ -456,3 +456,42 @@ fn more_calls_than_may_wait_are_busy() {
     signal(&server, "-CONT");
     assert_eq!(client.get(b"k").unwrap().unwrap().value, b"v");
 }
+
+/// A connection that is given up as nothing comes in time ends all that is on it, and each hears the reason: also who was
+/// sending meanwhile, and finds that the socket is closed.
+#[test]
+fn who_shares_a_connection_that_hangs_hears_of_the_time_out() {
+    let value = vec![b'v'; 16_000_000];
+    for protocol in PROTOCOLS {
+        let server = Memcached::tcp(&["-m", "128", "-I", "64m"]);
+        let settings = [("protocol", protocol), ("timeout_ms", "400"), ("connections", "1")];
+        let client = client(server.address(), &settings);
+        client.set(b"k", b"v", 0, 0).unwrap();
+        signal(&server, "-STOP");
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| client.get(b"k").unwrap_err());
+            std::thread::sleep(Duration::from_millis(100));
+            // It waits for room to send; its own deadline is far away.
+            let large = Operation { timeout_ms: 20_000, ..Operation::set(b"large", &value, 0) };
+            let small = Operation { timeout_ms: 20_000, ..Operation::get(b"k") };
+            let others = [large, small].map(|operation| {
+                let client = &client;
+                scope.spawn(move || {
+                    let mut answers = Answers::new(1);
+                    client.execute(&[operation], &mut answers).unwrap();
+                    let error = answers.iter().find_map(|answer| answer.error());
+                    error.unwrap()
+                })
+            });
+            assert_eq!(first.join().unwrap().status(), Status::Timeout, "{protocol}");
+            for error in others.map(|other| other.join().unwrap()) {
+                assert_eq!(error.status(), Status::Timeout, "{protocol}: {error}");
+                assert!(
+                    error.message().contains("no answer within 400 ms, connection given up"),
+                    "{protocol}: {error}"
+                );
+            }
+        });
+        signal(&server, "-CONT");
+    }
+}

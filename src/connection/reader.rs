@@ -14,7 +14,7 @@ use std::io;
 const END: &[u8] = b"END\r\n";
 
 /// Why a connection can no longer be used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     pub status: Status,
     pub message: String,

@@ -370,9 +370,11 @@ impl<'a> Turn<'a> {
             Err(closed) => Broken { status: closed.status(), message: closed.message().to_string() },
             Ok(()) => broken,
         };
+        let mut state = self.line.lock();
+        // Where somebody else gives it up, or has, the reason is theirs: that sending fails, say, is how it shows.
+        let broken = state.why_ended(self.generation).cloned().unwrap_or(broken);
         let error = Error::new(broken.status, format!("{}: {}", self.shared.address, broken.message));
         self.failure.get_or_insert(error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME));
-        let mut state = self.line.lock();
         let Some(link) = state.link_of(self.generation) else { return self.line.wake_writer() };
         let Some(mut role) = self.role.take().or_else(|| link.role.take()) else {
             link.doomed.get_or_insert(broken);
@@ -380,12 +382,12 @@ impl<'a> Turn<'a> {
             state.counters.system_calls += 1;
             return;
         };
-        let broken = link.doomed.take().unwrap_or(broken);
         let loss = match broken.status {
             Status::Timeout => Loss::Timeout,
             _ => Loss::Closed,
         };
         let Some(mut link) = self.line.take_link(&mut state) else { return };
+        state.ended = Some((self.generation, broken.clone()));
         state.counters.system_calls += 1;
         drop(state);
         link.socket.shutdown();

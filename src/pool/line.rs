@@ -48,6 +48,8 @@ pub(super) struct Line {
 #[derive(Default)]
 pub(super) struct State {
     pub link: Option<Box<Link>>,
+    /// Why the last link was given up, for those who were on it.
+    pub ended: Option<(u64, Broken)>,
     connecting: bool,
     attempts: u64,
     failure: Option<(u64, Error)>,
@@ -60,6 +62,14 @@ impl State {
     /// The link, if it is still the one with this generation.
     pub fn link_of(&mut self, generation: u64) -> Option<&mut Link> {
         self.link.as_deref_mut().filter(|link| link.generation == generation)
+    }
+
+    /// Why the link with this generation was given up, or is about to be.
+    pub fn why_ended(&self, generation: u64) -> Option<&Broken> {
+        match self.link.as_deref().filter(|link| link.generation == generation) {
+            Some(link) => link.doomed.as_ref(),
+            None => self.ended.as_ref().filter(|(ended, _)| *ended == generation).map(|(_, why)| why),
+        }
     }
 
     /// The number of the next batch.
@@ -373,6 +383,7 @@ impl Line {
             return;
         };
         let Some(mut link) = self.take_link(&mut state) else { return };
+        state.ended = Some((link.generation, broken.clone()));
         drop(state);
         let mut nobody = Nobody;
         let mut hands = Hands::new(&mut nobody);
