@@ -9,7 +9,6 @@ use common::logins::Folder;
 use common::oracle::Watchdog;
 use common::scripted::{right, Scripted, Step, Verb, Wire};
 use common::Memcached;
-use std::io::Read;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -228,34 +227,4 @@ fn a_server_that_hangs_up_on_everything_is_a_failure_and_no_loop() {
         let tries = count.load(std::sync::atomic::Ordering::SeqCst) - before;
         assert!(tries <= 3, "{tries} connections");
     }
-}
-
-#[test]
-fn a_full_server_says_so_in_every_protocol() {
-    let (real, embedded) =
-        (Memcached::tcp(&["-c", "24"]), Server::start(Config { max_connections: 2, ..Config::default() }).unwrap());
-    for address in [real.address(), embedded.address()] {
-        let _held = fill(address);
-        for protocol in ["auto", "text", "meta", "binary"] {
-            let error = common::client(address, &[("protocol", protocol)]).get(b"k").unwrap_err();
-            assert!(error.message().contains("Too many open connections"), "{protocol}: {error}");
-            assert_eq!(error.status(), Status::ServerError, "{protocol}: {error}");
-        }
-    }
-}
-
-/// Connections to a server, as many as it takes.
-fn fill(address: &str) -> Vec<std::net::TcpStream> {
-    let mut held = Vec::new();
-    while held.len() < 200 {
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        // One that is refused is told so, and at its end; the others say nothing.
-        let mut words = Vec::new();
-        if stream.read_to_end(&mut words).is_ok() && words.starts_with(b"ERROR") {
-            return held;
-        }
-        held.push(stream);
-    }
-    panic!("{address} takes {} connections", held.len());
 }

@@ -48,7 +48,7 @@ func TestConnections(t *testing.T) {
 	}
 	pool, err := c.Pool()
 	wantOK(t, err)
-	if pool.Open != 1 || pool.Open != pool.Used+pool.Free {
+	if pool.Open != 1 || pool.Free != 1 || pool.Used != 0 {
 		t.Fatal(pool)
 	}
 	wantOK(t, c.CheckKey("good"))

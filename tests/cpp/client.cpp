@@ -418,6 +418,32 @@ static void several_servers() {
     EXPECT(dump.size() == 1 && dump[0].key() == "a b" && dump[0].cas() == 2);
 }
 
+static void the_pool_and_its_servers() {
+    auto one = must(bmemc::server::start()), two = must(bmemc::server::start());
+    auto own = must(bmemc::client::connect({one.address(), two.address()}, {{"protocol", protocol}, {"connections", "1"}}));
+    EXPECT(must(own.pool()).open == 0);
+    for (int i = 0; i < 50; i++) must(own.set(std::to_string(i), "x"));
+    EXPECT(must(own.pool()).free == 2 && must(own.pool()).used == 0 && must(own.pool()).open == 2 && must(own.pool(1)).open == 1);
+    EXPECT(refused(own.pool(2), status::argument, "server 2"));
+    // A call that is never answered has its connection until its time is up.
+    must(one.set("fault", "stall"));
+    std::thread caller([&] { EXPECT(refused(own.call(op::version().within(std::chrono::milliseconds(1000))), status::timeout, "")); });
+    bool busy = false;
+    for (int i = 0; i < 500 && !busy; i++) {
+        busy = must(own.pool(0)).used == 1 && must(own.pool(0)).free == 0;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    EXPECT(busy);
+    caller.join();
+    must(one.set("fault", ""));
+    must(own.disconnect_all());
+    EXPECT(must(own.pool()).open == 0);
+    must(own.flush_all());
+    for (int i = 0; i < 50; i++) EXPECT(!must(own.get(std::to_string(i))));
+    EXPECT(must(own.remove_server(two.address())) && !must(own.remove_server(two.address())));
+    EXPECT(must(own.servers()).size() == 1 && must(own.server_for("7")).value() == one.address());
+}
+
 static void handles_move() {
     auto one = connect_to(address);
     auto two = std::move(one);
@@ -506,6 +532,7 @@ int main(int argc, char **argv) {
     RUN(bad_arguments_at_a_dead_server);
     RUN(faults_and_credentials);
     RUN(several_servers);
+    RUN(the_pool_and_its_servers);
     RUN(handles_move);
     RUN(addresses_and_new_sockets);
     RUN(events_and_threads);
