@@ -44,48 +44,66 @@ static void read_keys(void) {
 
 // --- rings ------------------------------------------------------------------------------------------
 
-// A ring of this distribution and the servers of the file; `weighted`: with their weights.
-static bmemc_ring *ring_of(const char *distribution, const char *key_hash, int weighted) {
+// A list of the file: of which distribution and key hash it is, and the weights of the servers.
+static const struct vector {
+    const char *name, *distribution, *key_hash;
+    uint32_t weights[4];
+} vectors[] = {
+    {"pymemcache_rendezvous", "rendezvous", "auto", {1, 1, 1, 1}},
+    {"libmemcached_modula", "modulo", "auto", {1, 1, 1, 1}},
+    {"libmemcached_ketama", "ketama_unweighted", "default", {1, 1, 1, 1}},
+    {"libmemcached_ketama_md5", "ketama_unweighted", "md5", {1, 1, 1, 1}},
+    {"libmemcached_ketama_weighted", "ketama", "auto", {1, 3, 7, 100}},
+    {"libmemcached_ketama_weighted_equal", "ketama", "auto", {1, 1, 1, 1}},
+    {"libmemcached_ketama_spy_weighted", "ketama_spy", "auto", {1, 3, 7, 100}},
+    {"spymemcached_ketama", "spymemcached", "auto", {1, 1, 1, 1}},
+    {"spymemcached_ketama_libmemcached_format", "ketama", "auto", {1, 1, 1, 1}},
+    {"spymemcached_ketama_weighted", "ketama", "auto", {1, 3, 7, 100}},
+    {"spymemcached_arraymod", "modulo", "java", {1, 1, 1, 1}},
+    {"twemproxy_ketama_fnv1a_64", "twemproxy", "auto", {1, 3, 7, 100}},
+    {"twemproxy_ketama_equal", "twemproxy", "auto", {1, 1, 1, 1}},
+    {"gomemcache", "gomemcache", "auto", {1, 1, 1, 1}},
+    {"mc_go", "memcachier", "auto", {1, 1, 1, 1}},
+    {"dalli", "dalli", "auto", {1, 1, 1, 1}},
+    {"dalli_weighted", "dalli", "auto", {1, 3, 7, 100}},
+    {"mcrouter_ch3", "ch3", "auto", {1, 1, 1, 1}},
+    {"mcrouter_wch3", "weighted_ch3", "auto", {10, 5, 3, 10}},
+    {"mcrouter_crc32", "mcrouter_crc32", "auto", {1, 1, 1, 1}},
+    {"mcrouter_rendezvous", "mcrouter_rendezvous", "auto", {1, 1, 1, 1}},
+    {"mcrouter_weighted_rendezvous", "mcrouter_weighted_rendezvous", "auto", {10, 5, 1, 7}},
+    {"memjs", "memjs", "auto", {1, 1, 1, 1}},
+    {"uhashring_bmemcached", "bmemcached", "auto", {1, 1, 1, 1}},
+};
+
+// A ring of that and the servers of the file.
+static bmemc_ring *ring_of(const struct vector *like) {
     static const char *const servers[] = {"10.0.0.1:11211", "10.0.0.2:11212", "cache-3.example:11211", "10.0.0.4:11213"};
-    static const uint32_t weights[] = {1, 3, 7, 100};
     bmemc_ring *ring = NULL;
     bmemc_options *options = bmemc_options_new();
-    STATUS(BMEMC_OK, bmemc_options_set(options, text("distribution"), text(distribution), e));
-    STATUS(BMEMC_OK, bmemc_options_set(options, text("key_hash"), text(key_hash), e));
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("distribution"), text(like->distribution), e));
+    STATUS(BMEMC_OK, bmemc_options_set(options, text("key_hash"), text(like->key_hash), e));
     for (size_t at = 0; at < 4; at++)
-        STATUS(BMEMC_OK, bmemc_options_add_server(options, text(servers[at]), text(""), weighted ? weights[at] : 1, e));
+        STATUS(BMEMC_OK, bmemc_options_add_server(options, text(servers[at]), text(""), like->weights[at], e));
     STATUS(BMEMC_OK, bmemc_ring_new(options, &ring, e));
     bmemc_options_free(options);
     return ring;
 }
 
-static void chooses_as(const char *name, const char *distribution, const char *key_hash, int weighted) {
-    bmemc_ring *ring = ring_of(distribution, key_hash, weighted);
-    const char *at = list(strstr(json, "\"ring\": {"), name);
-    for (size_t index = 0; index < key_count; index++, at += 3) {
-        uint32_t server = 99;
-        STATUS(BMEMC_OK, bmemc_ring_get(ring, text(keys[index]), &server, e));
-        if (server != (uint32_t)(*at - '0')) complain(__FILE__, __LINE__, name, ": %s", keys[index]);
-    }
-    bmemc_ring_free(ring);
-}
-
 static void rings_choose_as_other_clients_do(void) {
-    chooses_as("pymemcache_rendezvous", "rendezvous", "auto", 0);
-    chooses_as("libmemcached_ketama_weighted", "ketama", "auto", 1);
-    chooses_as("libmemcached_ketama", "ketama_unweighted", "default", 0);
-    chooses_as("libmemcached_ketama_md5", "ketama_unweighted", "md5", 0);
-    chooses_as("libmemcached_modula", "modulo", "auto", 0);
-    chooses_as("spymemcached_ketama", "spymemcached", "auto", 0);
-    chooses_as("twemproxy_ketama_fnv1a_64", "twemproxy", "auto", 1);
-    chooses_as("gomemcache", "gomemcache", "auto", 0);
-    chooses_as("mc_go", "memcachier", "auto", 0);
-    chooses_as("memjs", "memjs", "auto", 0);
-    chooses_as("dalli_weighted", "dalli", "auto", 1);
-    chooses_as("uhashring_bmemcached", "bmemcached", "auto", 0);
-    chooses_as("mcrouter_ch3", "ch3", "auto", 0);
-    chooses_as("mcrouter_crc32", "mcrouter_crc32", "auto", 0);
-    chooses_as("mcrouter_rendezvous", "mcrouter_rendezvous", "auto", 0);
+    const char *lists = strstr(json, "\"ring\": {");
+    size_t count = sizeof vectors / sizeof *vectors, there = 0;
+    for (const char *at = lists; (at = strstr(at, "\": [")); at++) there++;
+    EXPECT(there == count);
+    for (size_t number = 0; number < count; number++) {
+        bmemc_ring *ring = ring_of(&vectors[number]);
+        const char *at = list(lists, vectors[number].name);
+        for (size_t index = 0; index < key_count; index++, at += 3) {
+            uint32_t server = 99;
+            STATUS(BMEMC_OK, bmemc_ring_get(ring, text(keys[index]), &server, e));
+            if (server != (uint32_t)(*at - '0')) complain(__FILE__, __LINE__, vectors[number].name, ": %s", keys[index]);
+        }
+        bmemc_ring_free(ring);
+    }
 }
 
 static void key_hashes_are_those_of_libhashkit(void) {
@@ -154,7 +172,7 @@ static void servers_come_and_go(void) {
 }
 
 static void servers_are_listed(void) {
-    bmemc_ring *ring = ring_of("ketama", "auto", 1);
+    bmemc_ring *ring = ring_of(&(struct vector){"", "ketama", "auto", {1, 3, 7, 100}});
     bmemc_results *results = NULL;
     size_t count = 0;
     STATUS(BMEMC_OK, bmemc_ring_add(ring, text("10.0.0.9"), text("cache-9"), 9, e));
@@ -195,7 +213,7 @@ static void a_callback_chooses(void) {
 
 static void null_for_each_pointer(void) {
     bmemc_options *options = bmemc_options_new();
-    bmemc_ring *ring = ring_of("rendezvous", "auto", 0), *out = ring;
+    bmemc_ring *ring = ring_of(&(struct vector){"", "rendezvous", "auto", {1, 1, 1, 1}}), *out = ring;
     bmemc_results *results = (bmemc_results *)ring;
     uint32_t server = 7;
     size_t count = 7;
@@ -234,7 +252,7 @@ static void null_for_each_pointer(void) {
 
 static void what_is_wrong_is_named(void) {
     bmemc_options *options = bmemc_options_new();
-    bmemc_ring *ring = ring_of("ketama", "auto", 0);
+    bmemc_ring *ring = ring_of(&(struct vector){"", "ketama", "auto", {1, 1, 1, 1}});
     uint64_t hash;
     uint32_t before = 99, after = 98;
     STATUS(BMEMC_OK, bmemc_ring_get(ring, text("k"), &before, e));

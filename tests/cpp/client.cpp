@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <map>
 #include <set>
 #if __has_include(<span>)
@@ -227,6 +228,23 @@ static void statistics_and_dumps() {
     auto pid = std::find_if(all.begin(), all.end(), [](bmemc::item_view item) { return item.key() == "pid"; });
     EXPECT(all.size() > 10 && pid != all.end() && !(*pid).value().empty());
     EXPECT(bmemc::stat_type_of("rusage_user") == bmemc::stat_type::duration && bmemc::stat_type_of("pid") == bmemc::stat_type::integer);
+    using bmemc::stat_value_of;
+    EXPECT(stat_value_of("curr_items", "12") == bmemc::stat_value(std::int64_t{12}));
+    EXPECT(stat_value_of("bytes", "-1") == bmemc::stat_value(std::int64_t{-1}));
+    EXPECT(stat_value_of("limit", "18446744073709551615") == bmemc::stat_value(UINT64_MAX));
+    EXPECT(stat_value_of("curr_items", "many") == bmemc::stat_value(std::string("many")));
+    EXPECT(stat_value_of("version", "1") == bmemc::stat_value(std::string("1")));
+    EXPECT(stat_value_of("growth_factor", "1.25") == bmemc::stat_value(1.25));
+    EXPECT(stat_value_of("growth_factor", "1.25x") == bmemc::stat_value(std::string("1.25x")));
+    EXPECT(stat_value_of("rusage_system", "1:25") == bmemc::stat_value(1.25));
+    EXPECT(stat_value_of("cas_enabled", "1") == bmemc::stat_value(true) && stat_value_of("detail_enabled", "0") == bmemc::stat_value(false));
+    EXPECT(stat_value_of("auth_enabled_sasl", "no") == bmemc::stat_value(false));
+    EXPECT(stat_value_of("umask", "700") == bmemc::stat_value(std::int64_t{0700}));
+    auto typed = must(bmemc::typed_stats(*client));
+    auto name = std::string(must(client->servers())[0].key());
+    EXPECT(typed.size() == 1 && typed.count(name) == 1 && std::holds_alternative<std::int64_t>(typed[name]["pid"]));
+    EXPECT(std::holds_alternative<std::string>(typed[name]["version"]));
+    EXPECT(refused(bmemc::typed_stats(*client, "bogus"), status::unknown_command, "bogus"));
     EXPECT(refused(client->stats("bogus"), status::unknown_command, "bogus"));
     EXPECT(must(bmemc::stats_items("a 1\nb two words\n"))[1].value() == "two words");
     bool found = false;
@@ -265,6 +283,61 @@ static void codecs_and_compressors() {
     auto stored = must(own.encode(run, bmemc::value_type::text));
     EXPECT(stored.value() == "5000z" && must(own.decode(stored.value(), stored.flags())).value() == run);
     EXPECT(refused(own.encode("no number", bmemc::value_type::integer), status::argument, "decimal digits"));
+}
+
+// The list of this name in tests/vectors/rings.json: numbers of one digit.
+static std::vector<std::uint32_t> numbers_in(const std::string &json, const std::string &name) {
+    std::vector<std::uint32_t> numbers;
+    for (auto at = json.find('[', json.find("\"" + name + "\": [")); at < json.size() && json[at] != ']'; at++)
+        if (json[at] >= '0' && json[at] <= '9') numbers.push_back(std::uint32_t(json[at] - '0'));
+    return numbers;
+}
+
+// Its keys; a backslash stands before what would mean something else.
+static std::vector<std::string> keys_in(const std::string &json) {
+    std::vector<std::string> keys;
+    for (auto at = json.find('[', json.find("\"keys\": [")); at < json.size() && json[at] != ']'; at++) {
+        if (json[at] != '"') continue;
+        auto &key = keys.emplace_back();
+        for (at++; json.at(at) != '"'; at++) key += json[at] == '\\' ? json.at(++at) : json[at];
+    }
+    return keys;
+}
+
+static void rings_choose_as_other_clients_do() {
+    std::ifstream file("tests/vectors/rings.json");
+    std::string json((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    auto keys = keys_in(json);
+    EXPECT(keys.size() == 50);
+    for (auto [name, distribution, weighted] : {std::tuple("pymemcache_rendezvous", "rendezvous", false),
+             std::tuple("libmemcached_ketama_weighted", "ketama", true), std::tuple("dalli_weighted", "dalli", true)}) {
+        bmemc::options options;
+        must(options.set("distribution", distribution));
+        auto ring = must(bmemc::ring::create(options));
+        std::uint32_t weights[] = {1, 3, 7, 100}, *weight = weights;
+        for (auto server : {"10.0.0.1:11211", "10.0.0.2:11212", "cache-3.example:11211", "10.0.0.4:11213"})
+            must(ring.add(server, {}, weighted ? *weight++ : 1));
+        auto chosen = numbers_in(json, name);
+        EXPECT(chosen.size() == keys.size());
+        for (std::size_t i = 0; i < chosen.size(); i++) EXPECT(must(ring.get(keys.at(i))) == chosen[i]);
+    }
+}
+
+// A client asks the function of the caller's for each key.
+static void routes_of_a_client() {
+    auto first = must(bmemc::server::start()), second = must(bmemc::server::start());
+    bmemc::options options;
+    must(options.add_server(first.address(), "first"));
+    must(options.add_server(second.address(), "second"));
+    must(options.on_route([](std::string_view key, std::size_t) { return key.size() % 2; }));
+    auto routed = must(bmemc::client::create(options));
+    options = bmemc::options();
+    for (auto key : {"even", "odd"}) {
+        must(routed.set(key, key));
+        auto item = must(routed.get(key));
+        EXPECT(item && item->value() == key && item->server() == std::strlen(key) % 2);
+    }
+    EXPECT(must(must(bmemc::client::connect({first.address()})).get("even")) && !must(must(bmemc::client::connect({first.address()})).get("odd")));
 }
 
 static void rings_and_routes() {
@@ -525,6 +598,8 @@ int main(int argc, char **argv) {
     RUN(stale_items);
     RUN(statistics_and_dumps);
     RUN(codecs_and_compressors);
+    RUN(rings_choose_as_other_clients_do);
+    RUN(routes_of_a_client);
     RUN(rings_and_routes);
     RUN(servers_that_a_function_finds);
     RUN(results_without_a_value);

@@ -243,7 +243,7 @@ class client {
     result<void> noop() const { return plain(op::noop()); }
 
     /// Every server's statistics: name as key, value as value. `which`: "settings", "items" and so on; empty: the
-    /// general ones. stat_type_of() tells how a value is to be read.
+    /// general ones. typed_stats() has them by server, as numbers, truths and text.
     result<results> stats(bytes_view which = {}) const {
         bmemc_error why;
         bmemc_results *list = nullptr;

@@ -3,8 +3,13 @@
 #ifndef BMEMC_TOOLS_HPP
 #define BMEMC_TOOLS_HPP
 
-#include "options.hpp"
+#include "client.hpp"
 
+#include <charconv>
+#include <locale>
+#include <map>
+#include <sstream>
+#include <variant>
 #include <vector>
 
 namespace bmemc {
@@ -59,6 +64,75 @@ enum class stat_type : std::int32_t {
 /// How the value of the statistic of this name is to be read.
 inline stat_type stat_type_of(bytes_view name) noexcept {
     return static_cast<stat_type>(bmemc_stat_type_of(name));
+}
+
+/// A statistic's value: a whole number (unsigned where it is too large for a signed one), a number with a fraction, a truth,
+/// or the text where it is none of these.
+using stat_value = std::variant<std::int64_t, std::uint64_t, double, bool, std::string>;
+
+namespace detail {
+
+template <class Number> std::optional<stat_value> whole(std::string_view text, int base) {
+    Number number{};
+    auto end = text.data() + text.size();
+    auto read = std::from_chars(text.data(), end, number, base);
+    if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+    return stat_value(number);
+}
+
+// As C writes it, whatever the program's locale is.
+inline std::optional<stat_value> fraction(std::string text) {
+    std::istringstream in(std::move(text));
+    in.imbue(std::locale::classic());
+    double number = 0;
+    if (!(in >> std::noskipws >> number) || in.peek() != std::istringstream::traits_type::eof()) return std::nullopt;
+    return stat_value(number);
+}
+
+inline std::optional<stat_value> stat_of(stat_type type, std::string_view text) {
+    switch (type) {
+    case stat_type::integer:
+        if (auto number = whole<std::int64_t>(text, 10)) return number;
+        return whole<std::uint64_t>(text, 10);
+    case stat_type::octal: return whole<std::int64_t>(text, 8);
+    case stat_type::floating: return fraction(std::string(text));
+    case stat_type::duration: {
+        std::string seconds(text);
+        if (auto colon = seconds.find(':'); colon != std::string::npos) seconds[colon] = '.';
+        return fraction(std::move(seconds));
+    }
+    case stat_type::switched: return stat_value(text != "0");
+    case stat_type::yes_no: return stat_value(text == "yes");
+    default: return std::nullopt;
+    }
+}
+
+} // namespace detail
+
+/// Reads the value of the statistic of this name, as stat_type_of() says.
+inline stat_value stat_value_of(std::string_view name, std::string_view text) {
+    auto value = detail::stat_of(stat_type_of(name), text);
+    return value ? *std::move(value) : stat_value(std::string(text));
+}
+
+/// By the server's name, each statistic by its own.
+using stats_by_server = std::map<std::string, std::map<std::string, stat_value>>;
+
+/// Asks every server for its statistics, as client::stats() does, and reads them as stat_value_of() does.
+inline result<stats_by_server> typed_stats(const client &of, bytes_view which = {}) {
+    auto told = of.stats(which);
+    if (!told) return failure(told.error());
+    auto servers = of.servers();
+    if (!servers) return failure(servers.error());
+    stats_by_server all;
+    for (item_view each : *told) {
+        // A server that was added meanwhile has no name yet.
+        if (each.server() >= servers->size()) continue;
+        std::string name(each.key());
+        auto value = stat_value_of(name, each.value());
+        all[std::string((*servers)[each.server()].key())].insert_or_assign(std::move(name), std::move(value));
+    }
+    return all;
 }
 
 /// The statistics in the value of an op::stats() answer: name as key, value as value.
