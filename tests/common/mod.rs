@@ -12,7 +12,8 @@ pub mod tls;
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +26,8 @@ pub struct Memcached {
     environment: Vec<(String, String)>,
     child: Option<Child>,
     socket: Option<PathBuf>,
+    /// Keeps its port from other tests.
+    claim: Option<UnixListener>,
 }
 
 impl Memcached {
@@ -35,9 +38,12 @@ impl Memcached {
 
     /// The same, with these variables in its environment.
     pub fn tcp_in(environment: &[(&str, &str)], extra: &[&str]) -> Memcached {
-        let port = free_port().to_string();
+        let (port, claim) = free_port();
+        let port = port.to_string();
         let arguments = [&["-l", "127.0.0.1", "-p", &port], extra].concat();
-        Memcached::launch(format!("127.0.0.1:{port}"), environment, &arguments, None)
+        let mut server = Memcached::launch(format!("127.0.0.1:{port}"), environment, &arguments, None);
+        server.claim = Some(claim);
+        server
     }
 
     /// One that listens on a Unix socket.
@@ -59,7 +65,7 @@ impl Memcached {
     fn launch(address: String, environment: &[(&str, &str)], arguments: &[&str], socket: Option<PathBuf>) -> Memcached {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let mut server = Memcached { address, arguments, environment, child: None, socket };
+        let mut server = Memcached { address, arguments, environment, child: None, socket, claim: None };
         server.start();
         server
     }
@@ -120,8 +126,9 @@ impl Memcached {
     }
 }
 
-/// A port below those that the system gives to others: a server that is restarted finds it free again.
-fn free_port() -> u16 {
+/// A port below those that the system gives to others: a server that is restarted finds it free again. It is no other
+/// test's, in whatever process, as long as what is returned with it lives: the name of a socket that has no file.
+fn free_port() -> (u16, UnixListener) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let seed = std::process::id().wrapping_mul(7919).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
     let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_micros());
@@ -129,7 +136,11 @@ fn free_port() -> u16 {
         .map(|attempt: u32| {
             12_000 + (seed.wrapping_mul(31).wrapping_add(time).wrapping_add(attempt * 17) % 20_000) as u16
         })
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find_map(|port| {
+            let name = SocketAddr::from_abstract_name(format!("bmemc-test-port-{port}")).ok()?;
+            let claim = UnixListener::bind_addr(&name).ok()?;
+            TcpListener::bind(("127.0.0.1", port)).is_ok().then_some((port, claim))
+        })
         .expect("no free port")
 }
 
