@@ -73,9 +73,10 @@ pub(super) fn get_many(client: &Client, keys: &[bmemc_bytes], out: &mut *mut bme
 /// The keys, if each can be one.
 #[inline(never)]
 fn slices(keys: &[bmemc_bytes]) -> Option<Vec<&[u8]>> {
-    let mut slices = Vec::with_capacity(keys.len());
-    for key in keys {
-        slices.push(key.slice("key").ok()?);
+    // Filled first, which is cheaper than to look for each whether there is room.
+    let mut slices: Vec<&[u8]> = vec![&[]; keys.len()];
+    for (slice, key) in slices.iter_mut().zip(keys) {
+        *slice = key.slice("key").ok()?;
     }
     Some(slices)
 }
