@@ -14,9 +14,17 @@ const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'bmemc-node-'));
 process.on('exit', () => fs.rmSync(scratch, { recursive: true, force: true }));
 
 async function until(condition, what, ms = 10_000) {
-  for (const began = Date.now(); !condition(); await new Promise((resolve) => setTimeout(resolve, 5))) {
+  for (const began = Date.now(); !(await condition()); await new Promise((resolve) => setTimeout(resolve, 5))) {
     if (Date.now() - began > ms) throw new Error(`waited ${ms} ms for ${what}`);
   }
+}
+
+/** Whether somebody listens on a socket; its file is there a moment before that. */
+function isListening(file) {
+  return new Promise((resolve) => {
+    const socket = net.connect(file, () => resolve(true)).on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
 }
 
 let started = 0;
@@ -31,7 +39,8 @@ async function startMemcached({ unix = false, args = [] } = {}) {
   child.on('error', (error) => console.error(`memcached: ${error.message}`));
   const ended = once(child, 'exit');
   const file = unix ? `${base}.sock` : `${base}.ports`;
-  await until(() => fs.existsSync(file) && (unix || /TCP INET: \d+/.test(fs.readFileSync(file, 'utf8'))), 'memcached');
+  const hasPort = () => fs.existsSync(file) && /TCP INET: \d+/.test(fs.readFileSync(file, 'utf8'));
+  await until(() => (unix ? isListening(file) : hasPort()), 'memcached');
   const address = unix ? file : `127.0.0.1:${/TCP INET: (\d+)/.exec(fs.readFileSync(file, 'utf8'))[1]}`;
   const close = async () => {
     child.kill();
