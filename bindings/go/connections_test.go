@@ -51,6 +51,16 @@ func TestConnections(t *testing.T) {
 	if pool.Open != 1 || pool.Free != 1 || pool.Used != 0 {
 		t.Fatal(pool)
 	}
+	// Cleared: the next call has a connection of its own.
+	wantOK(t, c.DisconnectAll())
+	if _, err := c.Get(context.Background(), "k"); !errors.Is(err, bmemc.ErrNotFound) {
+		t.Fatal(err)
+	}
+	pool, err = c.Pool()
+	wantOK(t, err)
+	if pool.Open != 1 || pool.Free != 1 || opened.Load() != 3 || connected.Load() != 2 {
+		t.Fatal(pool, opened.Load(), connected.Load())
+	}
 	wantOK(t, c.CheckKey("good"))
 	if err := c.CheckKey("not good"); !errors.Is(err, bmemc.ErrArgument) {
 		t.Fatal(err)

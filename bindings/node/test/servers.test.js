@@ -204,11 +204,12 @@ describe('connections', () => {
     const client = clientOf(t, server, { onConnect: (fd, stage, address) => void seen.push([fd > 2, stage, address]) });
     assert.equal(client.pool().open, 0);
     await client.get('a');
-    assert.equal(client.pool().open, 1);
+    assert.deepEqual(client.pool(), { used: 0, free: 1, open: 1, waiting: 0 });
     assert.deepEqual(seen, [[true, 'opened', server.address], [true, 'connected', server.address]]);
     client.disconnectAll();
     await client.get('a');
-    assert.equal(client.counters().connects, 2);
+    const { connects, disconnects } = client.counters();
+    assert.deepEqual([Number(connects), Number(disconnects), client.pool().free], [2, 1, 1]);
     client.checkKey('fine');
     assert.throws(() => client.checkKey('x'.repeat(251)), ArgumentError);
     assert.throws(() => client.checkKey(5), ArgumentError);
