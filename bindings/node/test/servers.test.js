@@ -205,6 +205,10 @@ describe('connections', () => {
     assert.equal(client.pool().open, 0);
     await client.get('a');
     assert.deepEqual(client.pool(), { used: 0, free: 1, open: 1, waiting: 0 });
+    const asked = client.get('a');
+    await new Promise(setImmediate); // it is sent by then, and the loop has received nothing yet
+    assert.deepEqual(client.pool(0), { used: 1, free: 0, open: 1, waiting: 0 });
+    await asked;
     assert.deepEqual(seen, [[true, 'opened', server.address], [true, 'connected', server.address]]);
     client.disconnectAll();
     await client.get('a');
