@@ -104,7 +104,7 @@ typedef enum {
     BMEMC_BIT_SENT = 1,
     // Not one byte of the request was sent: sending it again is safe.
     BMEMC_BIT_NOT_SENT = 2,
-    // The request may or may not have been executed.
+    // The request may or may not have been executed, or may still be.
     BMEMC_BIT_UNKNOWN_OUTCOME = 4,
     // Meta protocol: the item is stale.
     BMEMC_BIT_STALE = 8,
@@ -796,7 +796,8 @@ bmemc_status bmemc_meta(const bmemc_client *client,
 // Drops every connection, those of queues too, and forgets which servers have failed: the next call
 // opens new ones, also where calls fail at once (an open breaker, reconnect_delay_ms). Operations under
 // way may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
-// connection says it all.
+// connection says it all. A queue closes its connections at its next fetch, for which
+// bmemc_queue_fd() becomes readable: until then they are open, and counted.
 bmemc_status bmemc_disconnect_all(const bmemc_client *client,
                                   bmemc_error *error);
 
@@ -1352,7 +1353,7 @@ typedef struct {
 } bmemc_address;
 
 // Writes what the connections to server `server` (as in `bmemc_item.server`) do, or with -1 those
-// to all servers. Any thread. bmemc_disconnect_all() closes them.
+// to all servers. Any thread. bmemc_disconnect_all() closes them, a queue's at its next fetch.
 // BMEMC_E_ARGUMENT: the client has no such server.
 bmemc_status bmemc_client_pool(const bmemc_client *client,
                                int32_t server,

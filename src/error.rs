@@ -135,7 +135,7 @@ pub mod bits {
     pub const SENT: u32 = 1;
     /// Not one byte of the request was sent: sending it again is safe.
     pub const NOT_SENT: u32 = 2;
-    /// The request may or may not have been executed.
+    /// The request may or may not have been executed, or may still be.
     pub const UNKNOWN_OUTCOME: u32 = 4;
     /// Meta: the item is stale.
     pub const STALE: u32 = 8;

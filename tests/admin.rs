@@ -467,6 +467,27 @@ fn a_raw_command_disturbs_nobody() {
     assert!(counters.connects > 60 && counters.connects - counters.disconnects == 1, "{counters:?}");
 }
 
+/// memcached 1.6.18 says nothing to a length beyond 2^31, and takes whatever comes for that value. No set has such a length,
+/// but a raw command may.
+#[test]
+fn a_length_that_the_server_is_silent_about_ends_with_the_deadline() {
+    let (memcached, embedded) = (Memcached::tcp(&[]), Server::start(Config::default()).unwrap());
+    for server in [memcached.address(), embedded.address()] {
+        let client = client(server, &[("connections", "1")]);
+        client.set(b"k", b"value", 0, 0).unwrap();
+        for line in [&b"set long 0 0 99999999999"[..], b"ms long 99999999999"] {
+            let endless = || Operation { timeout_ms: 200, ..raw(line, b"") };
+            for (status, _, words) in [execute(&client, endless()), submit(&client, endless())] {
+                // Newer ones refuse it.
+                assert!(matches!(status, Status::Timeout | Status::ClientError), "{server}: {status:?} {words:?}");
+            }
+            assert_eq!(client.get(b"k").unwrap().unwrap().value, b"value", "{server}");
+        }
+        let mut options = bmemc::Options::new();
+        assert!(options.set("max_value_bytes", "2147483648").is_err(), "no value that long is sent");
+    }
+}
+
 #[test]
 fn so_many_raw_commands_at_once_are_too_many() {
     let server = dumping(|| vec![Step::Mute]);

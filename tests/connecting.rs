@@ -277,6 +277,13 @@ fn the_pool_says_what_is_used_free_and_waited_for() {
     assert_eq!(client.pool_figures(Some(1)).unwrap_err().status(), Status::Argument);
 }
 
+/// Whether a queue's descriptor says that it wants to be fetched from.
+fn is_readable(queue: &Queue) -> bool {
+    let mut entry = libc::pollfd { fd: queue.fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd of ours.
+    unsafe { libc::poll(&mut entry, 1, 0) == 1 }
+}
+
 #[test]
 fn disconnect_all_drops_the_connections_of_queues_too() {
     let _watchdog = Watchdog::start("disconnect_all", Duration::from_secs(60));
@@ -288,9 +295,12 @@ fn disconnect_all_drops_the_connections_of_queues_too() {
         queue.submit(&client, [(1, Operation::get(b"k"))]).1.unwrap();
         assert_eq!(fetch(&queue, 1)[0].status, Status::NotFound);
         client.disconnect_all();
-        // A queue does its part when it is next used.
+        // A queue does its part when it is next used, and says to its host that there is something to do.
+        assert_eq!(client.pool_figures(None).unwrap().open(), 1, "{protocol}");
+        assert!(is_readable(&queue), "{protocol}");
         queue.fetch(&mut Vec::new(), 1, 0).unwrap();
         assert_eq!(client.pool_figures(None).unwrap().open(), 0, "{protocol}");
+        assert!(!is_readable(&queue), "{protocol}");
         // What awaits an answer fails, and a fetch that sleeps is woken for it.
         let stalled = Client::new(options(server.address(), &[("protocol", "binary")])).unwrap();
         server.set("fault", "stall").unwrap();

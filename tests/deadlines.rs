@@ -3,7 +3,7 @@
 
 mod common;
 
-use bmemc::{Client, Operation, Status};
+use bmemc::{Client, Operation, Queue, Status};
 use common::oracle::{assert_right, client, run, Sleeper, Watchdog, PROTOCOLS};
 use common::scripted::{right, Request, Scripted, Step, Verb};
 use std::net::{TcpListener, TcpStream};
@@ -313,5 +313,102 @@ fn threads_on_a_stuck_connection() {
                 assert_eq!(next.hits, 1, "{protocol}: {next:?}");
             }
         });
+    });
+}
+
+/// A call with less time than most leaves its connection to the reply that is to come: those behind it have another one
+/// meanwhile, and the first one again once the reply was there.
+#[test]
+fn who_comes_after_a_call_that_gave_up_has_another_connection() {
+    everywhere(|protocol| {
+        // The reply takes much longer than any call that is to succeed, however busy the machine is.
+        let slow = Duration::from_millis(900);
+        let server = Scripted::tcp(move |request, reply| match request.key() {
+            "hit.slow.5" => [vec![Step::Sleep(slow)], right(request, reply)].concat(),
+            "hit.mute.5" => vec![Step::Mute],
+            _ => right(request, reply),
+        });
+        let settings = [("protocol", protocol), ("timeout_ms", "20000"), ("connections", "2")];
+        let client = client(server.address(), &settings);
+        let get = |key: &str, timeout_ms| run(&client, &[Operation { timeout_ms, ..Operation::get(key.as_bytes()) }]);
+        let counts = || client.counters(None).unwrap();
+        assert_eq!(get("hit.first.5", 20_000).hits, 1);
+        let begun = Instant::now();
+        assert_eq!(get("hit.slow.5", 20).only(), Some(Status::Timeout), "{protocol}");
+        // One after the other, and several together, of which more go along on one connection than there are others.
+        let several = || {
+            std::thread::scope(|scope| {
+                for _ in 0..12 {
+                    scope.spawn(|| (0..4).for_each(|_| assert_eq!(get("hit.fine.5", 20_000).hits, 1)));
+                }
+            });
+        };
+        (0..20).for_each(|_| assert_eq!(get("hit.fine.5", 20_000).hits, 1, "{protocol}"));
+        several();
+        assert!(begun.elapsed() < slow, "{protocol}: they have waited for the reply, {:?}", begun.elapsed());
+        assert_eq!(counts().connects, 2, "{protocol}");
+        std::thread::sleep(slow.saturating_sub(begun.elapsed()) + Duration::from_millis(200));
+        let used = || client.pool_figures(None).unwrap().used;
+        let until = Instant::now() + Duration::from_secs(20);
+        while used() > 0 && Instant::now() < until {
+            assert_eq!(get("hit.fine.5", 20_000).hits, 1, "{protocol}");
+        }
+        assert_eq!((used(), counts().disconnects), (0, 0), "{protocol}: its late reply was taken in");
+        // A reply that never comes is not waited for without end: after a second the connection is opened anew.
+        assert_eq!(get("hit.mute.5", 20).only(), Some(Status::Timeout), "{protocol}");
+        std::thread::sleep(Duration::from_millis(1100));
+        several();
+        assert_eq!((used(), counts().disconnects), (0, 1), "{protocol}: given up");
+        assert_eq!(counts().failures, 2, "{protocol}: by nobody else's cost");
+    });
+}
+
+/// A queue's operations go to the connection that has least to do, which is not the one with a reply that was given up.
+#[test]
+fn what_a_queue_is_given_after_a_time_out_has_another_connection() {
+    everywhere(|protocol| {
+        let slow = Duration::from_millis(900);
+        let server = Scripted::tcp(move |request, reply| match request.key() {
+            "hit.slow.5" => [vec![Step::Sleep(slow)], right(request, reply)].concat(),
+            _ => right(request, reply),
+        });
+        let settings = [("protocol", protocol), ("timeout_ms", "20000"), ("connections", "2")];
+        let (client, queue) = (client(server.address(), &settings), Queue::new().unwrap());
+        let get = |key: &str, timeout_ms| {
+            let operation = Operation { timeout_ms, ..Operation::get(key.as_bytes()) };
+            queue.submit(&client, [(1, operation)]).1.unwrap();
+            let mut answers = Vec::new();
+            assert_eq!(queue.fetch(&mut answers, 1, -1).unwrap(), 1);
+            answers.remove(0).status
+        };
+        assert_eq!(get("hit.first.5", 20_000), Status::Ok);
+        let begun = Instant::now();
+        assert_eq!(get("hit.slow.5", 20), Status::Timeout, "{protocol}");
+        (0..20).for_each(|_| assert_eq!(get("hit.fine.5", 20_000), Status::Ok, "{protocol}"));
+        assert!(begun.elapsed() < slow, "{protocol}: they have waited for the reply, {:?}", begun.elapsed());
+        assert_eq!(client.counters(None).unwrap().disconnects, 0, "{protocol}");
+    });
+}
+
+/// The same where there is no other connection: the next call waits for the reply; one that has not come in a second is
+/// given up.
+#[test]
+fn who_comes_after_a_call_that_gave_up_waits_where_there_is_one_connection() {
+    everywhere(|protocol| {
+        let server = Scripted::tcp(|request, reply| match request.key() {
+            "hit.slow.5" => [vec![Step::Sleep(Duration::from_millis(300))], right(request, reply)].concat(),
+            "hit.mute.5" => vec![Step::Mute],
+            _ => right(request, reply),
+        });
+        let client = client(server.address(), &[("protocol", protocol), ("timeout_ms", "20000"), ("connections", "1")]);
+        let get = |key: &str, timeout_ms| run(&client, &[Operation { timeout_ms, ..Operation::get(key.as_bytes()) }]);
+        assert_eq!(get("hit.first.5", 20_000).hits, 1);
+        assert_eq!(get("hit.slow.5", 20).only(), Some(Status::Timeout), "{protocol}");
+        assert_eq!(get("hit.fine.5", 20_000).hits, 1, "{protocol}");
+        assert_eq!(client.counters(None).unwrap().connects, 1, "{protocol}");
+        assert_eq!(get("hit.mute.5", 20).only(), Some(Status::Timeout), "{protocol}");
+        std::thread::sleep(Duration::from_millis(1100));
+        assert_eq!(get("hit.fine.5", 20_000).hits, 1, "{protocol}");
+        assert_eq!(client.counters(None).unwrap().connects, 2, "{protocol}");
     });
 }

@@ -8,6 +8,9 @@ use common::scripted::{frame, right, Request, Scripted, Step};
 
 const PAGE: &str = include_str!("../docs/replies.md");
 
+/// What stands for no reply at all.
+const SILENCE: &str = "(nothing)";
+
 struct Row {
     protocol: &'static str,
     command: Command,
@@ -90,10 +93,13 @@ fn every_reply_becomes_what_the_page_says() {
     for row in rows {
         for way in ["execute", "queue"] {
             let server = Scripted::tcp(|request, reply| match (request.connection, request.number) {
+                (0, 0) if row.reply == SILENCE => vec![Step::Mute],
                 (0, 0) => vec![Step::Send(reply_to(request, row))],
                 _ => right(request, reply),
             });
-            let client = client(server.address(), &[("protocol", &row.protocol.to_lowercase()), ("connections", "1")]);
+            let timeout = if row.reply == SILENCE { "300" } else { "20000" };
+            let settings = [("protocol", &*row.protocol.to_lowercase()), ("connections", "1"), ("timeout_ms", timeout)];
+            let client = client(server.address(), &settings);
             let (status, detail) = match way {
                 "execute" => by_execute(&client, operation(row)),
                 _ => by_queue(&client, operation(row)),
@@ -102,7 +108,8 @@ fn every_reply_becomes_what_the_page_says() {
                 client.version().unwrap();
             }
             let kept = server.log().connections() == 1;
-            let says = !status.is_failure() || status == Status::Protocol || detail.contains(&words(row));
+            let own = matches!(status, Status::Protocol | Status::Timeout);
+            let says = !status.is_failure() || own || detail.contains(&words(row));
             if format!("{status:?}") != row.status || kept != row.kept || !says {
                 let (name, reply, protocol) = (row.command.name(), row.reply, row.protocol);
                 failures.push(format!("{protocol}, {way}: {name}: {reply}: {status:?} \"{detail}\", kept: {kept}"));

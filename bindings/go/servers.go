@@ -70,7 +70,8 @@ func (c *Client) RemoveServer(name string) error {
 	})
 }
 
-// DisconnectAll drops the connections that are not in use by calls under way; later calls open new ones.
+// DisconnectAll drops every connection, and forgets which servers have failed; later calls open new ones. Calls under way may
+// fail with [ErrConnection].
 func (c *Client) DisconnectAll() error {
 	return c.with(func(handle *C.bmemc_client, words *C.bmemc_error) error {
 		return asError(C.int32_t(C.bmemc_disconnect_all(handle, words)), words)

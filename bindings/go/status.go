@@ -90,7 +90,7 @@ const (
 	BitSent Bits = C.BMEMC_BIT_SENT
 	// BitNotSent: not one byte of the request was sent: sending it again is safe.
 	BitNotSent Bits = C.BMEMC_BIT_NOT_SENT
-	// BitUnknownOutcome: the request may or may not have been executed.
+	// BitUnknownOutcome: the request may or may not have been executed, or may still be.
 	BitUnknownOutcome Bits = C.BMEMC_BIT_UNKNOWN_OUTCOME
 	// BitPartly: several servers were asked, as with replicas, and their answers differ; this is the one that counts.
 	BitPartly Bits = C.BMEMC_BIT_PARTLY

@@ -323,7 +323,8 @@ impl Client {
     }
 
     /// Drops all connections, those of queues too, and forgets which servers have failed: the next call opens new ones.
-    /// Who waits for an answer gets `Connection`. Nothing is said to the servers: the end of a connection says it all.
+    /// Who waits for an answer gets `Connection`. Nothing is said to the servers: the end of a connection says it all. A
+    /// queue closes its connections at its next fetch, for which its descriptor becomes readable.
     pub fn disconnect_all(&self) {
         self.core.route.start_over();
     }

@@ -38,7 +38,7 @@ impl From<PoolFigures> for bmemc_pool {
 }
 
 /// Writes what the connections to server `server` (as in `bmemc_item.server`) do, or with -1 those
-/// to all servers. Any thread. bmemc_disconnect_all() closes them.
+/// to all servers. Any thread. bmemc_disconnect_all() closes them, a queue's at its next fetch.
 /// BMEMC_E_ARGUMENT: the client has no such server.
 #[no_mangle]
 pub extern "C" fn bmemc_client_pool(

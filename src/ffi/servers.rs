@@ -15,7 +15,8 @@ use std::mem::MaybeUninit;
 /// Drops every connection, those of queues too, and forgets which servers have failed: the next call
 /// opens new ones, also where calls fail at once (an open breaker, reconnect_delay_ms). Operations under
 /// way may fail with BMEMC_E_CONNECTION. Nothing is said to the servers (no "quit"): the end of a
-/// connection says it all.
+/// connection says it all. A queue closes its connections at its next fetch, for which
+/// bmemc_queue_fd() becomes readable: until then they are open, and counted.
 #[no_mangle]
 pub extern "C" fn bmemc_disconnect_all(
     client: Option<&bmemc_client>,

@@ -69,7 +69,7 @@ pub enum bmemc_bit {
     BMEMC_BIT_SENT = 1,
     /// Not one byte of the request was sent: sending it again is safe.
     BMEMC_BIT_NOT_SENT = 2,
-    /// The request may or may not have been executed.
+    /// The request may or may not have been executed, or may still be.
     BMEMC_BIT_UNKNOWN_OUTCOME = 4,
     /// Meta protocol: the item is stale.
     BMEMC_BIT_STALE = 8,

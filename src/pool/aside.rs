@@ -37,7 +37,7 @@ pub(super) fn run(home: &Home, shared: &Shared, operations: &[Operation<'_>], si
         let mut sink = From { sink, first };
         match part.iter().any(|operation| operation.command.goes_aside()) {
             true => run_alone(home, shared, part, &mut sink, limit),
-            false => home.choose().run(shared, part, &mut sink, limit),
+            false => home.choose(shared, &limit).run(shared, part, &mut sink, limit),
         }
         first += part.len();
     }

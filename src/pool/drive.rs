@@ -343,6 +343,7 @@ impl<'a> Turn<'a> {
         let stalled = silence / 1_000_000 + 10 >= u64::from(self.shared.settings.timeout_ms);
         let give_up = torn || stalled || too_many;
         let (from, needed) = (link.open.sequence, link.needs_caller());
+        self.line.set_owing(!give_up);
         drop(state);
         if give_up {
             let words = format!("no answer within {} ms, connection given up", self.limit.timeout_ms);

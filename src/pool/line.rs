@@ -37,6 +37,8 @@ pub(super) struct Line {
     reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
+    /// Replies that callers have given up may still be to come.
+    owing: AtomicBool,
     /// System calls of callers that sleep, let others run, or wake them.
     futex_calls: AtomicU64,
     callers: Arc<Callers>,
@@ -115,6 +117,7 @@ impl Line {
             writers: AtomicU32::new(0),
             reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
+            owing: AtomicBool::new(false),
             futex_calls: AtomicU64::new(0),
             callers: callers.clone(),
             descriptor: Inheritable::new(),
@@ -129,6 +132,17 @@ impl Line {
     /// Whether no caller uses it.
     pub fn is_idle(&self) -> bool {
         self.users() == 0
+    }
+
+    /// Whether a caller has left before its replies have come, and they may still not be there.
+    #[inline(always)]
+    pub fn is_owing(&self) -> bool {
+        self.owing.load(Ordering::Relaxed)
+    }
+
+    /// Says that, or that it is no longer so.
+    pub fn set_owing(&self, owing: bool) {
+        self.owing.store(owing, Ordering::Relaxed);
     }
 
     /// Takes the line for one caller alone; `false` where somebody uses it.

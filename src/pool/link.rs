@@ -18,7 +18,7 @@ const SPARES: usize = 3;
 
 /// So many replies may come for nobody, and for so long, before a connection is given up.
 const MAX_GONE: u32 = 64;
-const MAX_GONE_TIME: u64 = 1_000_000_000;
+pub(super) const MAX_GONE_TIME: u64 = 1_000_000_000;
 
 /// Of so many batches that are sent while nothing else is in flight, one has its round trip measured, and so has one of
 /// so many calls that go without a batch.
@@ -134,9 +134,10 @@ impl Link {
         self.role.is_some() && !self.writing && self.in_flight == 0 && self.open.is_empty()
     }
 
-    /// Whether nobody uses it, and callers without reply have left it with a fence to come.
+    /// Whether nobody uses it, and callers have left it with replies to come: of fences, or of what took too long.
     pub fn is_left(&self) -> bool {
-        self.role.is_some() && !self.writing && self.open.is_empty() && self.owes_fence()
+        let owes = self.gone > 0 || self.owes_fence();
+        self.role.is_some() && !self.writing && self.open.is_empty() && owes
     }
 
     /// Whether somebody who waits has to come and read, or send what is open.
@@ -150,7 +151,12 @@ impl Link {
             self.gone_since = now;
         }
         self.gone += 1;
-        self.gone > MAX_GONE || now.saturating_sub(self.gone_since) > MAX_GONE_TIME
+        self.gone > MAX_GONE || self.is_overdue(now)
+    }
+
+    /// Whether replies that nobody awaits any more have been to come for too long.
+    pub fn is_overdue(&self, now: u64) -> bool {
+        self.gone > 0 && now.saturating_sub(self.gone_since) > MAX_GONE_TIME
     }
 
     /// The opaque of the first of so many operations of a call.

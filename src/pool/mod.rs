@@ -415,7 +415,7 @@ impl Pool {
         if self.admit(home, operations, || &mut *sink) {
             match operations.iter().any(|operation| operation.command.goes_aside()) {
                 true => aside::run(home, &self.shared, operations, sink, limit),
-                false => home.choose().run(&self.shared, operations, sink, limit),
+                false => home.choose(&self.shared, &limit).run(&self.shared, operations, sink, limit),
             }
             self.dismiss(home, operations.len(), &limit);
         }
@@ -426,7 +426,7 @@ impl Pool {
     pub fn run_gets(&self, gets: &(impl Gets + ?Sized), sink: &mut impl Hits, limit: &Limit) {
         let home = self.home();
         if self.admit(home, gets, || sink.sink()) {
-            home.choose().run_gets(&self.shared, gets, sink, limit);
+            home.choose(&self.shared, limit).run_gets(&self.shared, gets, sink, limit);
             self.dismiss(home, gets.count(), limit);
         }
     }
@@ -562,12 +562,27 @@ impl Home {
 
     /// An idle connection, as long as none is shared; else one with few callers, so that they go together; else callers
     /// stick to one each, by their thread.
-    fn choose(&self) -> &Line {
-        let shared = self.lines.iter().any(|line| line.users() > 1);
-        let most = if shared { COMPANY } else { 1 };
-        match self.lines.iter().find(|line| line.users() < most) {
+    fn choose(&self, shared: &Shared, limit: &Limit) -> &Line {
+        let in_company = self.lines.iter().any(|line| line.users() > 1);
+        let most = if in_company { COMPANY } else { 1 };
+        let line = match self.lines.iter().find(|line| line.users() < most) {
             Some(line) => line,
             None => &self.lines[thread_number() % self.lines.len()],
+        };
+        match line.is_owing() {
+            false => line,
+            true => self.choose_another(line, shared, limit),
+        }
+    }
+
+    /// Instead of a line whose server owes replies that somebody has waited for in vain: one that may be quicker, if there is
+    /// any.
+    #[cold]
+    fn choose_another<'a>(&'a self, line: &'a Line, shared: &Shared, limit: &Limit) -> &'a Line {
+        let others = self.lines.iter().map(|line| &**line).filter(|other| !other.is_owing());
+        match line.settle(shared, limit) {
+            true => line,
+            false => others.min_by_key(|other| other.users()).unwrap_or(line),
         }
     }
 }

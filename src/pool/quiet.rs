@@ -2,9 +2,10 @@
 //! by whoever uses the connection next; nobody may pile up too many, nor lose them by closing the connection.
 
 use super::line::{Line, Nobody};
-use super::link::Link;
+use super::link::{Link, MAX_GONE_TIME};
 use super::turn::{Guard, Stop, Turn};
 use super::{Event, EventKind, Limit, Shared};
+use crate::connection::Broken;
 use crate::error::{bits, Error, Status};
 use crate::net::Wait;
 use crate::operation::{Answer, Operation};
@@ -173,6 +174,22 @@ impl Line {
         self.delist(sequence);
     }
 
+    /// Takes in what has come of replies that callers have given up; whether there is nothing left of them to wait for.
+    #[cold]
+    pub fn settle(&self, shared: &Shared, limit: &Limit) -> bool {
+        self.join();
+        let state = self.lock();
+        if state.link.as_ref().is_some_and(|link| link.gone > 0 && link.is_left()) {
+            self.catch_up(shared, *limit, state);
+        } else {
+            drop(state);
+        }
+        let owing = self.lock().link.as_ref().is_some_and(|link| link.gone > 0);
+        self.set_owing(owing);
+        self.leave();
+        !owing
+    }
+
     /// Takes in what has come on a connection that was idle, for operations whose callers have left.
     #[cold]
     pub fn catch_up(&self, shared: &Shared, limit: Limit, mut state: Guard<'_>) {
@@ -181,7 +198,7 @@ impl Line {
         let mut turn = Turn::of_nobody(self, shared, link, &mut nobody, limit);
         turn.role = link.role.take();
         drop(state);
-        let read = turn.receive_all();
+        let read = turn.receive_all().and_then(|()| turn.check_overdue());
         turn.leave(read);
     }
 }
@@ -201,6 +218,20 @@ impl<'a> Turn<'a> {
             let stray = self.role.as_ref().is_none_or(|role| role.reader.is_idle() && role.reader.has_bytes());
             if stray || !self.receive(Wait::No)? {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Fails where nothing has come for a long time of what callers have given up, and nobody else waits for anything.
+    fn check_overdue(&mut self) -> Result<(), Stop> {
+        let received_at = self.role.as_ref().map_or(u64::MAX, |role| role.received_at);
+        let silent = self.limit.begun.saturating_sub(received_at) > MAX_GONE_TIME && self.line.users() <= 1;
+        let mut state = self.line.lock();
+        match state.link_of(self.generation).filter(|link| silent && link.is_overdue(self.limit.begun)) {
+            None => Ok(()),
+            Some(_) => {
+                let message = "what was given up has not come since, connection given up".to_string();
+                Err(Stop::Broken(Broken { status: Status::Timeout, message }))
             }
         }
     }

@@ -133,7 +133,7 @@ impl<'a> Begun<'a> {
             return None;
         }
         let line = match is_aside {
-            false => Some(home.choose()).inspect(|line| line.join()),
+            false => Some(home.choose(&pool.shared, &limit)).inspect(|line| line.join()),
             true => aside::claim(home, &pool.shared, operations, sink),
         };
         let Some(line) = line else {

@@ -419,7 +419,7 @@ class client {
         return detail::done(bmemc_client_set_option(raw(), name, value, &why), why);
     }
 
-    /// Drops every connection; the next call opens new ones.
+    /// Drops every connection; the next call opens new ones. A queue closes its own at its next fetch.
     result<void> disconnect_all() const {
         bmemc_error why;
         return detail::done(bmemc_disconnect_all(raw(), &why), why);
