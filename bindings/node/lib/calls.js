@@ -8,7 +8,7 @@ const {
 const { PartialError, errorOf } = require('./errors.js');
 const { decodeError } = require('./values.js');
 
-const { OK, NOT_FOUND, E_CANCELLED, BIT_STALE, BIT_WIN, BIT_WON_BY_OTHER, BIT_PARTLY } = constants;
+const { OK, NOT_FOUND, E_CANCELLED, E_UNKNOWN_COMMAND, BIT_STALE, BIT_WIN, BIT_WON_BY_OTHER, BIT_PARTLY } = constants;
 const STATUS_NAMES = new Map();
 for (const name of ['OK', 'NOT_FOUND', 'NOT_STORED', 'EXISTS']) STATUS_NAMES.set(constants[name], `BMEMC_${name}`);
 
@@ -246,9 +246,18 @@ class DeleteManyCall extends ManyCall {
   }
 }
 
-/** stats: what a server tells. */
-function statsOfServer(call, at, status, beside) {
-  return statsOf(textAt(at, 'latin1', beside));
+/** stats: what each server tells. */
+class StatsCall extends ManyCall {
+  constructor(session, argument) {
+    super(session, (call, at, status, beside) => statsOf(textAt(at, 'latin1', beside)));
+    this.argument = argument;
+  }
+
+  failure(at, beside, status) {
+    const error = super.failure(at, beside, status);
+    if (status === E_UNKNOWN_COMMAND) error.message = `stats ${this.argument}: ${error.message}`;
+    return error;
+  }
 }
 
 /** execute: answer i for operation i, a failure too. */
@@ -265,5 +274,5 @@ class AnswersCall extends ManyCall {
 
 module.exports = {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
-  ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
+  ManyCall, SetManyCall, DeleteManyCall, AnswersCall, StatsCall,
 };

@@ -4,11 +4,12 @@
 const { EventEmitter } = require('node:events');
 const { native, constants, begin, nameOf, toBytes, kindOf } = require('./engine.js');
 const { ArgumentError, CancelledError, checked, errorOf } = require('./errors.js');
-const { camel, serversOf, serverOf, pairsOf, checkOptions } = require('./options.js');
-const { Settings, accepts, readers, unsigned, whole } = require('./settings.js');
+const { camel } = require('./names.js');
+const { someServersOf, serverOf, optionsOf, checkOptions } = require('./options.js');
+const { Settings, accepts, acceptsOnly, readers, refuse, text, truth, unsigned, whole } = require('./settings.js');
 const {
   Call, valueOf, itemOf, doneOf, casOf, nothingOf, counterOf, bigCounterOf, textOf, answerOf,
-  ManyCall, SetManyCall, DeleteManyCall, AnswersCall, statsOfServer,
+  ManyCall, SetManyCall, DeleteManyCall, AnswersCall, StatsCall,
 } = require('./calls.js');
 const { dumped } = require('./dumps.js');
 const { Session, create, createOf } = require('./session.js');
@@ -32,10 +33,13 @@ const forWrite = accepts('ttl', 'flags', 'cas', 'noReply', 'compressLevel');
 const forChange = accepts('cas', 'noReply');
 const forTouch = accepts('ttl', 'noReply');
 const forCounter = accepts('delta', 'initial', 'ttl', 'cas', 'noReply');
-const forServer = accepts('server', 'ttl', 'delta', 'noReply');
-const forServers = accepts('server');
-const forOperation = accepts(...Object.keys(readers).filter((name) => !/default/i.test(name)));
+const forServer = accepts('server');
+const forFlush = accepts('server', 'ttl', 'noReply');
+const forVerbosity = accepts('server', 'level', 'noReply');
+const forMemlimit = accepts('server', 'megabytes', 'noReply');
+const forOperation = accepts(...Object.keys(readers).filter((name) => !/default|^level$|megabytes/i.test(name)));
 const forOperations = accepts(); // each operation has its own
+const forEncode = acceptsOnly('compressLevel');
 
 /** What a method was given, with what it sets itself. */
 function and(options, own) {
@@ -51,11 +55,6 @@ function apart(options, name) {
   if (typeof options !== 'object' || options === null) return [undefined, options];
   const { [name]: own, ...rest } = options;
   return [own, rest];
-}
-
-function needed(name, value) {
-  if (value === undefined) throw new ArgumentError(`${name} is missing`);
-  return value;
 }
 
 // --- names -------------------------------------------------------------------
@@ -203,7 +202,7 @@ class Client extends EventEmitter {
   }
 
   stats(argument = '', options = undefined) {
-    return this.#everywhere(new ManyCall(this.#session, statsOfServer), OP_STATS, argument, options);
+    return this.#everywhere(new StatsCall(this.#session, argument), OP_STATS, argument, options);
   }
 
   noop(options) {
@@ -211,22 +210,23 @@ class Client extends EventEmitter {
   }
 
   flushAll(options) {
-    return this.#one(new Call(this.#session, nothingOf), OP_FLUSH_ALL, '', NONE, options, forServer);
+    return this.#one(new Call(this.#session, nothingOf), OP_FLUSH_ALL, '', NONE, options, forFlush);
   }
 
   verbosity(level, options) {
     const call = new Call(this.#session, nothingOf);
-    return this.#with(call, OP_VERBOSITY, '', NONE, options, { delta: level }, forServer, 'delta');
+    return this.#with(call, OP_VERBOSITY, '', NONE, options, { level }, forVerbosity, 'level');
   }
 
   cacheMemlimit(megabytes, options) {
     const call = new Call(this.#session, nothingOf);
-    return this.#with(call, OP_CACHE_MEMLIMIT, '', NONE, options, { delta: megabytes }, forServer, 'delta');
+    return this.#with(call, OP_CACHE_MEMLIMIT, '', NONE, options, { megabytes }, forMemlimit, 'megabytes');
   }
 
   async shutdown(options) {
-    const [graceful, rest] = apart(options, 'graceful');
-    return this.#one(new Call(this.#session, nothingOf), OP_SHUTDOWN, graceful ? 'graceful' : '', NONE, rest, forServer);
+    const [graceful = false, rest] = apart(options, 'graceful');
+    const word = truth('graceful', graceful) ? 'graceful' : '';
+    return this.#one(new Call(this.#session, nothingOf), OP_SHUTDOWN, word, NONE, rest, forServer);
   }
 
   metadump(classes = '', options = {}) {
@@ -236,14 +236,21 @@ class Client extends EventEmitter {
   // ---- every operation ----
 
   async meta(command, key, flags = '', options = undefined) {
-    const metaFlags = flags === '' ? command : `${command} ${flags}`;
+    const metaFlags = [text('command', command), text('flags', flags)].join(' ').trimEnd();
     return this.call(and(options, { opcode: 'meta', key, metaFlags, raw: true }));
   }
 
   async raw(line, options = undefined) {
     const [end = '', rest] = apart(options, 'end');
-    const answer = await this.call({ encoding: 'latin1', ...and(rest, { opcode: 'raw', key: end, value: line }) });
-    return answer.value;
+    const value = typeof line === 'string' ? line : toBytes(line);
+    if (value === undefined) throw refuse('line', line, 'a string or a Buffer');
+    const operation = { encoding: 'latin1', ...and(rest, { opcode: 'raw', key: nameOf(end, 'end'), value }) };
+    try {
+      return (await this.call(operation)).value;
+    } catch (error) {
+      error.message = error.message.replace('`key`', '`end`'); // as it is called here
+      throw error;
+    }
   }
 
   call(operation) {
@@ -281,7 +288,7 @@ class Client extends EventEmitter {
   }
 
   removeServer(name) {
-    return checked(native.removeServer, this.#session.number, String(name));
+    return checked(native.removeServer, this.#session.number, text('name', name));
   }
 
   pool(server = -1) {
@@ -307,7 +314,7 @@ class Client extends EventEmitter {
   }
 
   replaceServers(servers) {
-    checked(native.replaceServers, this.#session.number, serversOf(servers));
+    checked(native.replaceServers, this.#session.number, someServersOf(servers));
   }
 
   setCredentials(username, password) {
@@ -315,15 +322,16 @@ class Client extends EventEmitter {
   }
 
   setOption(name, value) {
-    const [[snake, text] = []] = pairsOf({ [String(name)]: value });
-    checked(native.setOption, this.#session.number, nameOf(snake, 'name'), nameOf(text, 'value'));
+    const [pair] = optionsOf({ [text('name', name)]: value }, []);
+    if (pair === undefined) throw refuse(name, value, 'a string, a number or true or false');
+    checked(native.setOption, this.#session.number, ...pair);
   }
 
-  encode(value, { compressLevel = 0 } = {}) {
+  encode(value, options = {}) {
     const { values, number } = this.#session;
     const type = values.typeOf(value);
-    const level = whole('compressLevel', compressLevel, -1, 9);
-    const stored = checked(native.encode, number, values.encode(value, type), values.typed ? type : 0, level);
+    const { compressLevel } = forEncode(options);
+    const stored = checked(native.encode, number, values.encode(value, type), values.typed ? type : 0, compressLevel);
     return { value: stored.value, flags: stored.flags };
   }
 
@@ -380,7 +388,7 @@ class Client extends EventEmitter {
   /** The same, with options of the method's own, of which `must` has to be there. */
   #with(call, opcode, key, value, options, own, read, must) {
     try {
-      if (must !== undefined) needed(must, own[must]);
+      if (must !== undefined) readers[must](new Settings(), own[must], must); // which skips nothing, as reading options does
       return this.#one(call, opcode, key, value, and(options, own), read);
     } catch (error) {
       return refused(call, error);
@@ -447,7 +455,7 @@ class Client extends EventEmitter {
   }
 
   #everywhereNow(call, opcode, argument, options) {
-    return this.#many(call, options, forServers, (settings = new Settings()) => {
+    return this.#many(call, options, forServer, (settings = new Settings()) => {
       const servers = this.#session.servers();
       const asked = settings.server === 0 ? servers : servers.filter(({ server }) => server === settings.server - 1);
       const keys = asked.length === 0 ? [settings.server - 1] : asked.map(({ name }) => name);
@@ -511,7 +519,7 @@ function listOf(name, iterable) {
 
 /** A cas that an item can have. */
 function casGiven(cas) {
-  const given = unsigned('cas', needed('cas', cas));
+  const given = unsigned('cas', cas);
   if (given === 0n) throw new ArgumentError('cas is 0, which no item has');
   return given;
 }

@@ -3,9 +3,9 @@
 'use strict';
 
 const { setTimeout: moment, setImmediate: turn } = require('node:timers/promises');
-const { native, constants, kindOf } = require('./engine.js');
-const { ArgumentError, CancelledError, checked } = require('./errors.js');
-const { acceptsOnly } = require('./settings.js');
+const { native, constants } = require('./engine.js');
+const { CancelledError, checked } = require('./errors.js');
+const { acceptsOnly, text } = require('./settings.js');
 
 const forDump = acceptsOnly('signal', 'server', 'timeoutMs');
 
@@ -38,8 +38,7 @@ class Dump {
 async function* dumped(session, classes, options) {
   const settings = forDump(options);
   const { signal } = settings;
-  if (typeof classes !== 'string') throw new ArgumentError(`classes is ${kindOf(classes)}; a string is accepted`);
-  const dump = new Dump(session.number, classes, settings);
+  const dump = new Dump(session.number, text('classes', classes), settings);
   let pause = 1;
   try {
     for (;;) {

@@ -144,7 +144,10 @@ function nameOf(name, what) {
     name = toBytes(name);
     if (name === undefined) throw new ArgumentError(`${what} is ${kindOf(arguments[0])}; a string or a Buffer is accepted`);
   }
-  if (name.length > MAX_NAME) throw new ArgumentError(`${what} has ${name.length} bytes or more; a key has 1 to 250`);
+  if (name.length > MAX_NAME) {
+    const most = what === 'key' ? `a key has 1 to 250, and up to ${MAX_NAME} where longKeys hashes it` : `it may have ${MAX_NAME}`;
+    throw new ArgumentError(`${what} has ${name.length} bytes or more; ${most}`);
+  }
   return name;
 }
 

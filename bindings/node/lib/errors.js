@@ -2,6 +2,7 @@
 'use strict';
 
 const { statusText, constants } = require('./native.js');
+const { inCamel } = require('./names.js');
 
 /** What every error of this package is. */
 class BmemcError extends Error {
@@ -94,7 +95,7 @@ const byStatus = new Map(
 function errorOf(status, message, about) {
   const Class = byStatus.get(status) ?? BmemcError;
   const { bits = 0, osError = 0, server, cause } = about ?? {};
-  return new Class(message || statusText(status)[1], { status, bits, osError, server, cause });
+  return new Class(message ? inCamel(message) : statusText(status)[1], { status, bits, osError, server, cause });
 }
 
 /** What the addon threw, as an error of this package. */

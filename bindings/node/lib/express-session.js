@@ -3,7 +3,9 @@
 
 const { Store } = require('express-session');
 const { Client } = require('./index.js');
-const { secondsOf } = require('./ttl.js');
+const { checkOptions } = require('./options.js');
+const { refuse, text, whole } = require('./settings.js');
+const { secondsOf, MAX_TTL } = require('./ttl.js');
 
 const DAY = 86_400;
 
@@ -17,12 +19,15 @@ class BmemcStore extends Store {
    * @param {object} options `client`, or the options for one of the store's own; `prefix` of the keys; `ttl` in seconds of
    *   sessions whose cookie does not say how long it lives
    */
-  constructor({ client, prefix = 'sess:', ttl = DAY, ...options } = {}) {
+  constructor(options = {}) {
     super();
+    checkOptions(options, "{ servers: '127.0.0.1:11211' }");
+    const { client, prefix = 'sess:', ttl = DAY, ...others } = options;
+    if (client !== undefined && typeof client?.getMany !== 'function') throw refuse('client', client, 'a Client');
+    this.#prefix = text('prefix', prefix);
+    this.#ttl = whole('ttl', ttl, 0, MAX_TTL);
     this.#owned = client === undefined;
-    this.#client = client ?? new Client(options);
-    this.#prefix = prefix;
-    this.#ttl = ttl;
+    this.#client = client ?? new Client(others);
   }
 
   get client() {

@@ -4,7 +4,7 @@
 const native = require('./native.js');
 const { Client } = require('./client.js');
 const { HashRing, keyHash, parseAddress } = require('./ring.js');
-const { camel } = require('./options.js');
+const { camel } = require('./names.js');
 const { errorOf, checked, ...errors } = require('./errors.js');
 
 /** Every option of a client: its name, default, what it accepts, and what it does. */

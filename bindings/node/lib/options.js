@@ -4,12 +4,8 @@
 
 const { kindOf, guarded } = require('./engine.js');
 const { ArgumentError } = require('./errors.js');
+const { snake, camel, options: known } = require('./names.js');
 const { whole } = require('./settings.js');
-
-/** snake_case, as the library writes its options. */
-const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-/** BREAKER_OPENED and timeout_ms as they are called here. */
-const camel = (name) => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
 /** [[address, name, weight], ...] of what a user writes. */
 function serversOf(servers) {
@@ -28,6 +24,20 @@ function serverOf(server) {
 
 function serverError(server) {
   return new ArgumentError(`server is ${kindOf(server)}; 'host:port', '/path' or { address, name, weight } is accepted`);
+}
+
+/** The same where there has to be one at least. */
+function someServersOf(servers) {
+  const list = serversOf(servers);
+  if (list.length > 0) return list;
+  throw new ArgumentError("servers has none; 'host:port', '/path', { address, name, weight } or an array of these is accepted");
+}
+
+/** The same for options of clients and rings, each of which must be one of the library's or of `own`. */
+function optionsOf(options, own) {
+  const unknown = Object.keys(options).find((name) => !own.includes(name) && !known.has(snake(name)));
+  if (unknown === undefined) return pairsOf(options, own);
+  throw new ArgumentError(`there is no option ${unknown}; there are ${[...own, ...[...known].map(camel)].join(', ')}`);
 }
 
 /** [[name, value], ...] for the library, which checks them; `own` are not for it. */
@@ -74,4 +84,4 @@ function checkOptions(options, example) {
   }
 }
 
-module.exports = { camel, serversOf, serverOf, pairsOf, functionsOf, checkOptions };
+module.exports = { serversOf, someServersOf, serverOf, pairsOf, optionsOf, functionsOf, checkOptions };

@@ -1,10 +1,11 @@
 // Rings: which of several servers a key belongs to, without a client; and key hashes.
 'use strict';
 
-const { native, kindOf, nameOf } = require('./engine.js');
+const { native, nameOf } = require('./engine.js');
 const { keyHash: hash, address: parse } = require('./native.js');
-const { ArgumentError, checked } = require('./errors.js');
-const { serversOf, serverOf, pairsOf, functionsOf, checkOptions } = require('./options.js');
+const { checked } = require('./errors.js');
+const { serversOf, serverOf, optionsOf, functionsOf, checkOptions } = require('./options.js');
+const { text } = require('./settings.js');
 
 const collected = new FinalizationRegistry((number) => native.close(number));
 
@@ -13,7 +14,7 @@ class HashRing {
 
   constructor(options = {}) {
     checkOptions(options, "{ servers: ['a:11211', 'b:11211'], distribution: 'ketama' }");
-    const given = pairsOf(options, ['servers', 'route']);
+    const given = optionsOf(options, ['servers', 'route']);
     this.#number = checked(native.ring, serversOf(options.servers), given, functionsOf({ route: options.route }));
     collected.register(this, this.#number);
   }
@@ -23,7 +24,7 @@ class HashRing {
   }
 
   remove(name) {
-    return checked(native.ringRemove, this.#number, text(name, 'name'));
+    return checked(native.ringRemove, this.#number, text('name', name));
   }
 
   get(key) {
@@ -40,19 +41,14 @@ class HashRing {
   }
 }
 
-function text(value, what) {
-  if (typeof value === 'string') return value;
-  throw new ArgumentError(`${what} is ${kindOf(value)}; a string is accepted`);
-}
-
 /** The hash of a key, by a name that option keyHash accepts, as a bigint. */
 function keyHash(name, key) {
-  return checked(hash, text(name, 'name'), nameOf(key, 'key'));
+  return checked(hash, text('name', name), nameOf(key, 'key'));
 }
 
 /** A server string taken apart: its kind, host and port. */
 function parseAddress(address) {
-  return checked(parse, text(address, 'address'));
+  return checked(parse, text('address', address));
 }
 
 module.exports = { HashRing, keyHash, parseAddress };

@@ -3,7 +3,8 @@
 
 const { native, constants, flush, keepTurnsWhole, listen } = require('./engine.js');
 const { ArgumentError, checked, errorOf } = require('./errors.js');
-const { camel, serversOf, pairsOf, functionsOf } = require('./options.js');
+const { camel } = require('./names.js');
+const { serversOf, someServersOf, optionsOf, functionsOf } = require('./options.js');
 const { Values } = require('./values.js');
 
 const eventNames = new Map();
@@ -24,7 +25,7 @@ const defaults = {
 
 /** The library's client for these options, as its number, and how values are made. */
 function create(options) {
-  const given = pairsOf(options, own);
+  const given = optionsOf(options, own);
   for (const [name, value] of Object.entries(defaults)) {
     if (!given.some(([each]) => each === name)) given.push([name, value]);
   }
@@ -32,7 +33,8 @@ function create(options) {
   const [, connections] = given.findLast(([name]) => name === 'connections');
   if (connections !== defaults.connections) keepTurnsWhole();
   const values = new Values(codec !== 'none', options);
-  const number = checked(native.client, serversOf(options.servers), given, functionsOf(options));
+  const servers = options.discover === undefined ? someServersOf(options.servers) : serversOf(options.servers);
+  const number = checked(native.client, servers, given, functionsOf(options));
   return { number, values };
 }
 

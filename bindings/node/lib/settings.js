@@ -41,6 +41,11 @@ function truth(name, value) {
   throw refuse(name, value, 'true or false');
 }
 
+function text(name, value) {
+  if (typeof value === 'string') return value;
+  throw refuse(name, value, 'a string');
+}
+
 /** Any unsigned number of 64 bits, as a bigint. */
 function unsigned(name, value) {
   const big = typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(value) : -1n;
@@ -54,13 +59,18 @@ function bit(settings, name, value, flag) {
 
 /** How each option is read: (settings, value, name). */
 const readers = {
-  ttl: (settings, value, name) => (settings.ttl = whole(name, value, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)),
+  ttl(settings, value, name) {
+    if (!Number.isSafeInteger(value)) throw refuse(name, value, 'a whole number of seconds, 0 for no end, below 0 for gone at once,');
+    settings.ttl = value;
+  },
   flags(settings, value, name) {
     settings.flags = whole(name, value, 0, 0xffffffff) | 0;
     settings.opFlags |= FLAG_EXPLICIT_FLAGS;
   },
   cas: (settings, value, name) => (settings.cas = unsigned(name, value)),
   delta: (settings, value, name) => (settings.delta = unsigned(name, value)),
+  level: (settings, value, name) => (settings.delta = BigInt(whole(name, value, 0, 0xffffffff))),
+  megabytes: (settings, value, name) => (settings.delta = unsigned(name, value)),
   initial(settings, value, name) {
     settings.initial = unsigned(name, value);
     settings.opFlags |= FLAG_CREATE;
@@ -109,4 +119,4 @@ function acceptsOnly(...names) {
   };
 }
 
-module.exports = { Settings, accepts, acceptsOnly, readers, unsigned, whole };
+module.exports = { Settings, accepts, acceptsOnly, readers, refuse, text, truth, unsigned, whole };

@@ -1,17 +1,19 @@
 // What `require('bmemc/testing')` gives: a memcached inside the process, with real sockets and all protocols.
 'use strict';
 
-const { native, kindOf } = require('./engine.js');
-const { ArgumentError, checked } = require('./errors.js');
+const { native } = require('./engine.js');
+const { checked } = require('./errors.js');
 const { pairsOf, checkOptions } = require('./options.js');
+const { text } = require('./settings.js');
 
 class TestServer {
   #number;
   #address;
 
-  constructor({ listen = '', ...settings } = {}) {
-    if (typeof listen !== 'string') throw new ArgumentError(`listen is ${kindOf(listen)}; a string is accepted`);
-    [this.#number, this.#address] = checked(native.server, listen);
+  constructor(options = {}) {
+    checkOptions(options, "{ listen: '127.0.0.1:0' }");
+    const { listen = '', ...settings } = options;
+    [this.#number, this.#address] = checked(native.server, text('listen', listen));
     try {
       this.set(settings);
     } catch (error) {

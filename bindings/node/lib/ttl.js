@@ -12,4 +12,4 @@ function secondsOf(ms) {
   return ms > 0 ? Math.min(Math.ceil(ms / 1000) + 1, MAX_TTL) : -1;
 }
 
-module.exports = { secondsOf };
+module.exports = { secondsOf, MAX_TTL };

@@ -1,5 +1,6 @@
 // handles.c: clients, dumps and embedded servers. JavaScript knows them by numbers, so that one that was closed can do no harm.
 #include "addon.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,13 +67,15 @@ void handles_free(addon *self) {
 }
 
 handle *handle_of(addon *self, napi_value number, handle_kind kind) {
-    static const bmemc_error closed = {
-        .status = BMEMC_E_CLOSED, .bits = BMEMC_BIT_NOT_SENT, .message = "it is closed"};
+    static const char *const names[] = {[CLIENT] = "client", [SERVER] = "server", [RING] = "ring", [DUMP] = "dump"};
+    bmemc_error closed = {.status = BMEMC_E_CLOSED, .bits = BMEMC_BIT_NOT_SENT};
     int64_t found = -1;
     napi_get_value_int64(self->env, number, &found);
     handle *which = handle_get(self, found, kind);
-    if (!which) throw_error(self->env, &closed);
-    return which;
+    if (which) return which;
+    snprintf(closed.message, sizeof closed.message, "the %s is closed", names[kind]);
+    throw_error(self->env, &closed);
+    return NULL;
 }
 
 napi_value handle_keep(handle *which, handle_kind kind, void *pointer) {

@@ -6,6 +6,8 @@ const assert = require('node:assert/strict');
 const { describe, it, before, after } = require('node:test');
 const bmemc = require('bmemc');
 const { Client, ArgumentError, BmemcError } = bmemc;
+const { BmemcStore } = require('bmemc/express-session');
+const { KeyvBmemc } = require('bmemc/keyv');
 const { TestServer } = require('bmemc/testing');
 const { clientOf } = require('./helpers.js');
 
@@ -142,7 +144,7 @@ describe('misuse', () => {
     for (const encoding of ['utf-9', 5, null]) await refused(client.get('a', { encoding }), 'get', /encoding is/);
     for (const raw of ['yes', 1, null]) await refused(client.get('a', { raw }), 'get', /raw is/);
     for (const compressLevel of [-2, 10, 'x']) await refused(client.set('a', 'b', { compressLevel }), 'set', /compressLevel is/);
-    for (const level of [undefined, -1, 'x']) await refused(client.verbosity(level), 'verbosity', /delta is/);
+    for (const level of [undefined, -1, 'x']) await refused(client.verbosity(level), 'verbosity', /level is/);
   });
 
   it('lists that are none', async (t) => {
@@ -181,7 +183,7 @@ describe('misuse', () => {
       await refused(client.meta(word, 'a'), 'meta');
       await refused(client.meta('mg', word), 'meta');
     }
-    await refused(client.raw('version', { end: 5 }), 'raw', /key is a number \(5\)/);
+    await refused(client.raw('version', { end: 5 }), 'raw', /end is a number \(5\)/);
     await refused(client.execute([{ opcode: 'get', key: 'a', signal: AbortSignal.abort() }]), 'execute', /signal is an option of execute/);
   });
 
@@ -196,8 +198,8 @@ describe('misuse', () => {
       assert.throws(create({ servers }), /server is|name of a server is|weight is/, String(servers));
     }
     const servers = '127.0.0.1:1';
-    assert.throws(create({ servers, timeoutMS: 5 }), { code: 'BMEMC_E_ARGUMENT', message: /timeout_m_s/ });
-    assert.throws(create({ servers, timeoutMs: 0 }), /timeout_ms.*1 to 86400000/);
+    assert.throws(create({ servers, timeoutMS: 5 }), { code: 'BMEMC_E_ARGUMENT', message: /no option timeoutMS; there are servers, .*timeoutMs, connectTimeoutMs/ });
+    assert.throws(create({ servers, timeoutMs: 0 }), /option timeoutMs: "0" is not .* 1 to 86400000/);
     assert.throws(create({ servers, timeoutMs: 'soon' }), /soon/);
     assert.throws(create({ servers, protocol: 'http' }), /http.*auto, text, meta, binary/);
     assert.throws(create({ servers, timeoutMs: {} }), /timeoutMs is an object/);
@@ -208,6 +210,55 @@ describe('misuse', () => {
     assert.throws(() => Client({ servers }), TypeError);
     const method = Client.prototype.get;
     assert.throws(() => method.call({}, 'a'), TypeError);
+  });
+
+  it('the words name what is wrong as it is called here, and what is accepted', async (t) => {
+    const client = clientOf(t, server, { protocol: 'meta' });
+    const hashed = clientOf(t, server, { mode: 'hashed', servers: [server.address] });
+    const store = (options) => new BmemcStore({ client, ...options });
+    const cases = [
+      [() => new Client({}), /servers has none; 'host:port', .* is accepted/],
+      [() => new Client({ servers: 'a', keyPrefix: 'a b' }), /option keyPrefix: "a b" is not text of up to 249 bytes/],
+      [() => new Client({ servers: 'a', tls: true, tlsCaFile: '/timeout_ms' }), /^tlsCaFile: "\/timeout_ms" cannot be read/],
+      [() => client.setOption('timeoutMs', 5), /option timeoutMs is fixed .* reconnectDelayMs alone/],
+      [() => client.setOption('timeout', 5), /there is no option timeout; there are profile, protocol, timeoutMs/],
+      [() => client.setOption('reconnectDelayMs'), /reconnectDelayMs is undefined; a string, a number or true or false/],
+      [() => client.setOption(), /name is undefined; a string/],
+      [() => client.setCredentials('x'.repeat(5000), 'y'), /username has 5000 bytes or more; it may have 4096/],
+      [() => client.encode('x', null), /options is null; an object/],
+      [() => client.pool('x'), /server is a string \(x\); a whole number from -1/],
+      [() => hashed.removeServer(), /name is undefined; a string/],
+      [() => hashed.replaceServers(), /servers has none; 'host:port'/],
+      [() => client.touch('a'), /ttl is undefined; a whole number of seconds/],
+      [() => client.getsAndTouch('a'), /ttl is undefined; a whole number of seconds/],
+      [() => client.cas('a', 'b'), /cas is undefined; a whole number or bigint from 0/],
+      [() => client.verbosity(), /level is undefined; a whole number from 0 to 4294967295/],
+      [() => client.cacheMemlimit('64m'), /megabytes is a string \(64m\); a whole number or bigint from 0/],
+      [() => client.flushAll({ delta: 1 }), /no option delta here; there are .*server, ttl, noReply/],
+      [() => client.version({ ttl: 1 }), /no option ttl here; there are .*server$/],
+      [() => client.shutdown({ graceful: 1 }), /graceful is a number \(1\); true or false/],
+      [() => client.stats('bogus'), /stats bogus: /],
+      [() => client.meta(5, 'a'), /command is a number \(5\); a string/],
+      [() => client.meta('mg', 'a', 5), /flags is a number \(5\); a string/],
+      [() => client.meta('xx', 'a'), /^metaFlags begins with "xx"; it begins with mg, ms/],
+      [() => client.raw(5), /line is a number \(5\); a string or a Buffer/],
+      [() => client.raw('mn\r\nmn'), /more than one line; then `end` must say/],
+      [() => client.get('x'.repeat(5000)), /key has 5000 bytes or more; a key has 1 to 250, and up to 4096 where longKeys hashes it/],
+      [() => client.get('timeout_ms "no_delay" compress_level'), /^key "timeout_ms \\"no_delay\\" compress_level": byte 0x20/],
+      [() => new TestServer(null), /options is null; an object is accepted, such as \{ listen/],
+      [() => new TestServer({ nothing: 1 }), /"nothing" cannot be set; there are advanceSeconds, /],
+      [() => server.set({ advanceSeconds: 'x' }), /^advanceSeconds: "x" is not a number of seconds/],
+      [() => store({ client: 5 }), /client is a number \(5\); a Client/],
+      [() => store({ prefix: 5 }), /prefix is a number \(5\); a string/],
+      [() => store({ ttl: '60' }), /ttl is a string \(60\); a whole number from 0 to 999999999/],
+      [() => new BmemcStore(null), /options is null; an object/],
+      [() => new KeyvBmemc(), /servers has none/],
+    ];
+    for (const [call, words] of cases) {
+      const error = await (async () => call())().then((value) => assert.fail(`${call} answered ${value}`), (error) => error);
+      assert.ok(error instanceof BmemcError, `${call}: ${error.stack}`);
+      assert.match(error.message, words, `${call}`);
+    }
   });
 
   it('servers, counters, test servers', async (t) => {
