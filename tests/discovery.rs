@@ -118,6 +118,43 @@ fn the_servers_are_those_of_the_newest_version() {
     }
 }
 
+/// Google's Memorystore: an endpoint that is no node and is asked for nothing else, nodes that have an address where others
+/// have a name, and ends of lines that its manual leaves open.
+#[test]
+fn memorystores_endpoint_is_asked_as_it_wants_to_be() {
+    let _watchdog = Watchdog::start("Memorystore", Duration::from_secs(120));
+    let nodes = servers(3);
+    for way in WAYS {
+        let endpoint = endpoint();
+        let known = list(9, &[&nodes[0], &nodes[1]]);
+        endpoint.set("cluster", &known.replace('\n', "\r\n")).unwrap();
+        for by in ["host", "ip"] {
+            let (client, told) = client(endpoint.address(), &[("discovery_names", by), ("distribution", "ketama")]);
+            assert_eq!(stores(way, &client, "first").status, Status::Ok, "{way:?} {by}");
+            assert_eq!(names(&client), addresses(&[&nodes[0], &nodes[1]]), "{way:?} {by}: names are addresses");
+            let owner = |client: &Client, key: &str| client.server_for(key.as_bytes()).unwrap().1.name;
+            let listed = common::fleet::client(&nodes[..2], &[("distribution", "ketama")]);
+            let keys: Vec<String> = (0..100).map(|number| format!("key:{number}")).collect();
+            assert!(keys.iter().all(|key| owner(&client, key) == owner(&listed, key)), "{way:?} {by}");
+            // It scales out, and is asked again by what goes to the nodes.
+            endpoint.set("cluster", &list(10, &[&nodes[0], &nodes[1], &nodes[2]])).unwrap();
+            until(way, &client, "version 10", || names(&client).len() == 3);
+            assert_eq!(count(&told, EventKind::ServersChanged, &format!("+{}", nodes[2].address())), 1);
+            // For a while it may know less than before: it is eventually consistent.
+            endpoint.set("cluster", &known).unwrap();
+            until(way, &client, "version 9", || count(&told, EventKind::DiscoveryFailed, "version 9 is older") > 0);
+            assert_eq!(names(&client).len(), 3, "{way:?} {by}");
+        }
+        // No key was looked for there, and nothing was stored.
+        let asked = common::client(endpoint.address(), &[]);
+        let stats = asked.stats(b"").unwrap();
+        for name in ["cmd_get", "cmd_set", "curr_items"] {
+            let value = stats.iter().find(|stat| stat.1 == name).map(|stat| stat.2.as_str());
+            assert_eq!(value, Some("0"), "{way:?}: {name}");
+        }
+    }
+}
+
 #[test]
 fn what_goes_to_each_server_waits_for_the_first_answer_too() {
     let (endpoint, nodes) = (endpoint(), servers(3));

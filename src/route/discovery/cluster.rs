@@ -13,8 +13,9 @@ const MAX_LINE: usize = 512;
 const MAX_CONFIGURATION: usize = 256 << 10;
 const MAX_NODES: usize = 1000;
 
-/// What stands behind a configuration.
-const TAIL: &[u8] = b"\r\nEND\r\n";
+/// What stands behind a configuration, after the ends of its lines; and so many bytes of these at most.
+const TAIL: &[u8] = b"END\r\n";
+const MAX_BLANK: usize = 4;
 
 /// What an endpoint has said.
 #[derive(PartialEq, Eq, Debug)]
@@ -42,13 +43,20 @@ pub fn read(bytes: &[u8], by_ip: bool) -> Result<Option<Reply>> {
     }
     let len = length(line)?;
     let rest = &bytes[end + 1..];
-    if rest.len() < len + TAIL.len() {
-        return Ok(None);
+    let Some((configuration, tail)) = rest.split_at_checked(len) else { return Ok(None) };
+    match ends(tail) {
+        Some(true) => parse(configuration, by_ip).map(|cluster| Some(Reply::Cluster(cluster))),
+        Some(false) => Err(malformed("it does not end where it says")),
+        None => Ok(None),
     }
-    if &rest[len..] != TAIL {
-        return Err(malformed("it does not end where it says"));
-    }
-    parse(&rest[..len], by_ip).map(|cluster| Some(Reply::Cluster(cluster)))
+}
+
+/// Whether this is the end; `None`: it may be. ElastiCache counts the end of the last line and then ends another; Memorystore's
+/// manual counts "the next two lines" and shows one end, so whether that is counted is left to the server.
+fn ends(tail: &[u8]) -> Option<bool> {
+    let blank = tail.iter().take(MAX_BLANK).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let word = &tail[blank..];
+    (word.len() >= TAIL.len() || !TAIL.starts_with(word)).then(|| word == TAIL)
 }
 
 /// The length that the first line announces: `CONFIG cluster 0 147`, or `VALUE AmazonElastiCache:cluster 0 147`.
@@ -130,6 +138,31 @@ mod tests {
         }
         assert_eq!(read(b"ERROR\r\n", false).unwrap(), Some(Reply::Unknown));
         assert_eq!(names(&reply("CONFIG cluster", "3\n\n"), false), (3, vec![]));
+    }
+
+    /// Memorystore's nodes have addresses and no names; what its manual leaves open is taken either way.
+    #[test]
+    fn memorystores_answer_is_read_however_its_lines_end() {
+        let nodes = ["10.0.0.3:11211", "10.0.0.4:11211"].map(String::from).to_vec();
+        let list = "10.0.0.3|10.0.0.3|11211 10.0.0.4|10.0.0.4|11211";
+        for line in ["\n", "\r\n"] {
+            let counted = format!("9{line}{list}").len();
+            for (behind, extra) in
+                [("\n\r\n", 0), ("\n\r\n", 1), ("\r\n", 0), ("\r\n", 2), ("\r\n\r\n", 2), (" \r\n", 1)]
+            {
+                let bytes =
+                    format!("CONFIG cluster 0 {}\r\n9{line}{list}{behind}END\r\n", counted + extra).into_bytes();
+                for by_ip in [false, true] {
+                    assert_eq!(names(&bytes, by_ip), (9, nodes.clone()), "{}", bytes.escape_ascii());
+                }
+                for end in 0..bytes.len() {
+                    assert_eq!(read(&bytes[..end], false).unwrap(), None, "{end} of {}", bytes.escape_ascii());
+                }
+            }
+        }
+        // One that goes on behind its length is none: a node would be cut.
+        let error = read(format!("CONFIG cluster 0 20\r\n9\n{list}\n\r\nEND\r\n").as_bytes(), false).unwrap_err();
+        assert!(error.message().contains("does not end where it says"), "{error}");
     }
 
     #[test]
