@@ -3,8 +3,8 @@
 
 mod common;
 
-use bmemc::{op_flags, Answers, Client, Command, Operation, Options, Queue, Status};
-use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, WAYS};
+use bmemc::{bits, op_flags, Answers, Client, Command, Operation, Options, Queue, Status};
+use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, Way, WAYS};
 use common::oracle::Sleeper;
 use common::Memcached;
 use std::collections::BTreeSet;
@@ -98,6 +98,65 @@ fn a_routing_key_and_a_server_choose_for_the_key() {
             keys.iter().map(|key| Operation { server: home + 1, ..Operation::delete(key.as_bytes()) }).collect();
         way.run(&client, &clean);
     }
+}
+
+/// A client whose keys `1:…` go to server 1, and so on; and for others it chooses none, or panics.
+fn routed(servers: &[Memcached]) -> Client {
+    let mut options = Options::new();
+    servers.iter().for_each(|server| options.add_server(server.address(), "", 1).unwrap());
+    common::USUAL.iter().for_each(|(name, value)| options.set(name, value).unwrap());
+    options.on_route(|key, count| match key.split(|byte| *byte == b':').next() {
+        Some(b"none") => count,
+        Some(b"far") => usize::MAX,
+        Some(b"panics") => panic!("the function cannot say"),
+        Some(index) => std::str::from_utf8(index).unwrap().parse().unwrap(),
+        None => 0,
+    });
+    Client::new(options).unwrap()
+}
+
+#[test]
+fn a_function_of_the_users_says_where_each_key_goes() {
+    let servers = servers(3);
+    let client = routed(&servers);
+    let keys: Vec<String> = (0..60).map(|number| format!("{}:{number}", number % 3)).collect();
+    for way in WAYS {
+        assert!(way.run(&client, &sets(&keys)).iter().all(|got| got.status == Status::Ok), "{way:?}");
+        for (got, key) in way.run(&client, &gets(&keys)).iter().zip(&keys) {
+            let index = usize::from(key.as_bytes()[0] - b'0');
+            assert_eq!((got.value.as_slice(), got.server as usize), (key.as_bytes(), index), "{key} {way:?}");
+            let holders: Vec<usize> = (0..3).filter(|server| held_by(&servers[*server], key)).collect();
+            assert_eq!(holders, [index], "{key} {way:?}");
+            assert_eq!(client.server_for(key.as_bytes()).unwrap().0 as usize, index);
+            let delete = way.one(&client, Operation::delete(key.as_bytes()));
+            assert_eq!((delete.status, delete.server as usize), (Status::Ok, index), "{key} {way:?}");
+        }
+        // What groups keys is what it is asked about.
+        let grouped = Operation { routing_key: b"2:", ..Operation::set(b"0:grouped", b"v", 0) };
+        assert_eq!(way.one(&client, grouped).server, 2, "{way:?}");
+    }
+}
+
+#[test]
+fn a_function_that_chooses_no_server_costs_that_key_and_no_other() {
+    let servers = servers(2);
+    let client = routed(&servers);
+    for way in WAYS {
+        for none in ["none:1", "far:1", "panics:1"] {
+            let keys = ["0:a", none, "1:b"].map(String::from);
+            let sets = way.run(&client, &sets(&keys));
+            assert_eq!(
+                sets.iter().map(|got| got.status).collect::<Vec<_>>(),
+                [Status::Ok, Status::Connection, Status::Ok]
+            );
+            assert!(sets[1].detail.contains("the function that chooses chose none"), "{way:?}: {}", sets[1].detail);
+            assert_eq!(sets[1].bits, bits::NOT_SENT, "{way:?}");
+            let got = way.run(&client, &gets(&keys));
+            assert_eq!(got[1].status, Status::Connection, "{way:?}: no miss");
+            assert_eq!((got[0].value.as_slice(), got[2].value.as_slice()), (&b"0:a"[..], &b"1:b"[..]), "{way:?}");
+        }
+    }
+    assert_eq!(client.server_for(b"none:").unwrap_err().status(), Status::Connection);
 }
 
 #[test]

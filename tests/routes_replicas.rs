@@ -212,18 +212,39 @@ fn what_would_leave_replicas_different_is_refused() {
     }
 }
 
+/// One operation for each server: together by a call that waits, by a queue as one operation that names each.
+fn on_each(way: Way, client: &Client, operation: Operation<'_>) -> Vec<(u32, Status, Vec<u8>)> {
+    let got = match way {
+        Way::Blocking => client.execute_each(&operation).unwrap().iter().map(Got::from_answer).collect(),
+        Way::Queued => {
+            let named = client.servers().into_iter().map(|(index, _)| Operation { server: index + 1, ..operation });
+            way.run(client, &named.collect::<Vec<_>>())
+        }
+    };
+    got.into_iter().map(|got| (got.server, got.status, got.value)).collect()
+}
+
 #[test]
 fn each_replica_tells_its_own_result_where_that_is_asked_for() {
-    let mut servers = servers(3);
-    let client = client(&servers, &QUICK);
-    put(&servers[1], b"k", b"x");
-    let results = |client: &Client| -> Vec<(u32, Status)> {
-        let answers = client.execute_each(&Operation::delete(b"k")).unwrap();
-        answers.iter().map(|answer| (answer.server, answer.status)).collect()
-    };
-    assert_eq!(results(&client), [(0, Status::NotFound), (1, Status::Ok), (2, Status::NotFound)]);
-    servers[2].stop();
-    assert_eq!(results(&client), [(0, Status::NotFound), (1, Status::NotFound), (2, Status::Connection)]);
+    let none = Vec::new;
+    for way in WAYS {
+        let mut servers = servers(3);
+        let client = client(&servers, &QUICK);
+        put(&servers[1], b"k", b"x");
+        let get = on_each(way, &client, Operation::get(b"k"));
+        let missed = |server| (server, Status::NotFound, none());
+        assert_eq!(get, [missed(0), (1, Status::Ok, b"x".to_vec()), missed(2)], "{way:?}: not the first that has it");
+        let delete = on_each(way, &client, Operation::delete(b"k"));
+        assert_eq!(delete, [missed(0), (1, Status::Ok, none()), missed(2)], "{way:?}");
+        // What replicas refuse together, each of them does alone: each has a cas of its own.
+        let set = Operation { op_flags: op_flags::WANT_CAS, ..Operation::set(b"k", b"1", 0) };
+        let stored = on_each(way, &client, set);
+        assert_eq!(stored, [0, 1, 2].map(|server| (server, Status::Ok, none())), "{way:?}");
+        servers[2].stop();
+        let delete = on_each(way, &client, Operation::delete(b"k"));
+        let status: Vec<_> = delete.iter().map(|(server, status, _)| (*server, *status)).collect();
+        assert_eq!(status, [(0, Status::Ok), (1, Status::Ok), (2, Status::Connection)], "{way:?}");
+    }
 }
 
 // ---- Fallback ----

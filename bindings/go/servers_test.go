@@ -91,6 +91,36 @@ func TestHashedServers(t *testing.T) {
 	}
 }
 
+func TestRouteOfOnesOwn(t *testing.T) {
+	servers, daemons := several(t, 2)
+	route := func(key string, count int) int {
+		switch key[0] {
+		case 'n':
+			return count
+		case 'l':
+			return -1
+		case 'p':
+			panic(key)
+		}
+		return int(key[0] - '0')
+	}
+	c := newClient(t, bmemc.Options{Servers: servers, Route: route, Timeout: 10 * time.Second})
+	for i, name := range []string{"0a", "1a", "0b", "1b"} {
+		mustSet(t, c, name, name)
+		mustGet(t, c, name, name)
+		mustGet(t, newClient(t, bmemc.Options{Servers: bmemc.Servers(daemons[i%2].address)}), name, name)
+	}
+	for _, wrong := range []string{"none", "less", "panics"} {
+		_, err := c.Get(background, wrong)
+		wantError(t, err, bmemc.ErrConnection)
+		found, err := c.GetMulti(background, []string{"0a", wrong, "1b"})
+		wantError(t, err, bmemc.ErrConnection)
+		if len(found) != 2 || found["0a"] == nil || found["1b"] == nil {
+			t.Fatal(wrong, found)
+		}
+	}
+}
+
 func TestServersChangeInUse(t *testing.T) {
 	servers, _ := several(t, 3)
 	c := newClient(t, bmemc.Options{Servers: servers[:1], Mode: "hashed", Timeout: 10 * time.Second})
@@ -129,6 +159,28 @@ func TestReplicas(t *testing.T) {
 	}
 	daemons[0].stop()
 	mustGet(t, c, "k", "v")
+}
+
+func TestResultsOfEachReplica(t *testing.T) {
+	servers, daemons := several(t, 2)
+	c := newClient(t, bmemc.Options{Servers: servers, Mode: "replicated", Timeout: 10 * time.Second})
+	one := newClient(t, bmemc.Options{Servers: bmemc.Servers(daemons[1].address)})
+	byQueue := func(op bmemc.Op) ([]bmemc.Answer, error) {
+		named := []bmemc.Op{op, op}
+		named[0].Server, named[1].Server = 1, 2
+		return c.Execute(background, named)
+	}
+	together := func(op bmemc.Op) ([]bmemc.Answer, error) { return c.ExecuteEach(background, op) }
+	for name, run := range map[string]func(bmemc.Op) ([]bmemc.Answer, error){"queue": byQueue, "call": together} {
+		mustSet(t, one, "k", "v")
+		for _, opcode := range []bmemc.Opcode{bmemc.OpGet, bmemc.OpDelete} {
+			answers, err := run(bmemc.Op{Opcode: opcode, Key: "k"})
+			if err != nil || len(answers) != 2 || answers[0].Server != 0 || answers[1].Server != 1 ||
+				answers[0].Status != bmemc.StatusNotFound || answers[1].Status != bmemc.StatusOK {
+				t.Fatal(name, opcode, answers, err)
+			}
+		}
+	}
 }
 
 func TestFallback(t *testing.T) {

@@ -1,6 +1,7 @@
 //! A ring of the user's own: a function that chooses.
 
 use std::fmt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 type Choose = dyn Fn(&[u8], usize) -> usize + Send + Sync;
@@ -15,8 +16,10 @@ impl Chooser {
         Chooser(Arc::new(choose))
     }
 
+    /// One that panics has chosen none: its key fails, and whoever asks beside it must not be left in the middle of a batch.
     pub(super) fn choose(&self, key: &[u8], servers: usize) -> Option<usize> {
-        Some((self.0)(key, servers)).filter(|server| *server < servers)
+        let chosen = catch_unwind(AssertUnwindSafe(|| (self.0)(key, servers)));
+        chosen.ok().filter(|server| *server < servers)
     }
 }
 

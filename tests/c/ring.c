@@ -3,6 +3,7 @@
 //   ring                              runs where the source is, for the vectors
 
 #include "check.h"
+#include <stdbool.h>
 
 #define ARGUMENT(word, call) REFUSED(BMEMC_E_ARGUMENT, word, call)
 
@@ -209,6 +210,65 @@ static void a_callback_chooses(void) {
     bmemc_ring_free(ring);
 }
 
+static size_t by_first(bmemc_bytes key, size_t count, void *context) {
+    ++*(int *)context;
+    return key.data[0] == 'n' ? count : key.data[0] == 'f' ? SIZE_MAX : (size_t)(key.data[0] - '0');
+}
+
+// Each key of a client is where its function says, and one that it has no server for fails alone: by calls and by a queue.
+static void a_callback_chooses_for_a_client(void) {
+    bmemc_server *servers[2] = {NULL, NULL};
+    bmemc_client *client = NULL;
+    bmemc_queue *queue = NULL;
+    bmemc_options *options = bmemc_options_new();
+    int asked = 0;
+    for (int i = 0; i < 2; i++) {
+        STATUS(BMEMC_OK, bmemc_server_start(text(""), &servers[i], e));
+        STATUS(BMEMC_OK, bmemc_options_add_server(options, text(bmemc_server_address(servers[i])), text(""), 1, e));
+    }
+    STATUS(BMEMC_OK, bmemc_options_on_route(options, by_first, &asked, e));
+    STATUS(BMEMC_OK, bmemc_client_new(options, &client, e));
+    STATUS(BMEMC_OK, bmemc_queue_new(&queue, e));
+    bmemc_options_free(options);
+    const char *keys[] = {"0:a", "1:a", "none", "far", "1:b"};
+    for (int round = 0; round < 2; round++) {
+        bmemc_op ops[5];
+        memset(ops, 0, sizeof ops);
+        for (uint64_t i = 0; i < 5; i++) {
+            ops[i].opcode = BMEMC_OP_SET, ops[i].tag = i;
+            ops[i].key = ops[i].value = text(keys[i]);
+        }
+        bmemc_item items[5];
+        size_t count = 0, seen = 0;
+        bmemc_results *results = NULL;
+        bmemc_answer answers[5];
+        if (round == 0) {
+            STATUS(BMEMC_OK, bmemc_execute(client, ops, 5, &results, e));
+            memcpy(items, bmemc_results_items(results, &seen), sizeof items);
+        } else {
+            STATUS(BMEMC_OK, bmemc_queue_submit(queue, client, ops, 5, &count, e));
+            while (bmemc_queue_fetch(queue, answers, 5, -1, &count, e) == BMEMC_OK && count > 0)
+                for (size_t i = 0; i < count; i++, seen++) {
+                    items[answers[i].tag] = answers[i].item;
+                    bmemc_value_free(answers[i].owner);
+                }
+        }
+        EXPECT(seen == 5);
+        for (int i = 0; i < 5; i++) {
+            bool none = i == 2 || i == 3;
+            EXPECT(items[i].status == (none ? BMEMC_E_CONNECTION : BMEMC_OK));
+            EXPECT(none ? items[i].bits & BMEMC_BIT_NOT_SENT : items[i].server == (uint32_t)(keys[i][0] - '0'));
+        }
+        bmemc_results_free(results);
+    }
+    EXPECT(asked >= 10);
+    bmemc_value *value = NULL;
+    REFUSED(BMEMC_E_CONNECTION, "chose none", bmemc_get(client, text("none"), &value, e));
+    bmemc_queue_free(queue);
+    bmemc_client_free(client);
+    for (int i = 0; i < 2; i++) bmemc_server_free(servers[i]);
+}
+
 // --- what is refused --------------------------------------------------------------------------------
 
 static void null_for_each_pointer(void) {
@@ -308,6 +368,7 @@ int main(void) {
     RUN(servers_come_and_go);
     RUN(servers_are_listed);
     RUN(a_callback_chooses);
+    RUN(a_callback_chooses_for_a_client);
     RUN(null_for_each_pointer);
     RUN(what_is_wrong_is_named);
     RUN(a_thousand_servers);

@@ -162,6 +162,40 @@ static void each_server_tells_its_own_result(void) {
     bmemc_client_free(client);
 }
 
+// By a queue: an operation for each, which names it.
+static void each_server_tells_its_own_result_to_a_queue(void) {
+    bmemc_client *client = client_of_some(0, SERVERS, "replicated"), *one = client_of_some(1, 1, "auto");
+    bmemc_queue *queue = NULL;
+    STATUS(BMEMC_OK, bmemc_queue_new(&queue, e));
+    STATUS(BMEMC_OK, bmemc_set(client, text("k"), text("v"), 0, 0, e));
+    STATUS(BMEMC_OK, bmemc_set(one, text("k"), text("other"), 0, 0, e));
+    for (int round = 0; round < 2; round++) {
+        bmemc_op ops[SERVERS];
+        for (uint32_t i = 0; i < SERVERS; i++) {
+            ops[i] = op_of(round == 0 ? BMEMC_OP_GET : BMEMC_OP_DELETE, "k");
+            ops[i].tag = i;
+            ops[i].server = i + 1;
+        }
+        size_t accepted = 0, count = 0, seen = 0;
+        STATUS(BMEMC_OK, bmemc_queue_submit(queue, client, ops, SERVERS, &accepted, e));
+        bmemc_answer answers[SERVERS];
+        while (bmemc_queue_fetch(queue, answers, SERVERS, -1, &count, e) == BMEMC_OK && count > 0) {
+            for (size_t i = 0; i < count; i++, seen++) {
+                const bmemc_item *item = &answers[i].item;
+                const char *value = item->server == 1 ? "other" : "v";
+                EXPECT(item->status == (round == 1 && item->server == 1 ? BMEMC_NOT_FOUND : BMEMC_OK));
+                EXPECT(item->server == answers[i].tag && (round == 1 || same(item->value, text(value))));
+                bmemc_value_free(answers[i].owner);
+            }
+        }
+        EXPECT(seen == SERVERS);
+        if (round == 0) STATUS(BMEMC_OK, bmemc_delete(one, text("k"), e));
+    }
+    bmemc_queue_free(queue);
+    bmemc_client_free(one);
+    bmemc_client_free(client);
+}
+
 static void a_fallback_client_outlives_its_clients(void) {
     bmemc_client *clients[2] = {client_of_some(0, 1, "auto"), client_of_some(1, 2, "hashed")}, *fallback = NULL;
     STATUS(BMEMC_OK, bmemc_set(clients[1], text("old"), text("value"), 9, 0, e));
@@ -197,6 +231,7 @@ int main(void) {
     RUN(keys_are_shared_by_a_queue);
     RUN(servers_come_and_go);
     RUN(each_server_tells_its_own_result);
+    RUN(each_server_tells_its_own_result_to_a_queue);
     RUN(a_fallback_client_outlives_its_clients);
     for (int i = 0; i < SERVERS; i++) bmemc_server_free(servers[i]);
     return finish();

@@ -64,7 +64,7 @@ impl Way {
 }
 
 impl Got {
-    fn from_answer(answer: Answer<'_>) -> Got {
+    pub fn from_answer(answer: Answer<'_>) -> Got {
         let Value::Borrowed(value) = answer.value else { panic!("answers that are kept are borrowed from") };
         Got {
             status: answer.status,

@@ -329,7 +329,7 @@ static void routes_of_a_client() {
     bmemc::options options;
     must(options.add_server(first.address(), "first"));
     must(options.add_server(second.address(), "second"));
-    must(options.on_route([](std::string_view key, std::size_t) { return key.size() % 2; }));
+    must(options.on_route([](std::string_view key, std::size_t count) { return key == "none" ? count : key.size() % 2; }));
     auto routed = must(bmemc::client::create(options));
     options = bmemc::options();
     for (auto key : {"even", "odd"}) {
@@ -337,6 +337,7 @@ static void routes_of_a_client() {
         auto item = must(routed.get(key));
         EXPECT(item && item->value() == key && item->server() == std::strlen(key) % 2);
     }
+    EXPECT(refused(routed.get("none"), status::connection, "chose none"));
     EXPECT(must(must(bmemc::client::connect({first.address()})).get("even")) && !must(must(bmemc::client::connect({first.address()})).get("odd")));
 }
 

@@ -79,7 +79,7 @@ template <class Callback> struct kept {
 } // namespace detail
 
 /// How a client is to be; docs/options.md lists the names. One thread at a time. Callbacks live as long as a client that
-/// was made of these options; they must not throw, and must be fit for every thread that uses the clients.
+/// was made of these options; they must not throw (std::terminate), and must be fit for every thread that uses the clients.
 class options {
   public:
     using event_callback = std::function<void(event_view)>;
@@ -113,7 +113,7 @@ class options {
     /// Has `callback(event)` called for what happens to the clients; see bmemc_event for what it may do.
     result<void> on_event(event_callback callback) {
         return keep(std::move(callback), [&](void *context, bmemc_error *why) {
-            return bmemc_options_on_event(raw_.get(), [](const bmemc_event *event, void *to) {
+            return bmemc_options_on_event(raw_.get(), [](const bmemc_event *event, void *to) noexcept {
                 static_cast<detail::kept<event_callback> *>(to)->call(event_view(*event));
             }, context, why);
         });
@@ -123,7 +123,7 @@ class options {
     /// bmemc_connect_callback for what it may do.
     result<void> on_connect(connect_callback callback) {
         return keep(std::move(callback), [&](void *context, bmemc_error *why) {
-            auto see = [](std::int32_t fd, std::int32_t stage, bmemc_bytes address, void *to) -> std::int32_t {
+            auto see = [](std::int32_t fd, std::int32_t stage, bmemc_bytes address, void *to) noexcept -> std::int32_t {
                 auto at = static_cast<connect_stage>(stage);
                 return static_cast<detail::kept<connect_callback> *>(to)->call(fd, at, view(address));
             };
@@ -134,7 +134,7 @@ class options {
     /// Has `callback(key, count)` choose among `count` servers, instead of a ring; `count` or more: none.
     result<void> on_route(route_callback callback) {
         return keep(std::move(callback), [&](void *context, bmemc_error *why) {
-            return bmemc_options_on_route(raw_.get(), [](bmemc_bytes key, std::size_t count, void *to) {
+            return bmemc_options_on_route(raw_.get(), [](bmemc_bytes key, std::size_t count, void *to) noexcept {
                 return static_cast<detail::kept<route_callback> *>(to)->call(view(key), count);
             }, context, why);
         });
@@ -144,7 +144,7 @@ class options {
     /// not say, and those that are known stay. See bmemc_discover_callback for what it may do.
     result<void> on_discover(discover_callback callback) {
         return keep(std::move(callback), [&](void *context, bmemc_error *why) {
-            return bmemc_options_on_discover(raw_.get(), [](bmemc_options *servers, void *to) -> std::int32_t {
+            return bmemc_options_on_discover(raw_.get(), [](bmemc_options *servers, void *to) noexcept -> std::int32_t {
                 options lent(servers);
                 bool said = static_cast<detail::kept<discover_callback> *>(to)->call(lent);
                 lent.raw_.release();
@@ -158,11 +158,11 @@ class options {
     result<void> set_compressor(compressor compress, compressor decompress) {
         using pair = std::pair<compressor, compressor>;
         return keep(pair(std::move(compress), std::move(decompress)), [&](void *context, bmemc_error *why) {
-            auto pack = [](bmemc_bytes value, std::int32_t level, bmemc_output *to, void *with) {
+            auto pack = [](bmemc_bytes value, std::int32_t level, bmemc_output *to, void *with) noexcept {
                 output out(to);
                 return static_cast<detail::kept<pair> *>(with)->call.first(view(value), level, out) ? 0 : 1;
             };
-            auto unpack = [](bmemc_bytes value, std::int32_t level, bmemc_output *to, void *with) {
+            auto unpack = [](bmemc_bytes value, std::int32_t level, bmemc_output *to, void *with) noexcept {
                 output out(to);
                 return static_cast<detail::kept<pair> *>(with)->call.second(view(value), level, out) ? 0 : 1;
             };

@@ -64,6 +64,23 @@ describe('mode hashed', () => {
     assert.deepEqual([...found.keys()], keys.filter((_, i) => i % 3 === 1));
   });
 
+  it("a user's route that chooses none, or throws, costs that key", async (t) => {
+    const servers = await start(t, 2);
+    const none = { far: 2, less: -1, half: 'x', nothing: undefined };
+    const route = (key) => {
+      const name = key.toString();
+      if (name === 'throws') throw new Error('mine');
+      return name in none ? none[name] : Number(name);
+    };
+    const client = all(t, servers, { mode: 'hashed', route });
+    for (const wrong of [...Object.keys(none), 'throws']) {
+      const answers = await client.execute(['0', wrong, '1'].map((key) => ({ opcode: 'set', key, value: wrong })));
+      assert.deepEqual(answers.map(({ status }) => status === 'CONNECTION'), [false, true, false], wrong);
+      await assert.rejects(client.get(wrong), ConnectionError);
+      assert.deepEqual(await Promise.all([client.get('0'), client.get('1')]), [wrong, wrong]);
+    }
+  });
+
   it('servers that an endpoint lists', async (t) => {
     const [endpoint, ...servers] = Array.from({ length: 3 }, () => new TestServer());
     for (const server of [endpoint, ...servers]) t.after(() => server.close());
@@ -126,6 +143,16 @@ describe('mode replicated', () => {
     assert.equal(await client.get('a'), 'b');
     await servers[0].close();
     assert.equal(await client.get('a'), 'b');
+  });
+
+  it('each tells its own result where it is asked by name', async (t) => {
+    const servers = await start(t, 2);
+    const client = all(t, servers, { mode: 'replicated' });
+    await clientOf(t, servers[1]).set('a', 'b');
+    for (const opcode of ['get', 'delete']) {
+      const answers = await client.execute([0, 1].map((server) => ({ opcode, key: 'a', server })));
+      assert.deepEqual(answers.map(({ server, status }) => [server, status]), [[0, 'NOT_FOUND'], [1, 'OK']], opcode);
+    }
   });
 });
 

@@ -288,7 +288,8 @@ impl Options {
         self.compressor = CustomCompressor::new(compressor);
     }
 
-    /// Has `choose(key, servers)` say which server, from 0 on, has a key, instead of the ring that `distribution` names.
+    /// Has `choose(key, servers)` say which server, from 0 on, has a key, instead of the ring that `distribution` names. An
+    /// operation on a key for which it chooses none, or panics, fails alone.
     pub fn on_route(&mut self, choose: impl Fn(&[u8], usize) -> usize + Send + Sync + 'static) {
         self.ring.chooser = Some(Chooser::new(choose));
     }
