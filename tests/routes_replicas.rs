@@ -66,6 +66,15 @@ const TABLE: &[Row] = &[
     row(Command::Increment, ["1", "8"], Status::Ok, 6, ["6", "13"], true),
     row(Command::Increment, ["-", "8"], Status::Ok, 13, ["-", "13"], true),
     row(Command::Increment, ["-", "-"], Status::NotFound, 0, ["-", "-"], false),
+    row(Command::Increment, ["x", "8"], Status::Ok, 13, ["x", "13"], true),
+    row(Command::Increment, ["8", "-"], Status::Ok, 13, ["13", "-"], true),
+    row(Command::Decrement, ["9", "-"], Status::Ok, 4, ["4", "-"], true),
+    row(Command::Decrement, ["-", "-"], Status::NotFound, 0, ["-", "-"], false),
+    row(Command::Append, ["-", "2"], Status::Ok, 0, ["-", "27"], true),
+    row(Command::Append, ["-", "-"], Status::NotStored, 0, ["-", "-"], false),
+    row(Command::Prepend, ["1", "2"], Status::Ok, 0, ["71", "72"], false),
+    row(Command::Set, ["-", "-"], Status::Ok, 0, ["7", "7"], false),
+    row(Command::GetAndTouch, ["1", "-"], Status::Ok, 1, ["1", "-"], false),
     row(Command::Decrement, ["9", "9"], Status::Ok, 4, ["4", "4"], false),
     row(Command::Touch, ["1", "2"], Status::Ok, 0, ["1", "2"], false),
     row(Command::Touch, ["-", "2"], Status::Ok, 0, ["-", "2"], true),
@@ -112,6 +121,47 @@ fn every_command_over_replicas_is_answered_as_its_table_says() {
                     let now = value_at(server, key.as_bytes());
                     assert_eq!(now.map(|value| value.trim_ascii_end().to_vec()), after, "{what}");
                 }
+            }
+        }
+    }
+}
+
+/// bmemcached's incr makes a counter that is not there, on each replica that lacks it: counts differ then, and bit PARTLY
+/// says so.
+#[test]
+fn what_increment_creates_it_creates_on_every_replica_that_lacks_it() {
+    let servers = servers(2);
+    let rows: [([&str; 2], u64, [&str; 2], bool); 5] = [
+        (["-", "-"], 3, ["3", "3"], false),
+        (["-", "8"], 3, ["3", "13"], true),
+        (["8", "-"], 13, ["13", "3"], true),
+        (["8", "8"], 13, ["13", "13"], false),
+        (["x", "8"], 13, ["x", "13"], true),
+    ];
+    for protocol in ["text", "meta", "binary"] {
+        let client = client(&servers, &[&QUICK[..], &[("protocol", protocol)]].concat());
+        for (at, (before, number, after, partly)) in rows.into_iter().enumerate() {
+            for way in WAYS {
+                let key = format!("creates:{protocol}:{at}:{way:?}");
+                for (server, before) in servers.iter().zip(before).filter(|it| it.1 != "-") {
+                    put(server, key.as_bytes(), before.as_bytes());
+                }
+                let creates = Operation {
+                    initial: 3,
+                    op_flags: op_flags::CREATE,
+                    ..operation(Command::Increment, key.as_bytes())
+                };
+                let got = way.one(&client, creates);
+                let held = |server: &Memcached| value_at(server, key.as_bytes()).map(|it| it.trim_ascii_end().to_vec());
+                let now: Vec<_> = servers.iter().map(held).collect();
+                let wanted = |values: [&str; 2]| values.map(|it| (it != "-").then(|| it.as_bytes().to_vec()));
+                if protocol == "text" {
+                    assert_eq!((got.status, now), (Status::Unsupported, wanted(before).to_vec()), "{before:?} {way:?}");
+                    continue;
+                }
+                assert_eq!((got.status, got.number), (Status::Ok, number), "{before:?} {way:?} {protocol}");
+                assert_eq!(got.bits & bits::PARTLY != 0, partly, "{before:?} {way:?} {protocol}");
+                assert_eq!(now, wanted(after), "{before:?} {way:?} {protocol}");
             }
         }
     }
@@ -198,12 +248,28 @@ fn what_would_leave_replicas_different_is_refused() {
             Operation { cas, ..Operation::set(b"k", b"2", 0) },
             Operation { cas, ..Operation::delete(b"k") },
             Operation { op_flags: op_flags::WANT_CAS, ..Operation::set(b"k", b"2", 0) },
+            Operation { cas, ..operation(Command::Increment, b"k") },
+            Operation { cas, ..operation(Command::Append, b"k") },
+            Operation { op_flags: op_flags::WANT_CAS, ..operation(Command::Decrement, b"k") },
+            // In the words of the meta protocol too.
+            Operation { meta_flags: b"T9 C5", ..Operation::set(b"k", b"2", 0) },
+            Operation { meta_flags: b"c", ..Operation::delete(b"k") },
+            Operation { meta_flags: b" ms C5", value: b"2", ..Operation::new(Command::Meta, b"k") },
+            Operation { meta_flags: b"ma c", ..Operation::new(Command::Meta, b"k") },
         ] {
             let got = way.one(&client, refused);
-            assert_eq!((got.status, got.bits), (Status::Unsupported, bits::NOT_SENT), "{way:?}");
+            assert_eq!((got.status, got.bits), (Status::Unsupported, bits::NOT_SENT), "{way:?}: {refused:?}");
             assert!(got.detail.contains("mode=replicated has 2 servers"), "{}", got.detail);
         }
         assert!(servers.iter().all(|server| value_at(server, b"k").unwrap() == b"1"), "{way:?}");
+        // A read may ask for the cas of the one that has it, and what has none goes to all.
+        let read = Operation { meta_flags: b" mg v c", ..Operation::new(Command::Meta, b"k") };
+        let got = way.one(&client, read);
+        assert_eq!((got.status, got.value.as_slice()), (Status::Ok, &b"1"[..]), "{way:?}: {got:?}");
+        let write = Operation { meta_flags: b"ms T0", value: b"1", ..Operation::new(Command::Meta, b"k") };
+        assert_eq!(way.one(&client, write).status, Status::Ok, "{way:?}");
+        let of_first = Operation { server: 1, op_flags: op_flags::WANT_CAS, ..Operation::get(b"k") };
+        assert_ne!(way.one(&client, of_first).cas, cas, "{way:?}: it was written");
         // Of one server, that is what is asked for.
         let of_first =
             way.one(&client, Operation { server: 1, op_flags: op_flags::WANT_CAS, ..Operation::get(b"k") }).cas;

@@ -226,7 +226,7 @@ impl Topology {
     /// different.
     fn aim_write(&self, operation: &Operation<'_>) -> Result<Targets> {
         let wants_cas = operation.op_flags & crate::operation::op_flags::WANT_CAS != 0;
-        if (operation.cas != 0 || wants_cas) && self.count() > 1 {
+        if (operation.cas != 0 || wants_cas || names_cas(operation.meta_flags)) && self.count() > 1 {
             let words = format!(
                 "{} with a cas: mode=replicated has {} servers, each with cas numbers of its own",
                 operation.command.name(),
@@ -242,9 +242,18 @@ impl Topology {
 pub(crate) fn is_read(operation: &Operation<'_>) -> bool {
     match operation.command {
         Command::Get => true,
-        Command::Meta => operation.meta_flags.starts_with(b"mg") || operation.meta_flags.starts_with(b"me"),
+        Command::Meta => {
+            let words = operation.meta_flags.trim_ascii_start();
+            words.starts_with(b"mg") || words.starts_with(b"me")
+        }
         _ => false,
     }
+}
+
+/// Whether flags of a meta command compare a cas, or ask for one.
+fn names_cas(meta_flags: &[u8]) -> bool {
+    let mut words = meta_flags.split(u8::is_ascii_whitespace);
+    words.any(|word| word == b"c" || word.first() == Some(&b'C'))
 }
 
 /// See the module.
