@@ -4,7 +4,7 @@
 mod common;
 
 use bmemc::{bits, op_flags, Answers, Client, Command, Operation, Options, Queue, Status};
-use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, Way, WAYS};
+use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, WAYS};
 use common::oracle::Sleeper;
 use common::Memcached;
 use std::collections::BTreeSet;

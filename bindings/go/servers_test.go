@@ -176,7 +176,7 @@ func TestResultsOfEachReplica(t *testing.T) {
 		for _, opcode := range []bmemc.Opcode{bmemc.OpGet, bmemc.OpDelete} {
 			answers, err := run(bmemc.Op{Opcode: opcode, Key: "k"})
 			if err != nil || len(answers) != 2 || answers[0].Server != 0 || answers[1].Server != 1 ||
-				answers[0].Status != bmemc.StatusNotFound || answers[1].Status != bmemc.StatusOK {
+				answers[0].Status != bmemc.ErrNotFound || answers[1].Status != 0 {
 				t.Fatal(name, opcode, answers, err)
 			}
 		}

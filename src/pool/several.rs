@@ -10,9 +10,14 @@ use crate::error::Result;
 use crate::net::{clock, tally, Deadline, LOOK};
 use crate::operation::{Operation, Sink};
 use crate::sync::MutexGuard;
+use std::time::Duration;
 
 /// So long, in nanoseconds, a call waits for all its servers one after the other; then some may hang.
 const PATIENCE: u64 = 1_000_000;
+
+/// What only others hear of is looked after each time that this part of the time so far has passed: so late it may be seen.
+const GLANCE_PART: u32 = 16;
+const SHORTEST_GLANCE: Duration = Duration::from_micros(50);
 
 /// What a call has for one server; answers come by their index among these operations. An operation that has a connection
 /// to itself is a part of its own.
@@ -40,6 +45,7 @@ struct Begun<'a> {
 /// A call on its way.
 struct Course<'a> {
     limit: Limit,
+    since: u64,
     begun: Vec<Begun<'a>>,
     /// Parts that wait for another one of their server.
     later: Vec<Part<'a>>,
@@ -48,7 +54,7 @@ struct Course<'a> {
 /// Runs all parts: those for one server in their order, those for several at the same time. Each is sent as soon as its
 /// server is connected; those that are not are connected at the same time.
 pub(crate) fn run_several(parts: Vec<Part<'_>>, limit: Limit) {
-    let mut course = Course { limit, begun: Vec::with_capacity(parts.len()), later: Vec::new() };
+    let mut course = Course { limit, since: clock::now(), begun: Vec::with_capacity(parts.len()), later: Vec::new() };
     for part in parts {
         match course.begun.iter().any(|begun| std::ptr::eq(begun.pool, part.pool)) {
             true => course.later.push(part),
@@ -106,6 +112,11 @@ impl<'a> Course<'a> {
         }
     }
 
+    fn glance(&self) -> Duration {
+        let so_far = Duration::from_nanos(clock::now().saturating_sub(self.since));
+        (so_far / GLANCE_PART).clamp(SHORTEST_GLANCE, GLANCE)
+    }
+
     /// Waits until one of the parts may go on.
     fn wait(&mut self) {
         let calls = tally::made();
@@ -114,7 +125,7 @@ impl<'a> Course<'a> {
             self.begun.iter().filter(|part| part.has_set_out).map(|part| part.turn.awaits()).collect();
         // Of what another caller opens, reads or writes nothing is heard: it is looked after.
         let hears = attempts.len() + sockets.iter().flatten().count() == self.begun.len();
-        let most = self.limit.deadline.left().min(if hears { LOOK } else { GLANCE });
+        let most = self.limit.deadline.left().min(if hears { LOOK } else { self.glance() });
         let sockets: Vec<_> = sockets.into_iter().flatten().collect();
         // Where it fails, what is next to be done does too, or the deadline ends it.
         let _ = wait_for_any(attempts.into_iter().map(|attempt| &attempt.opening), &sockets, most);
