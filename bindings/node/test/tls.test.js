@@ -51,9 +51,9 @@ test('values go over TLS, and servers that nobody knows are refused', async (t) 
     await assert.rejects(client.get('tls'), (error) => error instanceof TlsError && word.test(error.message));
   }
   const mistakes = [
-    [/tls_ca_file is set/, { tls: false }],
+    [/tlsCaFile is set/, { tls: false }],
     [/nowhere\.pem/, { tlsCaFile: file('nowhere.pem') }],
-    [/tls_verify/, { tlsVerify: 'maybe' }],
+    [/tlsVerify/, { tlsVerify: 'maybe' }],
   ];
   for (const [word, own] of mistakes) {
     assert.throws(() => new Client({ servers: server.address, ...options, ...own }),
