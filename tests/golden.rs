@@ -110,9 +110,12 @@ fn every_call_is_said_as_the_vectors_have_it() {
     let (address, heard) = note_taker(server.address());
     let (mut client, mut protocol, mut count, mut failures) = (None, "", 0, Vec::new());
     for line in VECTORS.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix("== ") {
+        if let Some(rest) = line.strip_prefix("== ") {
+            let (name, others) = rest.split_once(' ').unwrap_or((rest, ""));
             protocol = name;
-            let made = client_of([address.as_str()], &[("protocol", name), ("connections", "1")]);
+            let others = others.split_whitespace().map(|option| option.split_once('=').expect(line));
+            let settings: Vec<_> = [("protocol", name), ("connections", "1")].into_iter().chain(others).collect();
+            let made = client_of([address.as_str()], &settings);
             made.version().unwrap(); // whatever a new connection has to say
             client = Some(made);
             continue;
@@ -126,7 +129,7 @@ fn every_call_is_said_as_the_vectors_have_it() {
         }
         count += 1;
     }
-    assert!(count > 80, "{count} calls");
+    assert!(count > 130, "{count} calls");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -136,21 +139,35 @@ fn logins_are_said_as_they_should_be() {
     use bmemc::server::{Auth, Config, Server, User};
     let users = || vec![User { name: "user".into(), password: bmemc::Secret::new("password") }];
     let login = [("username", "user"), ("password", "password"), ("connections", "1")];
-    let sasl = Server::start(Config { auth: Auth::Sasl, users: users(), ..Config::default() }).unwrap();
-    let ascii = Server::start(Config { auth: Auth::Ascii, users: users(), ..Config::default() }).unwrap();
-    let (sasl, ascii) = (note_taker(sasl.address()), note_taker(ascii.address()));
+    let start = |auth| Server::start(Config { auth, users: users(), ..Config::default() }).unwrap();
+    let (sasl, ascii, memcachier) = (start(Auth::Sasl), start(Auth::Ascii), start(Auth::Memcachier));
+    // What a client with these options says before its own question.
+    let greeting = |server: &Server, settings: &[(&str, &str)]| {
+        let (address, heard) = note_taker(server.address());
+        client_of([address.as_str()], &[&login[..], settings].concat()).version().unwrap();
+        let protocol = settings[0].1;
+        let all = shown(protocol, &heard.lock().unwrap());
+        let version = if protocol == "binary" { VERSION } else { "version\\r\\n" };
+        all.strip_suffix(version).unwrap_or_else(|| panic!("no version at the end: {all}")).to_string()
+    };
     // bmemcached's: which mechanisms there are, and PLAIN with "\0user\0password".
     let list = "802000000000000000000000000000000000000000000000";
     let plain = "802100050000000000000013000000000000000000000000504c41494e00757365720070617373776f7264";
-    let settings = [&login[..], &[("protocol", "binary"), ("sasl_mechanism", "PLAIN")]].concat();
-    client_of([sasl.0.as_str()], &settings).version().unwrap();
-    let heard = shown("binary", &sasl.1.lock().unwrap());
-    assert_eq!(heard.strip_suffix(VERSION).unwrap().strip_prefix(list), Some(plain), "{heard}");
-    // memcached -Y: the first line is a set of any key, with name and password as its value.
+    let said = greeting(&sasl, &[("protocol", "binary"), ("sasl_mechanism", "PLAIN")]);
+    assert_eq!(said.strip_prefix(list), Some(plain), "{said}");
+    // CRAM-MD5 begins with nothing, and answers the challenge with the name and 32 digits.
+    let said = greeting(&sasl, &[("protocol", "binary"), ("sasl_mechanism", "CRAM-MD5")]);
+    let begin = "80210008000000000000000800000000000000000000000043 52414d2d4d4435".replace(' ', "");
+    let step = "80220008000000000000002d00000000000000000000000043 52414d2d4d4435 7573657220".replace(' ', "");
+    let rest = said.strip_prefix(list).and_then(|said| said.strip_prefix(&begin)).unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(rest.strip_prefix(&step).map(str::len), Some(64), "{said}");
+    // memcached -Y: the first line is a set of any key, with name and password as its value. What any other server would
+    // store is said only where a login was asked for.
     for protocol in ["text", "meta"] {
-        ascii.1.lock().unwrap().clear();
-        client_of([ascii.0.as_str()], &[&login[..], &[("protocol", protocol)]].concat()).noop().unwrap();
-        let heard = shown(protocol, &ascii.1.lock().unwrap());
-        assert!(heard.contains(" 0 0 13\\r\\nuser password\\r\\n"), "{protocol}: {heard}");
+        let said = greeting(&ascii, &[("protocol", protocol)]);
+        assert_eq!(said, "version\\r\\nset auth 0 0 13\\r\\nuser password\\r\\n", "{protocol}");
+        // MemCachier's has the name as its key.
+        let said = greeting(&memcachier, &[("protocol", protocol), ("auth", "memcachier")]);
+        assert_eq!(said, "set user 0 0 8\\r\\npassword\\r\\ndelete user\\r\\n", "{protocol}");
     }
 }
