@@ -36,10 +36,10 @@ impl Address {
         })
     }
 
-    /// Whether the way there leaves this machine. A name is taken to.
+    /// Whether the way there stays within this machine. That of a name is taken to leave it.
     pub fn is_local(&self) -> bool {
         match self {
-            Address::Ip(ip, _) => ip.is_loopback(),
+            Address::Ip(ip, _) => ip.to_canonical().is_loopback(),
             Address::Name(name, _) => name == "localhost",
             Address::Unix(_) => true,
         }

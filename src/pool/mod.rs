@@ -105,6 +105,13 @@ const REFUSED_FOR: u64 = 5_000_000_000;
 /// Counters that outlive their pools.
 pub(crate) type Ledger = Arc<std::sync::Mutex<Counters>>;
 
+/// Why a login has failed, of which credentials, and until when they are not tried again.
+struct Refusal {
+    generation: u64,
+    until: u64,
+    why: String,
+}
+
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub address: Address,
@@ -116,9 +123,8 @@ pub(crate) struct Shared {
     retired: AtomicBool,
     /// What handshakes have found out: [`Known`].
     known: AtomicU64,
-    /// Which credentials the server has refused, counted from one, and until when they are not tried again.
-    refused: AtomicU64,
-    refused_until: AtomicU64,
+    /// The last login that has failed.
+    refused: PerProcess<Mutex<Option<Refusal>>>,
     /// When the last attempt to connect has failed, if it has; for a while none is made then.
     failed_at: AtomicU64,
     /// What queues have open, and how often all connections were dropped: a queue's older ones are to be.
@@ -141,16 +147,15 @@ impl Shared {
             );
             return Err(Error::new(Status::Connection, words).with_bits(bits::NOT_SENT));
         }
-        let (refused, until) = (self.refused.load(Ordering::Acquire), self.refused_until.load(Ordering::Acquire));
-        if refused == 0 || now >= until || refused != self.settings.account.get().1 + 1 {
-            return Ok(());
+        match &*lock(self.refused.get(|_| Mutex::default())) {
+            Some(refusal) if now < refusal.until && refusal.generation == self.settings.account.get().1 => {
+                let left = (refusal.until - now) / 1_000_000 + 1;
+                let why = &refusal.why;
+                let words = format!("{why} (not tried again for {left} ms, unless the credentials are changed)");
+                Err(Error::new(Status::Auth, words).with_bits(bits::NOT_SENT))
+            }
+            _ => Ok(()),
         }
-        let left = (until - now) / 1_000_000 + 1;
-        let words = format!(
-            "{} has refused these credentials; they are not tried again for {left} ms, unless they are changed",
-            self.address
-        );
-        Err(Error::new(Status::Auth, words).with_bits(bits::NOT_SENT))
     }
 
     /// The handshake of a new connection.
@@ -185,8 +190,8 @@ impl Shared {
     pub fn greeting_failed(&self, handshake: &Handshake, error: &Error) {
         self.known.store(0, Ordering::Relaxed);
         if let (Status::Auth, Some(generation)) = (error.status(), handshake.generation()) {
-            self.refused_until.store(clock::now() + REFUSED_FOR, Ordering::Release);
-            self.refused.store(generation + 1, Ordering::Release);
+            let (until, why) = (clock::now() + REFUSED_FOR, self.named(error).message().to_string());
+            *lock(self.refused.get(|_| Mutex::default())) = Some(Refusal { generation, until, why });
         }
     }
 
@@ -351,23 +356,11 @@ impl Pool {
     /// A pool for the server at `address`, of the index `server` in its client; no connection is opened yet.
     pub fn new(address: Address, server: u32, settings: Settings) -> Pool {
         let (closed, retired, known) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-        let (refused, refused_until, failed_at) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let (refused, failed_at) = (PerProcess::new(), AtomicU64::new(0));
         let (lanes, drops) = (Lanes::new(), AtomicU64::new(0));
         let gate = Gate::new(settings.max_waiting as usize);
-        let shared = Shared {
-            gate,
-            address,
-            server,
-            settings,
-            closed,
-            retired,
-            known,
-            refused,
-            refused_until,
-            failed_at,
-            lanes,
-            drops,
-        };
+        let shared =
+            Shared { gate, address, server, settings, closed, retired, known, refused, failed_at, lanes, drops };
         Pool { shared, home: PerProcess::new(), watchers: PerProcess::new() }
     }
 

@@ -2,6 +2,8 @@
 //! that counts connections and remembers what the client said.
 
 use super::Memcached;
+use bmemc::server::{Auth, Config, Server, User};
+use bmemc::{bits, Client, Error, Operation, Options, Queue, Secret, Status};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -105,6 +107,82 @@ fn set_password(base: &str, password: &str) {
     assert!(child.wait().unwrap().success(), "saslpasswd2");
 }
 
+pub type Settings<'a> = &'a [(&'a str, &'a str)];
+
+pub const CREDENTIALS: [(&str, &str); 2] = [("username", USER), ("password", PASSWORD)];
+
+pub fn options(server: &str, settings: Settings<'_>) -> Options {
+    let mut options = Options::new();
+    options.add_server(server, "", 1).unwrap();
+    // Logins, whatever was remembered of the server (tests/failover.rs).
+    options.set("failover", "none").unwrap();
+    let patient = [("timeout_ms", "20000"), ("connect_timeout_ms", "20000")];
+    for (name, value) in patient.iter().chain(&CREDENTIALS).chain(settings) {
+        options.set(name, value).unwrap();
+    }
+    options
+}
+
+pub fn client(server: &str, settings: Settings<'_>) -> Client {
+    Client::new(options(server, settings)).unwrap()
+}
+
+/// What is said of a failure never has the password in it.
+pub fn hidden(error: Error) -> Error {
+    assert!(!format!("{error} {error:?}").contains(PASSWORD), "{error}");
+    error
+}
+
+pub fn refused(client: &Client) -> Error {
+    let error = hidden(client.get(b"k").unwrap_err());
+    assert_ne!(error.bits() & bits::NOT_SENT, 0, "{error}");
+    error
+}
+
+pub fn works(client: &Client, what: &str) {
+    client.set(b"auth-key", what.as_bytes(), 0, 60).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let item = client.get(b"auth-key").unwrap().unwrap_or_else(|| panic!("{what}: a miss"));
+    assert_eq!(item.value, what.as_bytes());
+}
+
+/// One read by way of a queue.
+pub fn queued(client: &Client) -> bmemc::Result<Option<Vec<u8>>> {
+    let queue = Queue::new().unwrap();
+    let (taken, result) = queue.submit(client, [(7, Operation::get(b"auth-key"))]);
+    result?;
+    assert_eq!(taken, 1);
+    let mut answers = Vec::new();
+    while answers.is_empty() {
+        queue.fetch(&mut answers, 8, 20_000)?;
+    }
+    let answer = &answers[0];
+    match answer.status {
+        Status::Ok => Ok(Some(answer.value.to_vec())),
+        Status::NotFound => Ok(None),
+        status => Err(Error::new(status, String::from_utf8_lossy(&answer.detail).into_owned())),
+    }
+}
+
+/// An embedded server that wants a login.
+pub fn embedded(auth: Auth) -> Server {
+    start(Config { auth, ..Config::default() })
+}
+
+/// The same at this address.
+pub fn embedded_at(host: &str, auth: Auth) -> Server {
+    start(Config { auth, listen: host.into(), ..Config::default() })
+}
+
+/// The same on a Unix socket in this folder.
+pub fn embedded_on(folder: &Folder, auth: Auth) -> Server {
+    start(Config { auth, unix: Some(folder.0.join(format!("{auth:?}"))), ..Config::default() })
+}
+
+fn start(config: Config) -> Server {
+    let users = vec![User { name: USER.into(), password: Secret::new(PASSWORD) }];
+    Server::start(Config { users, ..config }).unwrap()
+}
+
 /// What becomes of the bytes that the server sends.
 #[derive(Clone, Copy)]
 pub enum Cut {
@@ -126,9 +204,14 @@ pub struct Tap {
 
 impl Tap {
     pub fn to(server: &str, cut: Cut) -> Tap {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Tap::at("127.0.0.1", server, cut)
+    }
+
+    /// One that listens at this address of this machine's.
+    pub fn at(host: &str, server: &str, cut: Cut) -> Tap {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let tap = Tap {
-            address: listener.local_addr().unwrap().to_string(),
+            address: format!("{host}:{}", listener.local_addr().unwrap().port()),
             said: Arc::default(),
             heard: Arc::default(),
             stop: Arc::default(),
