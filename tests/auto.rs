@@ -126,6 +126,62 @@ fn a_proxy_that_hangs_up_on_what_it_does_not_know_gets_text() {
     }
 }
 
+/// Every command that a proxy passes on does what it does without one; what it does not know is a failure of that call alone.
+#[test]
+fn every_command_goes_through_a_proxy_or_says_so() {
+    let server = Memcached::tcp(&[]);
+    let proxy = Twemproxy::start(server.address());
+    let client = common::client(&proxy.address, &[("protocol", "auto"), ("connections", "1")]);
+    let get = |key: &[u8]| client.get(key).unwrap().map(|item| item.value);
+    client.set(b"a", b"1", 5, 60).unwrap();
+    let item = client.gets(b"a").unwrap().unwrap();
+    assert_eq!((item.flags, &item.value[..]), (5, &b"1"[..]));
+    assert!(item.cas > 0);
+    let run = |operation: Operation<'_>| {
+        let mut answers = bmemc::Answers::new(1);
+        client.execute(&[operation], &mut answers).unwrap();
+        let answer = answers.get(0).unwrap();
+        (answer.status, answer.number)
+    };
+    let make = |command, value| Operation { command, ..Operation::set(b"a", value, 60) };
+    use bmemc::Command::*;
+    assert_eq!(run(Operation { cas: item.cas, ..make(Set, b"2") }).0, Status::Ok);
+    assert_eq!(run(Operation { cas: item.cas, ..make(Set, b"3") }).0, Status::Exists);
+    assert_eq!(run(make(Add, b"3")).0, Status::NotStored);
+    assert_eq!(run(make(Replace, b"10")).0, Status::Ok);
+    assert_eq!(run(make(Append, b"0")).0, Status::Ok);
+    assert_eq!(run(make(Prepend, b"2")).0, Status::Ok);
+    assert_eq!(get(b"a"), Some(b"2100".to_vec()));
+    assert_eq!(run(Operation { delta: 5, ..Operation::new(Increment, b"a") }), (Status::Ok, 2105));
+    assert_eq!(run(Operation { delta: 5, ..Operation::new(Decrement, b"a") }), (Status::Ok, 2100));
+    assert_eq!(run(Operation { delta: 5, ..Operation::new(Increment, b"none") }).0, Status::NotFound);
+    assert_eq!(run(Operation { ttl: 60, ..Operation::new(Touch, b"a") }).0, Status::Ok);
+    let keys: Vec<String> = (0..300).map(|number| format!("key{number}")).collect();
+    let pairs: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (key.as_bytes(), key.as_bytes())).collect();
+    let sets: Vec<Operation<'_>> = pairs.iter().map(|(key, value)| Operation::set(key, value, 60)).collect();
+    let mut answers = bmemc::Answers::new(sets.len());
+    client.execute(&sets, &mut answers).unwrap();
+    assert!(answers.iter().all(|answer| answer.status == Status::Ok));
+    let all: Vec<&[u8]> = pairs.iter().map(|(key, _)| *key).chain([&b"missing"[..]]).collect();
+    let found = client.get_many(&all).unwrap();
+    assert!(found.iter().zip(&pairs).all(|(answer, (_, value))| answer.value.bytes() == *value));
+    assert_eq!(found.get(300).unwrap().status, Status::NotFound);
+    let quiet = Operation { op_flags: bmemc::op_flags::NO_REPLY, ..make(Set, b"quiet") };
+    assert_eq!(run(quiet).0, Status::Ok);
+    assert_eq!(get(b"a"), Some(b"quiet".to_vec()));
+    assert_eq!(run(Operation::version()).0, Status::Ok);
+    assert_eq!(run(Operation::new(Noop, b"")).0, Status::Ok);
+    let counters = client.counters(None).unwrap();
+    assert_eq!((counters.connects, counters.failures, counters.quiet_failures), (1, 0, 0));
+    // The proxy hangs up on these.
+    let get_and_touch = Operation { ttl: 60, ..Operation::new(GetAndTouch, b"a") };
+    let others = [get_and_touch, Operation::new(FlushAll, b""), Operation::new(Stats, b"")];
+    for operation in others {
+        assert_eq!(run(operation).0, Status::Connection, "{}", operation.command.name());
+        assert_eq!(get(b"a"), Some(b"quiet".to_vec()), "{}", operation.command.name());
+    }
+}
+
 /// What a scripted server was asked, in order.
 type Asked = Arc<Mutex<Vec<(Wire, Verb, usize)>>>;
 
