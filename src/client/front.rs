@@ -7,7 +7,7 @@ use super::stats::without_prefix;
 use super::Client;
 use crate::error::{bits, Result, Status};
 use crate::operation::{op_flags, Answer, Command, Operation, Room, Sink, Value};
-use crate::protocol::{check_key_for, MAX_KEY};
+use crate::protocol::{check_key_for, is_utf8_key, MAX_BINARY_KEY, MAX_KEY};
 use crate::ring::RingKind;
 use md5::{Digest, Md5};
 use std::borrow::Cow;
@@ -56,19 +56,27 @@ impl Front {
     /// The key as it goes on the wire, where it is another one.
     pub fn wire_key(&self, operation: &Operation<'_>) -> Option<Vec<u8>> {
         let key = operation.key;
-        let long = self.hash_long && self.prefix.len() + key.len() > MAX_KEY;
-        if !operation.command.has_key() || key.is_empty() || (self.prefix.is_empty() && !long) {
+        let may_be_long = self.hash_long && self.prefix.len() + key.len() > MAX_BINARY_KEY;
+        if !operation.command.has_key() || key.is_empty() || (self.prefix.is_empty() && !may_be_long) {
             return None;
         }
         let whole = [&self.prefix, key].concat();
-        Some(if long { self.shortened(&whole) } else { whole })
+        Some(if may_be_long { self.shortened(whole) } else { whole })
     }
 
-    /// As dalli does it: the beginning, and the MD5 of the whole.
-    fn shortened(&self, key: &[u8]) -> Vec<u8> {
-        let kept = if self.prefix.is_empty() { 212 } else { 213 };
-        let digest: String = Md5::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-        [&key[..kept.min(key.len())], b":md5:", digest.as_bytes()].concat()
+    /// A key that is too long as dalli makes it short enough: the beginning, and the MD5 of the whole. It ends between two
+    /// characters of UTF-8. Of bytes that meta has by base64 there may be fewer.
+    fn shortened(&self, key: Vec<u8>) -> Vec<u8> {
+        let by_base64 = self.key_bytes == KeyBytes::Any && !is_utf8_key(&key);
+        let most = if by_base64 { MAX_BINARY_KEY } else { MAX_KEY };
+        if key.len() <= most {
+            return key;
+        }
+        let kept = most - if self.prefix.is_empty() { 38 } else { 37 };
+        let kept = std::str::from_utf8(&key)
+            .map_or(kept, |text| (0..=kept).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+        let digest: String = Md5::digest(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+        [&key[..kept], b":md5:", digest.as_bytes()].concat()
     }
 
     /// The operation as it is routed; `key` is what [`Front::wire_key`] has made of its key.

@@ -8,6 +8,8 @@ use super::flight::{Deliver, Flight};
 use crate::error::{bits, Error, Status};
 use crate::operation::{Answer, Command, Room, Sink, Value};
 use crate::protocol::{admin, binary, meta, quiet, text, Head, Violation, What};
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+use std::borrow::Cow;
 use std::io;
 
 /// What ends the reply to a text `get`.
@@ -298,10 +300,14 @@ impl<O> Reader<O> {
             self.flight.pass(&expected, silent, deliver);
             let value = &self.buffer.bytes()[head.len..head.len + head.body];
             check_line_end(&self.buffer.bytes()[head.len + head.body..whole])?;
+            let key;
             let answer = answer_of(&head);
             let answer = match head.body_is_detail {
                 true => Answer { detail: value, ..answer },
-                false if is_special(&expected) => special(&head, &expected, value, &mut self.kept, self.max_value)?,
+                false if is_special(&expected) => {
+                    key = key_of(&head, &expected);
+                    Answer { key: &key, ..special(&head, &expected, value, &mut self.kept, self.max_value)? }
+                }
                 false => Answer { value: Value::Borrowed(value), detail: head.detail, ..answer },
             };
             let reason = head.close.then(|| closed(&answer));
@@ -316,9 +322,7 @@ impl<O> Reader<O> {
         self.flight.pass(&expected, silent, deliver);
         let room = room_of(&self.flight, head.flags, head.body, deliver);
         let (mut body, len) = (Body::new(&head, answer_of(&head), room), head.len);
-        if expected.wire == Wire::MetaAny {
-            body.key = head.key.to_vec();
-        }
+        body.key = key_of(&head, &expected).into_owned();
         self.buffer.consume(len);
         let room = room_of(&self.flight, body.flags(), body.len(), deliver);
         body.take(&mut self.buffer, room);
@@ -554,8 +558,19 @@ fn special<'a>(
         _ if value.is_empty() => Value::Borrowed(head.detail),
         _ => Value::Borrowed(value),
     };
-    let key = if expected.wire == Wire::MetaAny { head.key } else { b"" };
-    Ok(Answer { value, key, ..answer_of(head) })
+    Ok(Answer { value, ..answer_of(head) })
+}
+
+/// The key of an answer that has one, as the caller has it. (Who says base64 in a raw command has it as he said it.)
+#[inline]
+fn key_of<'a>(head: &Head<'a>, expected: &Expected) -> Cow<'a, [u8]> {
+    match expected.wire {
+        Wire::MetaAny if head.by_base64 && expected.command != Command::Meta => {
+            BASE64_STANDARD.decode(head.key).map_or(Cow::Borrowed(head.key), Cow::Owned)
+        }
+        Wire::MetaAny => Cow::Borrowed(head.key),
+        _ => Cow::Borrowed(b""),
+    }
 }
 
 /// The answer that a head gives, but for what borrows from the buffer.

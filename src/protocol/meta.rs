@@ -361,6 +361,7 @@ fn read_flag<'a>(head: &mut Head<'a>, word: &'a [u8]) -> Option<()> {
         b'f' => head.flags = u32::try_from(parse_number(token)?).ok()?,
         b'c' => head.cas = parse_number(token)?,
         b'k' => head.key = token,
+        b'b' => head.by_base64 = true,
         b't' if token == b"-1" => head.ttl = -1,
         b't' => head.ttl = i64::try_from(parse_number(token)?).ok()?,
         b's' => head.size = u32::try_from(parse_number(token)?).ok()?,

@@ -69,6 +69,8 @@ pub struct Head<'a> {
     /// Where the protocol has one.
     pub opaque: Option<u32>,
     pub key: &'a [u8],
+    /// The key is there by base64.
+    pub by_base64: bool,
     pub flags: u32,
     pub bits: u32,
     pub cas: u64,
@@ -104,6 +106,7 @@ impl Head<'_> {
             status,
             opaque: None,
             key: b"",
+            by_base64: false,
             flags: 0,
             bits: 0,
             cas: 0,
@@ -158,8 +161,7 @@ pub fn allow_key(dialect: Dialect, operation: &Operation<'_>, error: Error) -> R
     if key.is_empty() || key.len() > MAX_KEY {
         return Err(error);
     }
-    let text = |key: &str| !key.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
-    if flags & op_flags::UTF8_KEY != 0 && std::str::from_utf8(key).is_ok_and(text) {
+    if flags & op_flags::UTF8_KEY != 0 && is_utf8_key(key) {
         return Ok(false);
     }
     match flags & op_flags::ANY_KEY != 0 && matches!(dialect, Dialect::Meta | Dialect::TextMeta) {
@@ -178,7 +180,13 @@ pub fn check_key_for(dialect: Dialect, operation: &Operation<'_>) -> Result<()> 
 }
 
 /// The longest key whose base64 is a key.
-const MAX_BINARY_KEY: usize = 186;
+pub const MAX_BINARY_KEY: usize = 186;
+
+/// Whether a key is UTF-8 that can stand in a line.
+pub fn is_utf8_key(key: &[u8]) -> bool {
+    let fits = |key: &str| !key.bytes().any(|byte| byte <= b' ' || byte == 0x7f);
+    std::str::from_utf8(key).is_ok_and(fits)
+}
 
 /// Whether all bytes are from 0x21 to 0x7e.
 #[inline(always)]
