@@ -32,7 +32,7 @@ export interface LibraryOptions {
   slowMs?: number;
   /** Put before every key, and taken off keys that come back; the ring hashes the key without it, but for distribution dalli. Default: none; text of up to 249 bytes, without spaces and control characters. */
   keyPrefix?: string;
-  /** Keys of over 250 bytes with key_prefix; hash: their first 212 bytes (213 with a prefix), :md5: and the MD5 of the whole, as dalli. Default: error; one of error, hash. */
+  /** Keys of over 250 bytes with key_prefix, or of 186 that go by base64; hash: their first 212 bytes (213 with a prefix; 148 and 149 by base64; no UTF-8 character is cut), :md5: and the MD5 of the whole, as dalli. Default: error; one of error, hash. */
   longKeys?: 'error' | 'hash';
   /** What keys may have over text and meta, never spaces or control characters over text; any: over meta by base64, up to 186 bytes. Default: ascii; one of ascii, utf8, any. */
   keyBytes?: 'ascii' | 'utf8' | 'any';

@@ -258,7 +258,7 @@ pub const TABLE: &[Spec] = &[
         name: "long_keys",
         kind: Kind::Choice(&["error", "hash"]),
         default: "error",
-        about: "Keys of over 250 bytes with key_prefix; hash: their first 212 bytes (213 with a prefix; fewer where a UTF-8 character would be cut), :md5: and the MD5 of the whole, as dalli; with key_bytes=any, keys of over 186 bytes that go by base64 too, to their first 148 (149)",
+        about: "Keys of over 250 bytes with key_prefix, or of 186 that go by base64; hash: their first 212 bytes (213 with a prefix; 148 and 149 by base64; no UTF-8 character is cut), :md5: and the MD5 of the whole, as dalli",
         apply: |options, setting| {
             if let Setting::Choice(index) = setting {
                 options.long_keys_hash = index == 1;
