@@ -142,7 +142,8 @@ function put(from, start, what) {
 function nameOf(name, what) {
   if (typeof name !== 'string') {
     name = toBytes(name);
-    if (name === undefined) throw new ArgumentError(`${what} is ${kindOf(arguments[0])}; a string or a Buffer is accepted`);
+    const given = arguments[0];
+    if (name === undefined) throw new ArgumentError(`${what} is ${what === 'password' ? typeof given : kindOf(given)}; a string or a Buffer is accepted`);
   }
   if (name.length > MAX_NAME) {
     const most = what === 'key' ? `a key has 1 to 250, and up to ${MAX_NAME} where longKeys hashes it` : `it may have ${MAX_NAME}`;

@@ -87,6 +87,25 @@ describe('documents', () => {
     assert.equal(fs.readFileSync(types.file, 'utf8'), types.text());
   });
 
+  it('every option is taken by its name here, and a wrong value is refused by this name', async () => {
+    assert.ok(bmemc.options.length > 50);
+    for (const { name, default: value, accepts } of bmemc.options) {
+      const create = (given) => new bmemc.Client({ servers: '127.0.0.1:1', [name]: given });
+      try {
+        if (value !== '') await create(value).close();
+      } catch (error) {
+        assert.match(error.message, new RegExp(`^${name} is set, but `)); // it goes with another one alone
+      }
+      assert.throws(() => create({}), new RegExp(`^ArgumentError: ${name} is an object`));
+      if (/^(one of|a whole number|true or false|two ASCII)/.test(accepts)) {
+        assert.throws(() => create('no such value'), new RegExp(`^ArgumentError: option ${name}: "no such value" is not `));
+      } else {
+        assert.match(accepts, /text|path|name/, name);
+        assert.throws(() => create('\0'), new RegExp(`^ArgumentError: option ${name}: `));
+      }
+    }
+  });
+
   it('every method is in index.d.ts with words, and in README.md', () => {
     for (const name of methodsOf(bmemc.Client)) {
       assert.match(declarations, new RegExp(`(\\*/|get<.*>.*;|;)\\n  (readonly )?${name}[(<:?]`), `${name} in index.d.ts`);

@@ -85,6 +85,39 @@ function clientOf(t, server, options) {
   return client;
 }
 
+/** Every method of a client that answers with one promise, with options of that call. */
+const promised = {
+  get: (client, options) => client.get('a', options),
+  gets: (client, options) => client.gets('a', options),
+  getMany: (client, options) => client.getMany(['a', 'b'], options),
+  getsMany: (client, options) => client.getsMany(['a', 'b'], options),
+  getAndTouch: (client, options) => client.getAndTouch('a', 1, options),
+  getsAndTouch: (client, options) => client.getsAndTouch('a', 1, options),
+  set: (client, options) => client.set('a', 1, options),
+  add: (client, options) => client.add('a', 1, options),
+  replace: (client, options) => client.replace('a', 1, options),
+  append: (client, options) => client.append('a', 'b', options),
+  prepend: (client, options) => client.prepend('a', 'b', options),
+  cas: (client, options) => client.cas('a', 1, 1n, options),
+  casMany: (client, options) => client.casMany([['a', 1, 1n], ['b', 1, 1n]], options),
+  setMany: (client, options) => client.setMany({ a: 1, b: 2 }, options),
+  delete: (client, options) => client.delete('a', options),
+  deleteMany: (client, options) => client.deleteMany(['a', 'b'], options),
+  increment: (client, options) => client.increment('a', 1, options),
+  decrement: (client, options) => client.decrement('a', 1n, options),
+  touch: (client, options) => client.touch('a', 1, options),
+  version: (client, options) => client.version(options),
+  stats: (client, options) => client.stats('', options),
+  noop: (client, options) => client.noop(options),
+  flushAll: (client, options) => client.flushAll(options),
+  verbosity: (client, options) => client.verbosity(0, options),
+  cacheMemlimit: (client, options) => client.cacheMemlimit(64, options),
+  shutdown: (client, options) => client.shutdown(options),
+  meta: (client, options) => client.meta('mg', 'a', 'v', options),
+  raw: (client, options) => client.raw('version', options),
+  call: (client, options) => client.call({ opcode: 'get', key: 'a', ...options }),
+};
+
 /** Runs a program in Node; answers with its code, signal and output. */
 async function run(program, { args = [], env = {}, cwd, timeout = 60_000 } = {}) {
   const child = spawn(process.execPath, [...args, '-e', program], {
@@ -111,4 +144,4 @@ async function dumpOf(client, count) {
   }
 }
 
-module.exports = { servers, startMemcached, startScripted, clientOf, dumpOf, until, run, scratch };
+module.exports = { promised, servers, startMemcached, startScripted, clientOf, dumpOf, until, run, scratch };

@@ -225,6 +225,7 @@ describe('misuse', () => {
       [() => client.setOption('reconnectDelayMs'), /reconnectDelayMs is undefined; a string, a number or true or false/],
       [() => client.setOption(), /name is undefined; a string/],
       [() => client.setCredentials('x'.repeat(5000), 'y'), /username has 5000 bytes or more; it may have 4096/],
+      [() => client.setCredentials('x', 123456), /^password is number; a string or a Buffer is accepted$/], // not shown
       [() => client.encode('x', null), /options is null; an object/],
       [() => client.pool('x'), /server is a string \(x\); a whole number from -1/],
       [() => hashed.removeServer(), /name is undefined; a string/],
