@@ -74,16 +74,16 @@ int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const 
 
 int32_t bridge_submit_keys(bmemc_queue *queue, const bmemc_client *client, const bridge_op *like, const uint8_t *keys,
                            const uint32_t *lengths, size_t count, size_t *accepted, bmemc_error *error) {
-    bmemc_op one, list[AT_ONCE];
-    make(&one, like, NULL, NULL);
+    bmemc_op list[AT_ONCE];
     int32_t status = BMEMC_OK;
     size_t parts = (count + AT_ONCE - 1) / AT_ONCE, taken;
     for (*accepted = 0; status == BMEMC_OK && parts > 0; parts--) {
         size_t part = (count - *accepted) / parts;
+        memset(list, 0, part * sizeof *list);
         for (size_t i = 0; i < part; i++) {
             size_t at = *accepted + i;
-            list[i] = one;
-            list[i].tag += at, list[i].key = (bmemc_bytes){keys, lengths[at]};
+            list[i].tag = like->tag + at, list[i].key = (bmemc_bytes){keys, lengths[at]};
+            list[i].opcode = like->opcode, list[i].op_flags = like->op_flags, list[i].timeout_ms = like->timeout_ms;
             keys += lengths[at];
         }
         status = bmemc_queue_submit(queue, client, list, part, &taken, error);
