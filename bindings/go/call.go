@@ -127,14 +127,18 @@ func (c *call) takeGets(run []C.bmemc_answer, in *inbox) {
 	for i := range run {
 		from := &run[i]
 		index := c.first + indexOf(uint64(from.tag))
+		var value []byte
+		if from.offset != C.SIZE_MAX {
+			value = memory.value(run[i:], in)
+		}
 		switch {
-		case from.owner != nil && (from.offset == C.SIZE_MAX || from.item.value.len == 0): // a long value, or words
+		case from.owner == nil:
+			c.gets.take(index, &from.item, value)
+		case len(value) == 0: // a long value, or words
 			c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
-		case from.offset != C.SIZE_MAX:
-			c.gets.take(index, &from.item, memory.value(run[i:], in))
-			discard(run[i : i+1])
 		default:
-			c.gets.take(index, &from.item, nil)
+			c.gets.take(index, &from.item, value)
+			C.bmemc_value_free(from.owner)
 		}
 	}
 	c.left -= len(run)
@@ -142,23 +146,30 @@ func (c *call) takeGets(run []C.bmemc_answer, in *inbox) {
 
 // shared is memory of Go's that the values of answers share which came one behind the other.
 type shared struct {
-	bytes      []byte
-	begin, end C.size_t // of them, in the slab
+	bytes []byte
+	begin C.size_t // of them, in the slab
 }
 
 // value copies the value of the first of these answers, which is in the slab, and with it what may share memory with it.
 func (s *shared) value(run []C.bmemc_answer, in *inbox) []byte {
 	from := &run[0]
-	size := from.item.value.len
+	// Where the value begins before them, `at` is larger than any of them.
+	at, size := from.offset-s.begin, from.item.value.len
+	if end := at + size; size <= sharedValue && at <= end && end <= C.size_t(len(s.bytes)) {
+		return s.bytes[at:end:end]
+	}
+	return s.next(run, in)
+}
+
+// next does the same where there is no copy of it yet.
+func (s *shared) next(run []C.bmemc_answer, in *inbox) []byte {
+	size := run[0].item.value.len
 	if size > sharedValue {
-		return slices.Clone(in.placed(from))
+		return slices.Clone(in.placed(&run[0]))
 	}
-	if from.offset+size > s.end {
-		s.begin, s.end = from.offset, in.reach(run)
-		s.bytes = append([]byte(nil), in.slab[s.begin:s.end]...) // unlike Clone it leaves no room, and clears none
-	}
-	at := from.offset - s.begin
-	return s.bytes[at : at+size : at+size]
+	s.begin = run[0].offset
+	s.bytes = append([]byte(nil), in.slab[s.begin:in.reach(run)]...) // unlike Clone it leaves no room, and clears none
+	return s.bytes[:size:size]
 }
 
 // keep copies the value of a single answer out of the slab: a small one into the call's own memory, for the caller to copy.

@@ -129,6 +129,9 @@ func (e *engine) doMany(ctx context.Context, c *call, cross func()) *Error {
 	}
 	e.admit(c)
 	began, done, count, start := e.begins(), false, c.left, false
+	if e.mayLead() && e.calm%calmYield == 0 {
+		e.yield() // as isFirst does
+	}
 	leads := e.mayLead()
 	if leads {
 		e.appoint(c)

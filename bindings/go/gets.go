@@ -229,14 +229,15 @@ func (g *gets) err(ctx context.Context, whole *Error) error {
 
 // set makes it a list of these keys; false: one is too long.
 func (l *keyList) set(keys []string, flags OpFlags, timeout C.uint32_t) bool {
-	l.bytes, l.lengths = l.bytes[:0], slices.Grow(l.lengths[:0], len(keys))
-	for _, key := range keys {
+	bytes, lengths := l.bytes[:0], slices.Grow(l.lengths[:0], len(keys))[:len(keys)]
+	for i, key := range keys {
 		if len(key) > longestKey {
 			return false
 		}
-		l.bytes = append(l.bytes, key...)
-		l.lengths = append(l.lengths, C.uint32_t(len(key)))
+		bytes = append(bytes, key...)
+		lengths[i] = C.uint32_t(len(key))
 	}
+	l.bytes, l.lengths = bytes, lengths
 	l.like = C.bridge_op{opcode: C.BMEMC_OP_GET, op_flags: C.uint32_t(flags), timeout_ms: timeout}
 	return true
 }
