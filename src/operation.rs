@@ -2,7 +2,6 @@
 //! answer all that it can answer; `Sink` is where answers go. No layer above adds a field of its own.
 
 use crate::error::{bits, Error, Status};
-use std::borrow::Cow;
 
 /// What is asked of the server. The numbers are those of the C ABI (`bmemc_opcode`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -234,8 +233,8 @@ pub trait Gets {
     fn count(&self) -> usize;
     /// Their keys, in order.
     fn keys(&self) -> impl ExactSizeIterator<Item = &[u8]>;
-    /// The operations that they are.
-    fn operations(&self) -> Cow<'_, [Operation<'_>]>;
+    /// Hands over the operations that they are: a single one needs no memory from the heap.
+    fn as_operations<R>(&self, act: impl FnOnce(&[Operation<'_>]) -> R) -> R;
 }
 
 impl Gets for [Operation<'_>] {
@@ -247,8 +246,8 @@ impl Gets for [Operation<'_>] {
         self.iter().map(|operation| operation.key)
     }
 
-    fn operations(&self) -> Cow<'_, [Operation<'_>]> {
-        Cow::Borrowed(self)
+    fn as_operations<R>(&self, act: impl FnOnce(&[Operation<'_>]) -> R) -> R {
+        act(self)
     }
 }
 
@@ -261,9 +260,11 @@ impl Gets for [&[u8]] {
         self.iter().copied()
     }
 
-    #[cold]
-    fn operations(&self) -> Cow<'_, [Operation<'_>]> {
-        self.iter().map(|key| Operation::get(key)).collect()
+    fn as_operations<R>(&self, act: impl FnOnce(&[Operation<'_>]) -> R) -> R {
+        match self {
+            [key] => act(&[Operation::get(key)]),
+            keys => act(&keys.iter().map(|key| Operation::get(key)).collect::<Vec<_>>()),
+        }
     }
 }
 

@@ -130,7 +130,7 @@ impl Client {
         let core = &*self.core;
         match (&core.route, &core.coder, &core.front) {
             (Route::Single(pool, _), None, None) if !keys.is_empty() => pool.run_gets(keys, sink, &self.limit(0)),
-            _ => self.execute(&keys.operations(), sink)?,
+            _ => keys.as_operations(|operations| self.execute(operations, sink))?,
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ impl Socket {
     }
 
     /// Sends what the kernel takes without waiting.
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.session {
             None => sys::send(&self.fd, bytes),

@@ -193,8 +193,8 @@ impl Line {
         let errand = PlainGets { gets, sink: &mut *sink };
         match (Lone { line: self, shared, limit, errand }).run() {
             Went::ToItsEnd => {}
-            Went::Nowhere => self.run_joined(shared, &gets.operations(), sink.sink(), *limit),
-            Went::Astray(left) => self.go_on(shared, &gets.operations(), sink.sink(), *limit, left),
+            Went::Nowhere => gets.as_operations(|gets| self.run_joined(shared, gets, sink.sink(), *limit)),
+            Went::Astray(left) => gets.as_operations(|gets| self.go_on(shared, gets, sink.sink(), *limit, left)),
         }
         self.leave();
     }

@@ -12,7 +12,7 @@ use super::{Limit, Shared, PEEK_AFTER};
 use crate::connection::Reader;
 use crate::net::{clock, Wait};
 use crate::operation::{Command, Gets, Hits, Operation, Sink};
-use crate::protocol::{check_key, has_payload, meta, text, Dialect, MAX_KEY};
+use crate::protocol::{check_key, has_payload, meta, text, Dialect, ProtocolChoice, MAX_KEY};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -231,13 +231,15 @@ pub(super) struct OneMeta<'a, 's> {
 }
 
 impl<'a, 's> OneMeta<'a, 's> {
-    /// The operation, if there is one alone, of a kind that comes often.
+    /// The operation, if there is one alone, of a kind that comes often. (A get that is sent alone is a meta command only
+    /// where that was asked for.)
     #[inline(always)]
     pub fn of(shared: &Shared, operations: &'a [Operation<'a>], sink: &'s mut dyn Sink) -> Option<OneMeta<'a, 's>> {
         let [operation] = operations else { return None };
         let len = operation.value.len();
         let is_short = len <= MOST_VALUE && len as u64 <= shared.settings.max_value_bytes;
-        let is_usual = is_short && operation.meta_flags.is_empty() && !operation.is_quiet();
+        let is_meta = operation.command != Command::Get || shared.settings.protocol == ProtocolChoice::Meta;
+        let is_usual = is_meta && is_short && operation.meta_flags.is_empty() && !operation.is_quiet();
         (is_usual && is_frequent(operation)).then_some(OneMeta { operation, sink })
     }
 }
@@ -264,12 +266,7 @@ impl Errand for OneMeta<'_, '_> {
 
     #[inline(always)]
     fn suits(&self, dialect: Dialect) -> bool {
-        match dialect {
-            Dialect::Meta => true,
-            // A get that is sent alone is no meta command there.
-            Dialect::TextMeta => self.operation.command != Command::Get,
-            _ => false,
-        }
+        matches!(dialect, Dialect::Meta | Dialect::TextMeta)
     }
 
     #[inline(always)]

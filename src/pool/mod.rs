@@ -428,7 +428,8 @@ impl Pool {
     #[inline(always)]
     fn admit<'s>(&self, home: &Home, gets: &(impl Gets + ?Sized), sink: impl FnOnce() -> &'s mut dyn Sink) -> bool {
         let waiting = home.callers.begin();
-        waiting < self.shared.bound() || self.admit_late(home, waiting, &gets.operations(), sink())
+        waiting < self.shared.bound()
+            || gets.as_operations(|operations| self.admit_late(home, waiting, operations, sink()))
     }
 
     /// There are too many, or the server is out; or it no longer is.
