@@ -2,6 +2,9 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { createRequire } = require('node:module');
+const path = require('node:path');
 const { describe, it, before, after } = require('node:test');
 const { setFlagsFromString } = require('node:v8');
 const vm = require('node:vm');
@@ -443,6 +446,44 @@ describe('vm contexts', () => {
     })()`, context);
     assert.deepEqual([...found].map((each) => (Buffer.isBuffer(each) ? [...each] : each)),
       [[1, 2, 3], [2, 3], [0x42, 0x41], [1, 2, 3], 'm', 'AbortError']);
+  });
+
+  it('the package itself loaded in a context of its own, as Jest does', async (t) => {
+    const server = new TestServer();
+    t.after(() => server.close());
+    const context = vm.createContext({ process, Buffer, AbortController, setTimeout, setImmediate, WeakRef });
+    const modules = new Map();
+    const load = (file) => {
+      if (modules.has(file)) return modules.get(file).exports;
+      const module = { exports: {} };
+      modules.set(file, module);
+      const own = createRequire(file);
+      const inside = (name) => (name.startsWith('.') && name.endsWith('.js') ? load(own.resolve(name)) : own(name));
+      const names = ['exports', 'require', 'module', '__filename', '__dirname'];
+      vm.compileFunction(fs.readFileSync(file, 'utf8'), names, { filename: file, parsingContext: context })(
+        module.exports, inside, module, file, path.dirname(file));
+      return module.exports;
+    };
+    context.bmemc = load(require.resolve('bmemc'));
+    assert.notEqual(context.bmemc.Client, Client);
+    context.address = server.address;
+    const found = await vm.runInContext(`(async () => {
+      const client = new bmemc.Client({ servers: address });
+      await client.set('object', { a: [1] });
+      await client.set('bytes', new Uint8Array([1, 2]));
+      const [object, bytes] = await Promise.all([client.get('object'), client.get('bytes')]);
+      const error = await client.get('').catch((error) => error);
+      const controller = new AbortController();
+      const aborted = client.getMany(['a'], { signal: controller.signal }).catch((error) => error);
+      controller.abort();
+      const many = await client.getMany(['object', 'none']);
+      await client.close();
+      return [
+        object instanceof Object && object.a instanceof Array, Buffer.isBuffer(bytes) && bytes.length === 2,
+        error instanceof Error && error instanceof bmemc.ArgumentError, (await aborted).errors.get('a').name, many instanceof Map && many.size,
+      ];
+    })()`, context);
+    assert.deepEqual([...found], [true, true, true, 'AbortError', 1]);
   });
 
   it('the package loaded twice, as test runners do', async (t) => {

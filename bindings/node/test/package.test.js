@@ -69,17 +69,25 @@ describe('the packed package', () => {
 
   it('is compiled by TypeScript, as CommonJS and as a module, and runs', () => {
     const modules = path.join(root, 'node_modules');
-    for (const name of ['@types', 'undici-types', 'express-session']) {
-      fs.cpSync(path.join(modules, name), path.join(project, 'node_modules', name), { recursive: true });
-    }
+    const copy = (name) => {
+      const to = path.join(project, 'node_modules', name);
+      if (fs.existsSync(to)) return;
+      fs.cpSync(path.join(modules, name), to, { recursive: true });
+      const about = path.join(to, 'package.json');
+      if (fs.existsSync(about)) Object.keys(JSON.parse(fs.readFileSync(about)).dependencies ?? {}).forEach(copy);
+    };
+    ['@types', 'undici-types', 'express-session'].forEach(copy);
     const tsc = path.join(modules, 'typescript', 'bin', 'tsc');
+    const strict = ['--strict', '--noUncheckedIndexedAccess', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false'];
+    const library = ['--lib', 'es2022,esnext.disposable', '--target', 'es2022', '--types', 'node'];
     for (const extension of ['cts', 'mts']) {
       fs.copyFileSync(path.join(__dirname, 'types', 'use.ts'), path.join(project, `use.${extension}`));
-      const strict = ['--strict', '--noUncheckedIndexedAccess', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false'];
-      const library = ['--lib', 'es2022,esnext.disposable', '--target', 'es2022', '--module', 'node16', '--types', 'node'];
-      run(process.execPath, [tsc, ...strict, ...library, `use.${extension}`]);
+      run(process.execPath, [tsc, ...strict, ...library, '--module', 'node16', `use.${extension}`]);
       assert.match(run(process.execPath, [`use.${extension.replace('t', 'j')}`]), /^typed \d/);
     }
+    // As a bundler finds the types.
+    fs.copyFileSync(path.join(__dirname, 'types', 'use.ts'), path.join(project, 'use.ts'));
+    run(process.execPath, [tsc, ...strict, ...library, '--module', 'esnext', '--moduleResolution', 'bundler', '--noEmit', 'use.ts']);
   });
 
   it('is built from its sources where the prebuilt addon does not load', () => {

@@ -1,8 +1,10 @@
 // How TypeScript sees the package: compiled by test/package.test.js as CommonJS and as a module, and run as both.
 import { Client, BmemcError, PartialError, TimeoutError, options, version } from 'bmemc';
 import type { Answer, ClientOptions, Item } from 'bmemc';
-import { TestServer } from 'bmemc/testing';
+import { BmemcStore } from 'bmemc/express-session';
 import { KeyvBmemc } from 'bmemc/keyv';
+import { TestServer } from 'bmemc/testing';
+import type { Store } from 'express-session';
 
 interface User {
   name: string;
@@ -24,6 +26,12 @@ function wrong(client: Client): void {
   client.set('a', 'b', { ttl: '60' }).catch(() => {});
   // @ts-expect-error
   client.call({ opcode: 'GET' }).catch(() => {});
+  // @ts-expect-error
+  new TestServer({ listen: 5 });
+  // @ts-expect-error
+  new KeyvBmemc(5);
+  // @ts-expect-error
+  new BmemcStore({ servers: 'a', ttl: '60' });
 }
 
 async function main(): Promise<void> {
@@ -58,6 +66,11 @@ async function main(): Promise<void> {
   await client.getMany(['', 'a']).catch((error: PartialError<string>) => is<Map<string, BmemcError>>(error.errors));
 
   await new KeyvBmemc(client).set('a', 'b', 1000);
+  is<Client>(new KeyvBmemc(server.address).client);
+  const store = is<Store>(new BmemcStore({ client, prefix: 'sess:', ttl: 60 }));
+  await new Promise<void>((resolve, reject) => store.destroy('id', (error?: unknown) => (error ? reject(error) : resolve())));
+  server.set({ fault: '', advanceSeconds: 1 });
+  for await (const { key, size } of client.metadump('all', { server: 0 })) is<[Buffer, number]>([key, size]);
   is<readonly { name: string }[]>(options);
   {
     await using closing = new Client({ servers: server.address });
