@@ -239,10 +239,22 @@ fn no_reply_is_for_writes_that_nobody_has_to_know_of() {
         let add = Operation { command: Command::Add, ..Operation::set(b"k", b"2", 0) };
         let loud = Operation { op_flags: op_flags::WANT_REPLY, ..add };
         let counter = Operation { delta: 4, ..Operation::new(Command::Increment, b"k") };
-        let answers = run(&client, &[add, loud, counter, Operation::get(b"k")]);
+        let calls = [add, loud, counter, Operation::get(b"k")];
+        let answers = run(&client, &calls);
         let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-        assert_eq!(statuses, [Status::Ok, Status::NotStored, Status::Ok, Status::Ok], "{protocol}");
+        let expected = [Status::Ok, Status::NotStored, Status::Ok, Status::Ok];
+        assert_eq!(statuses, expected, "{protocol}");
         assert_eq!(answers.get(2).unwrap().number, 5, "{protocol}: pymemcache's incr answers too");
+        // By a queue it is the same.
+        let queue = Queue::new().unwrap();
+        assert_eq!(queue.submit(&client, (0..).zip(calls)).0, calls.len());
+        let mut answers = Vec::new();
+        while answers.len() < calls.len() {
+            assert!(queue.fetch(&mut answers, calls.len(), -1).unwrap() > 0);
+        }
+        answers.sort_by_key(|answer| answer.tag);
+        assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), expected, "{protocol}");
+        assert_eq!(answers[2].number, 9, "{protocol}");
         client.delete(b"k").unwrap();
     }
 }
@@ -364,13 +376,21 @@ fn a_routing_key_chooses_the_server() {
     let mut options = bmemc::Options::new();
     servers.iter().for_each(|server| options.add_server(server.address(), "", 1).unwrap());
     options.set("key_prefix", "px:").unwrap();
-    let client = Client::new(options).unwrap();
+    let (client, queue) = (Client::new(options).unwrap(), Queue::new().unwrap());
     for number in 0..50 {
         let (key, group) = (format!("key{number}"), format!("group{number}"));
         let set = Operation { routing_key: group.as_bytes(), ..Operation::set(key.as_bytes(), b"v", 0) };
         let owner = client.server_for(group.as_bytes()).unwrap().0;
         assert_eq!(run(&client, &[set]).get(0).unwrap().server, owner);
-        assert!(plain(&servers[owner as usize]).get(format!("px:{key}").as_bytes()).unwrap().is_some());
+        let stored = || plain(&servers[owner as usize]).get(format!("px:{key}").as_bytes()).unwrap().is_some();
+        assert!(stored());
+        // By a queue too.
+        let delete = Operation { routing_key: group.as_bytes(), ..Operation::delete(key.as_bytes()) };
+        assert_eq!(queue.submit(&client, [(1, delete)]).0, 1);
+        let mut answers = Vec::new();
+        queue.fetch(&mut answers, 1, -1).unwrap();
+        assert_eq!((answers[0].status, answers[0].server), (Status::Ok, owner));
+        assert!(!stored());
         // Without one it is the key as the caller has it, without the prefix.
         let set = Operation::set(key.as_bytes(), b"v", 0);
         assert_eq!(run(&client, &[set]).get(0).unwrap().server, client.server_for(key.as_bytes()).unwrap().0);
