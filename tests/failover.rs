@@ -181,6 +181,33 @@ fn pymemcaches_way_step_by_step() {
     }
 }
 
+/// pymemcache's `ignore_exc`: within the retry window a read is a miss where that was asked for, a write fails all the same.
+#[test]
+fn within_the_retry_window_a_read_is_a_miss_where_failures_are() {
+    for (failover, lenient) in [("pymemcache", true), ("pymemcache", false), ("breaker", true), ("breaker", false)] {
+        let mut servers = servers(2);
+        let long = [("retry_timeout_ms", "60000"), ("probe_min_ms", "60000"), ("probe_max_ms", "60000")];
+        let own = [("failover", failover), ("failure_is_miss", if lenient { "true" } else { "false" })];
+        let client = client(&servers, &[&long[..], &own].concat());
+        let keys = keys(&client, 2);
+        servers[1].stop();
+        for way in WAYS {
+            let read = Operation::get(keys[1].as_bytes());
+            let _ = way.one(&client, read);
+            let failed_fast = client.counters(Some(1)).unwrap().failed_fast;
+            let got = way.one(&client, read);
+            let wanted = if lenient { Status::NotFound } else { Status::Connection };
+            assert_eq!(got.status, wanted, "{failover} {way:?}: {}", got.detail);
+            assert!(lenient || got.detail.contains("is out since"), "{failover} {way:?}: {}", got.detail);
+            let write = way.one(&client, Operation::set(keys[1].as_bytes(), b"v", 0));
+            assert_eq!((write.status, write.bits), (Status::Connection, bits::NOT_SENT), "{failover} {way:?}");
+            assert!(write.detail.contains("is out since"), "{failover} {way:?}: {}", write.detail);
+            let counted = client.counters(Some(1)).unwrap().failed_fast - failed_fast;
+            assert_eq!(counted, 2, "{failover} {way:?}: both failed at once");
+        }
+    }
+}
+
 #[test]
 fn with_none_each_call_finds_out_for_itself() {
     for way in WAYS {

@@ -4,7 +4,7 @@
 mod common;
 
 use bmemc::{bits, op_flags, Answers, Client, Command, Operation, Options, Queue, Status};
-use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, WAYS};
+use common::fleet::{client, client_of, delay_proxy, freeze, servers, thaw, Way, WAYS};
 use common::oracle::Sleeper;
 use common::Memcached;
 use std::collections::BTreeSet;
@@ -324,6 +324,9 @@ fn set_many_tells_of_every_key_that_was_not_stored() {
             let of_it = |key: &&String| client.server_for(key.as_bytes()).unwrap().0 == 1;
             let expected: Vec<String> = keys.iter().filter(of_it).cloned().collect();
             assert!(!expected.is_empty() && unstored == expected, "{failover} {round}: {unstored:?}, not {expected:?}");
+            let queued = Way::Queued.run(&client, &sets(&keys)).into_iter().zip(&keys);
+            let unstored: Vec<String> = queued.filter(|it| it.0.status.is_failure()).map(|it| it.1.clone()).collect();
+            assert_eq!(unstored, expected, "{failover} {round}: by a queue");
         }
     }
 }
