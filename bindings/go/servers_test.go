@@ -54,6 +54,13 @@ func TestHashedServers(t *testing.T) {
 			t.Fatalf("server %d has %d keys, not %d: %v", i, len(found), len(onServer[i]), err)
 		}
 	}
+	stats, err := c.Stats(background, "")
+	wantOK(t, err)
+	for i, server := range servers {
+		if len(stats) != len(servers) || stats[server.Name]["curr_items"] != int64(len(onServer[i])) {
+			t.Fatalf("%s: %v of %d", server.Name, stats[server.Name]["curr_items"], len(stats))
+		}
+	}
 	daemons[1].stop()
 	found, err := c.GetMulti(background, names)
 	var failed *bmemc.MultiError

@@ -61,6 +61,20 @@ static void keys_are_shared_by_calls_that_wait(void) {
     }
     EXPECT(seen == 7);
     bmemc_results_free(results);
+    // The statistics of all, each with its server.
+    int there = 0;
+    STATUS(BMEMC_OK, bmemc_client_stats(client, text(""), &results, e));
+    items = bmemc_results_items(results, &count);
+    seen = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!same(items[i].key, text("curr_items"))) continue;
+        seen |= 1u << items[i].server;
+        char number[16];
+        snprintf(number, sizeof number, "%.*s", (int)items[i].value.len, (const char *)items[i].value.data);
+        there += atoi(number);
+    }
+    EXPECT(seen == 7 && there == KEYS);
+    bmemc_results_free(results);
     bmemc_counters counters;
     for (int32_t i = 0; i < SERVERS; i++) {
         STATUS(BMEMC_OK, bmemc_client_counters(client, i, &counters, e));

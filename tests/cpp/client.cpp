@@ -477,6 +477,9 @@ static void several_servers() {
         EXPECT(must(own.get(name))->value() == name);
     }
     EXPECT(used.size() == 2 && must(own.servers()).size() == 2);
+    auto typed = must(bmemc::typed_stats(own));
+    auto items = [&](const bmemc::server &at) { return std::get<std::int64_t>(typed.at(std::string(at.address())).at("curr_items")); };
+    EXPECT(typed.size() == 2 && items(one) > 0 && items(two) > 0 && items(one) + items(two) == 50);
     auto versions = must(own.execute_each(op::version()));
     EXPECT(versions.size() == 2 && versions[0].ok() && versions[1].ok() && versions[1].server() == 1);
     bmemc::options less;
