@@ -28,7 +28,7 @@ func newBell(queue int) (*bell, error) {
 		}
 	}
 	if err != nil {
-		return nil, &Error{Status: ErrConnection, OSError: err.(syscall.Errno), Message: "no descriptor is left"}
+		return nil, &Error{Status: ErrConnection, OSError: err.(syscall.Errno), Message: "making the descriptor that the queue is watched by: " + err.Error()}
 	}
 	file := os.NewFile(uintptr(set), "bmemc queue")
 	poll, err := file.SyscallConn()

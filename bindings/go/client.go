@@ -112,7 +112,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-func noClient() *Error { return refused("the client is nil, or was not made by New") }
+func noClient() *Error { return refused("the client is nil, or was not made by New or NewFallback") }
 
 // check finds what is wrong with a call before anything is done for it.
 func (c *Client) check(ctx context.Context) *Error {
@@ -120,7 +120,7 @@ func (c *Client) check(ctx context.Context) *Error {
 		return noClient()
 	}
 	if ctx == nil {
-		return refused("the context is nil")
+		return refused("the context is nil; context.Background() is one that never ends")
 	}
 	if ctx.Err() != nil {
 		err := contextError(ctx)

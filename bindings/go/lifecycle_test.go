@@ -181,9 +181,13 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 	}
 	make(false)
-	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	goroutines, descriptors, before := runtime.NumGoroutine(), openDescriptors(t), threads(t)
 	for i := range 50 {
 		make(i%2 == 0)
+	}
+	// Go keeps threads of its own, but not one for each of these.
+	if now := threads(t); now > before+10 {
+		t.Errorf("%d threads, and %d before", now, before)
 	}
 	eventually(t, "all is gone", func() bool {
 		runtime.GC()

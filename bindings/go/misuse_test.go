@@ -139,19 +139,19 @@ func TestNobodyListens(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	good := bmemc.Servers("127.0.0.1")
 	for words, options := range map[string]bmemc.Options{
-		"server":                             {},
-		`""`:                                 {Servers: bmemc.Servers("")},
-		`"host:99999"`:                       {Servers: bmemc.Servers("host:99999")},
-		"weight -1":                          {Servers: []bmemc.Server{{Address: "h", Weight: -1}}},
-		"timeout_ms":                         {Servers: good, Timeout: -time.Second},
-		"1.5ms is not a whole number of 1ms": {Servers: good, Timeout: 1500 * time.Microsecond},
-		"connect_timeout_ms":                 {Servers: good, ConnectTimeout: 1000 * time.Hour},
-		"connections":                        {Servers: good, Connections: -1},
-		"auto, text, meta, binary":           {Servers: good, Protocol: "ascii"},
-		"max_waiting":                        {Servers: good, MaxWaiting: math.MaxInt64},
-		"none of Default, On and Off":        {Servers: good, NoDelay: 7},
-		`unknown option "tiemout"`:           {Servers: good, Named: map[string]string{"tiemout": "1"}},
-		`option no_delay: "maybe" is not`:    {Servers: good, Named: map[string]string{"no_delay": "maybe"}},
+		"server":                              {},
+		`""`:                                  {Servers: bmemc.Servers("")},
+		`"host:99999"`:                        {Servers: bmemc.Servers("host:99999")},
+		"weight -1; a weight is 1 to 1000000": {Servers: []bmemc.Server{{Address: "h", Weight: -1}}},
+		"timeout_ms":                          {Servers: good, Timeout: -time.Second},
+		"1.5ms is not a whole number of 1ms":  {Servers: good, Timeout: 1500 * time.Microsecond},
+		"connect_timeout_ms":                  {Servers: good, ConnectTimeout: 1000 * time.Hour},
+		"connections":                         {Servers: good, Connections: -1},
+		"auto, text, meta, binary":            {Servers: good, Protocol: "ascii"},
+		"max_waiting":                         {Servers: good, MaxWaiting: math.MaxInt64},
+		"none of Default, On and Off":         {Servers: good, NoDelay: 7},
+		`unknown option "tiemout"`:            {Servers: good, Named: map[string]string{"tiemout": "1"}},
+		`option no_delay: "maybe" is not`:     {Servers: good, Named: map[string]string{"no_delay": "maybe"}},
 	} {
 		c, err := bmemc.New(options)
 		if c != nil || !errors.Is(err, bmemc.ErrArgument) || !strings.Contains(err.Error(), words) {
@@ -162,6 +162,7 @@ func TestBadOptions(t *testing.T) {
 
 func TestBadArguments(t *testing.T) {
 	c := bmemctest.NewClient(t)
+	var noContext context.Context
 	item := func(change func(*bmemc.Item)) *bmemc.Item {
 		item := &bmemc.Item{Key: "k", Value: []byte("v")}
 		change(item)
@@ -185,7 +186,16 @@ func TestBadArguments(t *testing.T) {
 			_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", Type: 1 << 31})
 			return err
 		},
-		"1 MiB":        func() error { _, err := c.Get(background, strings.Repeat("k", 1<<20+1)); return err },
+		"has 1048577 bytes; a key has 1 to 250": func() error { _, err := c.Get(background, strings.Repeat("k", 1<<20+1)); return err },
+		"the routing key has 1048577 bytes; it has at most 1048576": func() error {
+			_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", RoutingKey: strings.Repeat("k", 1<<20+1)})
+			return err
+		},
+		"meta_flags has 1048577 bytes; it has at most 1048576": func() error {
+			_, err := c.Do(background, bmemc.Op{Opcode: bmemc.OpGet, Key: "k", MetaFlags: strings.Repeat("k", 1<<20+1)})
+			return err
+		},
+		"the context is nil; context.Background()": func() error { _, err := c.Get(noContext, "k"); return err },
 		"server is -2": func() error { _, err := c.ServerCounters(-2); return err },
 		"server is -1": func() error { _, err := c.Health(-1); return err },
 		"server 7":     func() error { _, err := c.Health(7); return err },

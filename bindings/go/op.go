@@ -188,8 +188,8 @@ func (op *Op) check() *Error {
 	if seconds(op.TTL) > maxTTL {
 		return refused("ttl is %v; it is at most %v", op.TTL, maxTTL*time.Second)
 	}
-	if max(len(op.Key), len(op.RoutingKey), len(op.MetaFlags)) > 1<<20 {
-		return refused("a key, routing key or meta flags of more than 1 MiB; a key has 1 to 250 bytes")
+	if max(len(op.Key), len(op.RoutingKey), len(op.MetaFlags)) > mostBytes {
+		return op.tooLong()
 	}
 	if op.CompressLevel < -1 || op.CompressLevel > 9 {
 		return refused("compress_level is %d; it is -1 to 9", op.CompressLevel)
@@ -198,6 +198,20 @@ func (op *Op) check() *Error {
 		return refused("server is %d; it is 0, or one more than the index of a server", op.Server)
 	}
 	return nil
+}
+
+// Bytes of a key, routing key or meta flags that cross at all; what fewer of them may be is the library's to say.
+const mostBytes = 1 << 20
+
+// tooLong says which of these it is.
+func (op *Op) tooLong() *Error {
+	switch {
+	case len(op.Key) > mostBytes:
+		return refused("the key has %d bytes; a key has 1 to 250", len(op.Key))
+	case len(op.RoutingKey) > mostBytes:
+		return refused("the routing key has %d bytes; it has at most %d", len(op.RoutingKey), mostBytes)
+	}
+	return refused("meta_flags has %d bytes; it has at most %d", len(op.MetaFlags), mostBytes)
 }
 
 // seconds is a time to live as the library wants it.

@@ -373,7 +373,7 @@ func (s Server) addTo(options *C.bmemc_options) error {
 
 func (s Server) weight() (C.uint32_t, error) {
 	if s.Weight < 0 || s.Weight > 1<<31-1 {
-		return 0, refused("server %q: weight %d; a weight is 1 or more", s.Address, s.Weight)
+		return 0, refused("server %q: weight %d; a weight is 1 to 1000000, or 0 for 1", s.Address, s.Weight)
 	}
 	return C.uint32_t(max(s.Weight, 1)), nil
 }

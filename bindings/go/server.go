@@ -44,7 +44,7 @@ func (s *EmbeddedServer) Address() string {
 // Close stops it, closes its connections and frees all that it held. It may be called more than once.
 func (s *EmbeddedServer) Close() error {
 	if s == nil {
-		return refused("the server is nil")
+		return refused("the server is nil; StartServer makes one")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +59,7 @@ func (s *EmbeddedServer) Close() error {
 // that it demands, faults that it makes, time-outs. [ErrArgument]: there is no such setting, or not this value for it.
 func (s *EmbeddedServer) Set(name, value string) error {
 	if s == nil {
-		return refused("the server is nil")
+		return refused("the server is nil; StartServer makes one")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
