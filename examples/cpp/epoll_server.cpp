@@ -200,7 +200,8 @@ int main(int argc, char **argv) {
         embedded = std::move(*started);
     }
     const char *memcached = embedded ? embedded->address() : argv[2];
-    auto client = bmemc::client::connect({memcached});
+    // Over one connection, so that what a client sends without waiting is done in the order of its lines.
+    auto client = bmemc::client::connect({memcached}, {{"connections", "1"}});
     if (!client) return fail(memcached, client.error().message());
     auto queue = bmemc::queue::create();
     if (!queue) return fail("queue", queue.error().message());

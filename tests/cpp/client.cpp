@@ -1,29 +1,23 @@
 // client.cpp: the C++ client over one protocol to one server.
 //
 //   client SERVER PROTOCOL
-#include "check.hpp"
+#include "one_server.hpp"
 
 #include <algorithm>
 #include <array>
-#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #if __has_include(<span>)
 #include <span>
 #endif
 #include <thread>
+#include <sys/wait.h>
 #include <tuple>
 
 using namespace std::chrono_literals;
 using bmemc::op;
 using bmemc::status;
-
-static std::string address, protocol;
-static const bmemc::client *client;
-
-static bmemc::client connect_to(const std::string &server) {
-    return must(bmemc::client::connect({server}, {{"protocol", protocol}, {"timeout_ms", "30000"}, {"connect_timeout_ms", "30000"}}));
-}
 
 static void set_get_remove() {
     must(client->set(key("a"), "value", 60s, 7));
@@ -285,97 +279,6 @@ static void codecs_and_compressors() {
     EXPECT(refused(own.encode("no number", bmemc::value_type::integer), status::argument, "decimal digits"));
 }
 
-// The list of this name in tests/vectors/rings.json: numbers of one digit.
-static std::vector<std::uint32_t> numbers_in(const std::string &json, const std::string &name) {
-    std::vector<std::uint32_t> numbers;
-    for (auto at = json.find('[', json.find("\"" + name + "\": [")); at < json.size() && json[at] != ']'; at++)
-        if (json[at] >= '0' && json[at] <= '9') numbers.push_back(std::uint32_t(json[at] - '0'));
-    return numbers;
-}
-
-// Its keys; a backslash stands before what would mean something else.
-static std::vector<std::string> keys_in(const std::string &json) {
-    std::vector<std::string> keys;
-    for (auto at = json.find('[', json.find("\"keys\": [")); at < json.size() && json[at] != ']'; at++) {
-        if (json[at] != '"') continue;
-        auto &key = keys.emplace_back();
-        for (at++; json.at(at) != '"'; at++) key += json[at] == '\\' ? json.at(++at) : json[at];
-    }
-    return keys;
-}
-
-static void rings_choose_as_other_clients_do() {
-    std::ifstream file("tests/vectors/rings.json");
-    std::string json((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    auto keys = keys_in(json);
-    EXPECT(keys.size() == 50);
-    for (auto [name, distribution, weighted] : {std::tuple("pymemcache_rendezvous", "rendezvous", false),
-             std::tuple("libmemcached_ketama_weighted", "ketama", true), std::tuple("dalli_weighted", "dalli", true)}) {
-        bmemc::options options;
-        must(options.set("distribution", distribution));
-        auto ring = must(bmemc::ring::create(options));
-        std::uint32_t weights[] = {1, 3, 7, 100}, *weight = weights;
-        for (auto server : {"10.0.0.1:11211", "10.0.0.2:11212", "cache-3.example:11211", "10.0.0.4:11213"})
-            must(ring.add(server, {}, weighted ? *weight++ : 1));
-        auto chosen = numbers_in(json, name);
-        EXPECT(chosen.size() == keys.size());
-        for (std::size_t i = 0; i < chosen.size(); i++) EXPECT(must(ring.get(keys.at(i))) == chosen[i]);
-    }
-}
-
-// A client asks the function of the caller's for each key.
-static void routes_of_a_client() {
-    auto first = must(bmemc::server::start()), second = must(bmemc::server::start());
-    bmemc::options options;
-    must(options.add_server(first.address(), "first"));
-    must(options.add_server(second.address(), "second"));
-    must(options.on_route([](std::string_view key, std::size_t count) { return key == "none" ? count : key.size() % 2; }));
-    auto routed = must(bmemc::client::create(options));
-    options = bmemc::options();
-    for (auto key : {"even", "odd"}) {
-        must(routed.set(key, key));
-        auto item = must(routed.get(key));
-        EXPECT(item && item->value() == key && item->server() == std::strlen(key) % 2);
-    }
-    EXPECT(refused(routed.get("none"), status::connection, "chose none"));
-    EXPECT(must(must(bmemc::client::connect({first.address()})).get("even")) && !must(must(bmemc::client::connect({first.address()})).get("odd")));
-}
-
-static void rings_and_routes() {
-    bmemc::options options;
-    must(options.set("distribution", "ketama"));
-    auto ring = must(bmemc::ring::create(options));
-    EXPECT(!must(ring.get("k")));
-    for (auto name : {"a:1", "b:2", "c:3"}) must(ring.add(name));
-    EXPECT(refused(ring.add("a:1"), status::argument, "a:1"));
-    auto order = must(ring.successors("k", 10));
-    EXPECT(order.size() == 3 && must(ring.get("k")) == order[0]);
-    EXPECT(must(ring.remove("b:2")) && !must(ring.remove("b:2")) && must(ring.servers()).size() == 2);
-    EXPECT(must(bmemc::key_hash("fnv1a_32", "a")) == 0xe40c292cu);
-    EXPECT(refused(bmemc::key_hash("none", "a"), status::argument, "none"));
-    int asked = 0;
-    must(options.on_route([&](std::string_view, std::size_t count) { return asked++, count - 1; }));
-    for (auto name : {"a:1", "b:2"}) must(options.add_server(name));
-    auto routed = must(bmemc::ring::create(options));
-    options = bmemc::options();
-    EXPECT(must(routed.get("k")) == 1u && asked > 0);
-}
-
-static void servers_that_a_function_finds() {
-    auto one = must(bmemc::server::start());
-    auto options = bmemc::options();
-    int asked = 0;
-    must(options.on_discover([&](bmemc::options &servers) {
-        return asked++ > 0 && servers.add_server(one.address(), "one");
-    }));
-    must(options.set("discovery_interval_ms", 10));
-    auto found = must(bmemc::client::create(options));
-    EXPECT(refused(found.get("k"), status::connection, "the discovery callback"));
-    options = bmemc::options();
-    while (!found.set("k", "v")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    EXPECT(must(found.servers()).size() == 1 && asked > 1);
-}
-
 static void results_without_a_value() {
     auto options = bmemc::options();
     EXPECT(!std::string_view(bmemc::options::at(0)->name).empty() && !bmemc::options::at(10000));
@@ -466,60 +369,12 @@ static void faults_and_credentials() {
     EXPECT(refused(own.set_option("timeout_ms", "1"), status::unsupported, "timeout_ms"));
 }
 
-static void several_servers() {
-    auto one = must(bmemc::server::start()), two = must(bmemc::server::start());
-    auto own = must(bmemc::client::connect({one.address(), two.address()}, {{"protocol", protocol}}));
-    std::set<std::string> used;
-    for (int i = 0; i < 50; i++) {
-        const auto name = std::to_string(i);
-        must(own.set(name, name));
-        used.insert(std::string(must(own.server_for(name)).value()));
-        EXPECT(must(own.get(name))->value() == name);
-    }
-    EXPECT(used.size() == 2 && must(own.servers()).size() == 2);
-    auto typed = must(bmemc::typed_stats(own));
-    auto items = [&](const bmemc::server &at) { return std::get<std::int64_t>(typed.at(std::string(at.address())).at("curr_items")); };
-    EXPECT(typed.size() == 2 && items(one) > 0 && items(two) > 0 && items(one) + items(two) == 50);
-    auto versions = must(own.execute_each(op::version()));
-    EXPECT(versions.size() == 2 && versions[0].ok() && versions[1].ok() && versions[1].server() == 1);
-    bmemc::options less;
-    must(less.add_server(one.address()));
-    must(own.replace_servers(less));
-    EXPECT(must(own.servers()).size() == 1 && must(own.server_for("7")).value() == one.address());
-    auto former = must(bmemc::client::connect({two.address()})), current = must(bmemc::client::connect({one.address()}));
-    must(former.set("only-there", "x"));
-    auto both = must(bmemc::client::fallback({current, former}));
-    EXPECT(must(both.get("only-there"))->value() == "x" && !must(both.get("nowhere")));
-    EXPECT(refused(bmemc::client::fallback({}), status::argument, "needs a client"));
-    auto dump = must(bmemc::metadump_items("key=a%20b exp=-1 la=1 cas=2 fetch=no cls=1 size=63\n"));
-    EXPECT(dump.size() == 1 && dump[0].key() == "a b" && dump[0].cas() == 2);
+// One owner of each handle, which is passed on and never copied.
+template <class... Handles> constexpr bool move_alone() {
+    return ((std::is_nothrow_move_constructible_v<Handles> && std::is_nothrow_move_assignable_v<Handles> &&
+             !std::is_copy_constructible_v<Handles> && !std::is_copy_assignable_v<Handles>) && ...);
 }
-
-static void the_pool_and_its_servers() {
-    auto one = must(bmemc::server::start()), two = must(bmemc::server::start());
-    auto own = must(bmemc::client::connect({one.address(), two.address()}, {{"protocol", protocol}, {"connections", "1"}}));
-    EXPECT(must(own.pool()).open == 0);
-    for (int i = 0; i < 50; i++) must(own.set(std::to_string(i), "x"));
-    EXPECT(must(own.pool()).free == 2 && must(own.pool()).used == 0 && must(own.pool()).open == 2 && must(own.pool(1)).open == 1);
-    EXPECT(refused(own.pool(2), status::argument, "server 2"));
-    // A call that is never answered has its connection until its time is up.
-    must(one.set("fault", "stall"));
-    std::thread caller([&] { EXPECT(refused(own.call(op::version().within(std::chrono::milliseconds(1000))), status::timeout, "")); });
-    bool busy = false;
-    for (int i = 0; i < 500 && !busy; i++) {
-        busy = must(own.pool(0)).used == 1 && must(own.pool(0)).free == 0;
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    EXPECT(busy);
-    caller.join();
-    must(one.set("fault", ""));
-    must(own.disconnect_all());
-    EXPECT(must(own.pool()).open == 0);
-    must(own.flush_all());
-    for (int i = 0; i < 50; i++) EXPECT(!must(own.get(std::to_string(i))));
-    EXPECT(must(own.remove_server(two.address())) && !must(own.remove_server(two.address())));
-    EXPECT(must(own.servers()).size() == 1 && must(own.server_for("7")).value() == one.address());
-}
+static_assert(move_alone<bmemc::client, bmemc::queue, bmemc::server, bmemc::ring, bmemc::options, bmemc::dump, bmemc::item, bmemc::results>());
 
 static void handles_move() {
     auto one = connect_to(address);
@@ -529,7 +384,81 @@ static void handles_move() {
     auto kept = std::move(item);
     two = connect_to(address);
     EXPECT(kept->value() == "moved"); // it does not need its client
+    // What was moved from is a handle of nothing: every call says so, and it can be given another.
+    EXPECT(refused(one.get(key("v")), status::argument, "client"));
+    one.close();
+    one = std::move(two);
+    EXPECT(must(one.get(key("v")))->value() == "moved");
+    auto answers = must(one.get_many({key("v"), key("none")}));
+    auto taken = std::move(answers);
+    EXPECT(answers.empty() && answers.begin() == answers.end() && !answers.first_error() && taken.size() == 2);
+    taken = must(one.get_many({key("v")}));
+    EXPECT(taken.size() == 1 && taken[0].value() == "moved");
 }
+
+static void iterators_go_over_any_result() {
+    auto none = must(client->get_many(std::vector<std::string>()));
+    int seen = 0;
+    for (auto item : none) seen += item.ok() ? 1 : 100;
+    EXPECT(seen == 0 && none.begin() == none.end() && none.end() - none.begin() == 0 && !none.first_error());
+    must(client->set_many({{key("it1"), "1"}, {key("it3"), "3"}}));
+    const std::vector<std::string> keys{key("it1"), "", key("it3"), key("none"), std::string(251, 'x')};
+    auto answers = must(client->get_many(keys));
+    std::string kinds;
+    for (auto item : answers) kinds += item.failed() ? 'f' : item.ok() ? item.value()[0] : 'm';
+    EXPECT(kinds == "1f3mf" && answers.first_error()->code() == status::argument);
+    const auto begin = answers.begin(), end = answers.end();
+    EXPECT(std::all_of(begin, end, [](bmemc::item_view item) { return item.failed() == (item.status() == status::argument); }));
+    EXPECT(std::distance(begin, end) == 5 && begin < end && end > begin && begin <= begin && end >= end && begin != end);
+    auto at = begin;
+    EXPECT((*at++).value() == "1" && (*at--).failed() && (*at).value() == "1" && (*(++at + 1)).value() == "3" && (*--at).ok());
+    EXPECT((at += 4) + 1 == end && (*(at -= 2)).value() == "3" && (*(1 + at)).status() == status::not_found && at[2].failed());
+    std::string backwards;
+    for (auto last = std::make_reverse_iterator(end); last != std::make_reverse_iterator(begin); ++last) backwards += (*last).failed() ? 'f' : '.';
+    EXPECT(backwards == "f..f.");
+    auto dead = must(bmemc::client::connect({"127.0.0.1:1"}, {{"timeout_ms", "2000"}, {"protocol", protocol}}));
+    auto unanswered = must(dead.get_many({"a", "b"}));
+    EXPECT(std::count_if(unanswered.begin(), unanswered.end(), [](bmemc::item_view item) { return item.failed() && item.value().empty(); }) == 2);
+#if defined(__cpp_lib_ranges)
+    static_assert(std::random_access_iterator<bmemc::results::iterator> && std::ranges::random_access_range<bmemc::results>);
+    EXPECT(std::ranges::count_if(answers, &bmemc::item_view::failed) == 2);
+#endif
+}
+
+// std::expected and std::span where the compiler has them, which gcc in C++23 has.
+static void types_are_those_of_the_standard_where_it_has_them() {
+#if defined(__cpp_lib_expected)
+    static_assert(std::is_same_v<bmemc::result<int>, std::expected<int, bmemc::error>>);
+    const std::expected<std::optional<bmemc::item>, bmemc::error> missed = client->get(key("none")), wrong = client->get("");
+    EXPECT(missed && !*missed && !wrong && wrong.error().code() == status::argument);
+#else
+    static_assert(std::is_class_v<bmemc::result<int>>);
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && __cplusplus > 202002L
+    static_assert(__cpp_lib_expected && __cpp_lib_span, "this compiler has both");
+#endif
+#if defined(__cpp_lib_span)
+    static_assert(std::is_same_v<decltype(std::declval<bmemc::item_view>().value_bytes()), std::span<const std::byte>>);
+#endif
+}
+
+#if defined(__cpp_exceptions)
+// An exception cannot pass through the library: std::terminate, as the header says, and nothing worse.
+static void an_exception_of_a_callback_of_options_ends_the_process() {
+    std::cout.flush();
+    const pid_t child = fork();
+    if (child == 0) {
+        std::set_terminate([] { _exit(42); });
+        bmemc::options options;
+        must(options.add_server(address));
+        must(options.on_connect([](int, bmemc::connect_stage, std::string_view) -> int { throw 1; }));
+        (void)must(bmemc::client::create(options)).noop();
+        _exit(0);
+    }
+    int ended = 0;
+    EXPECT(child > 0 && waitpid(child, &ended, 0) == child && WIFEXITED(ended) && WEXITSTATUS(ended) == 42);
+}
+#endif
 
 static void addresses_and_new_sockets() {
     using bmemc::address_kind;
@@ -586,34 +515,30 @@ static void events_and_threads() {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return std::cerr << "usage: client SERVER PROTOCOL\n", 2;
-    address = argv[1], protocol = argv[2];
-    auto shared = connect_to(address);
-    client = &shared;
-    RUN(set_get_remove);
-    RUN(bytes_come_from_anything);
-    RUN(get_into_a_buffer);
-    RUN(another_value_on_a_miss_alone);
-    RUN(conditional_writes);
-    RUN(counters_and_ttl);
-    RUN(many);
-    RUN(every_operation);
-    RUN(with_and_without_reply);
-    RUN(stale_items);
-    RUN(statistics_and_dumps);
-    RUN(codecs_and_compressors);
-    RUN(rings_choose_as_other_clients_do);
-    RUN(routes_of_a_client);
-    RUN(rings_and_routes);
-    RUN(servers_that_a_function_finds);
-    RUN(results_without_a_value);
-    RUN(dead_and_closed);
-    RUN(bad_arguments_at_a_dead_server);
-    RUN(faults_and_credentials);
-    RUN(several_servers);
-    RUN(the_pool_and_its_servers);
-    RUN(handles_move);
-    RUN(addresses_and_new_sockets);
-    RUN(events_and_threads);
-    return finish();
+    return run_with(argc, argv, [] {
+        RUN(set_get_remove);
+        RUN(bytes_come_from_anything);
+        RUN(get_into_a_buffer);
+        RUN(another_value_on_a_miss_alone);
+        RUN(conditional_writes);
+        RUN(counters_and_ttl);
+        RUN(many);
+        RUN(every_operation);
+        RUN(with_and_without_reply);
+        RUN(stale_items);
+        RUN(statistics_and_dumps);
+        RUN(codecs_and_compressors);
+        RUN(results_without_a_value);
+        RUN(dead_and_closed);
+        RUN(bad_arguments_at_a_dead_server);
+        RUN(faults_and_credentials);
+        RUN(handles_move);
+        RUN(iterators_go_over_any_result);
+        RUN(types_are_those_of_the_standard_where_it_has_them);
+#if defined(__cpp_exceptions)
+        RUN(an_exception_of_a_callback_of_options_ends_the_process);
+#endif
+        RUN(addresses_and_new_sockets);
+        RUN(events_and_threads);
+    });
 }

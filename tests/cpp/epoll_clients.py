@@ -50,6 +50,10 @@ def talk(port):
             got = stream.readline().rstrip("\n")
             assert got.startswith(wanted), f"client {client}: {got!r}, not {wanted!r}"
             answers += 1
+        stream.write(f"count epoll:{os.getpid()}:count:{client}\n" * 3)
+        stream.flush()
+        counts = [stream.readline() for _ in range(3)]
+        assert counts == ["1\n", "2\n", "3\n"], f"client {client} counts {counts}"
         for i in range(ROUNDS):  # what it stored, now that all is answered
             stream.write(f"get epoll:{os.getpid()}:{client}:{i}\n")
         stream.flush()

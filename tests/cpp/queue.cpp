@@ -1,7 +1,7 @@
 // queue.cpp: the C++ queue over one protocol to one server.
 //
 //   queue SERVER PROTOCOL
-#include "check.hpp"
+#include "one_server.hpp"
 
 #include <atomic>
 #include <poll.h>
@@ -13,13 +13,6 @@ using namespace std::chrono_literals;
 using bmemc::item_view;
 using bmemc::op;
 using bmemc::status;
-
-static std::string address, protocol;
-static const bmemc::client *client;
-
-static bmemc::client connect_to(const std::string &server, const char *name = "timeout_ms", const char *value = "30000") {
-    return must(bmemc::client::connect({server}, {{"protocol", protocol}, {"connect_timeout_ms", "30000"}, {name, value}}));
-}
 
 static void callbacks_get_their_own_answers() {
     auto queue = must(bmemc::queue::create());
@@ -172,17 +165,14 @@ static void many_threads_submit() {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return std::cerr << "usage: queue SERVER PROTOCOL\n", 2;
-    address = argv[1], protocol = argv[2];
-    auto shared = connect_to(address);
-    client = &shared;
-    RUN(callbacks_get_their_own_answers);
-    RUN(submitting_many_at_once);
-    RUN(by_poll);
-    RUN(cancelled_operations_answer_once);
-    RUN(a_callback_that_throws_loses_no_answer);
-    RUN(failures_come_as_answers);
-    RUN(freed_in_any_order);
-    RUN(many_threads_submit);
-    return finish();
+    return run_with(argc, argv, [] {
+        RUN(callbacks_get_their_own_answers);
+        RUN(submitting_many_at_once);
+        RUN(by_poll);
+        RUN(cancelled_operations_answer_once);
+        RUN(a_callback_that_throws_loses_no_answer);
+        RUN(failures_come_as_answers);
+        RUN(freed_in_any_order);
+        RUN(many_threads_submit);
+    });
 }

@@ -144,6 +144,16 @@ class results {
     /// Takes over results of bmemc.h.
     explicit results(bmemc_results *raw) noexcept : raw_(raw) { items_ = bmemc_results_items(raw, &size_); }
 
+    /// What was moved from has no answers.
+    results(results &&other) noexcept
+        : raw_(std::move(other.raw_)), items_(std::exchange(other.items_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    results &operator=(results &&other) noexcept {
+        raw_ = std::move(other.raw_);
+        items_ = std::exchange(other.items_, nullptr);
+        size_ = std::exchange(other.size_, 0);
+        return *this;
+    }
+
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
     /// Answer `index`, which must be less than size().
