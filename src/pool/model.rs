@@ -325,7 +325,7 @@ fn number_in(name: &str, usual: u64) -> u64 {
 }
 
 /// How many executions each scheduler gets, of each test: so many, with `BMEMC_LONG=1` ten times as many.
-const EXECUTIONS: u64 = 4_000;
+const EXECUTIONS: u64 = 2_000;
 
 fn executions() -> u64 {
     let usual = if number_in("BMEMC_LONG", 0) == 1 { 10 * EXECUTIONS } else { EXECUTIONS };
