@@ -1,5 +1,6 @@
 //! Operations without reply: their callers leave once the kernel has the requests. The reply of the fence behind them is read
 //! by whoever uses the connection next; nobody may pile up too many, nor lose them by closing the connection.
+//! Replies that callers have given up are read, or given up for good, in the same way.
 
 use super::line::{Line, Nobody};
 use super::link::{Link, MAX_GONE_TIME};
