@@ -72,21 +72,35 @@ int32_t bridge_submit_one(bmemc_queue *queue, const bmemc_client *client, const 
     return bmemc_queue_submit(queue, client, &one, 1, accepted, error);
 }
 
+struct bridge_room {
+    bmemc_op ops[AT_ONCE];
+};
+
+bridge_room *bridge_room_new(void) {
+    bridge_room *room = calloc(1, sizeof *room);
+    if (!room) abort();
+    return room;
+}
+
+void bridge_room_free(bridge_room *room) {
+    free(room);
+}
+
 int32_t bridge_submit_keys(bmemc_queue *queue, const bmemc_client *client, const bridge_op *like, const uint8_t *keys,
-                           const uint32_t *lengths, size_t count, size_t *accepted, bmemc_error *error) {
-    bmemc_op list[AT_ONCE];
+                           const uint32_t *lengths, size_t count, bridge_room *room, size_t *accepted,
+                           bmemc_error *error) {
     int32_t status = BMEMC_OK;
     size_t parts = (count + AT_ONCE - 1) / AT_ONCE, taken;
     for (*accepted = 0; status == BMEMC_OK && parts > 0; parts--) {
         size_t part = (count - *accepted) / parts;
-        memset(list, 0, part * sizeof *list);
         for (size_t i = 0; i < part; i++) {
             size_t at = *accepted + i;
-            list[i].tag = like->tag + at, list[i].key = (bmemc_bytes){keys, lengths[at]};
-            list[i].opcode = like->opcode, list[i].op_flags = like->op_flags, list[i].timeout_ms = like->timeout_ms;
+            bmemc_op *op = &room->ops[i]; // its other fields are zero, and nobody changes them
+            op->tag = like->tag + at, op->key = (bmemc_bytes){keys, lengths[at]};
+            op->opcode = like->opcode, op->op_flags = like->op_flags, op->timeout_ms = like->timeout_ms;
             keys += lengths[at];
         }
-        status = bmemc_queue_submit(queue, client, list, part, &taken, error);
+        status = bmemc_queue_submit(queue, client, room->ops, part, &taken, error);
         *accepted += taken;
     }
     return status;

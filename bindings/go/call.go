@@ -123,7 +123,8 @@ func (c *call) take(run []C.bmemc_answer, in *inbox) {
 // takeGets does the same with the answers of many gets.
 func (c *call) takeGets(run []C.bmemc_answer, in *inbox) {
 	var memory shared
-	c.gets.makePlaces()
+	g := c.gets
+	g.makePlaces()
 	for i := range run {
 		from := &run[i]
 		index := c.first + indexOf(uint64(from.tag))
@@ -132,12 +133,14 @@ func (c *call) takeGets(run []C.bmemc_answer, in *inbox) {
 			value = memory.value(run[i:], in)
 		}
 		switch {
+		case from.item.status == C.BMEMC_OK && from.owner == nil: // most are this
+			g.takeHit(index, &from.item, value)
 		case from.owner == nil:
-			c.gets.take(index, &from.item, value)
+			g.take(index, &from.item, value)
 		case len(value) == 0: // a long value, or words
 			c.parcels = append(c.parcels, parcel{index, from.item, from.owner})
 		default:
-			c.gets.take(index, &from.item, value)
+			g.take(index, &from.item, value)
 			C.bmemc_value_free(from.owner)
 		}
 	}

@@ -31,8 +31,9 @@ type failedGet struct {
 	answer Answer
 }
 
-// A keyList is keys on their way to the library. All that C is given is on the heap, as that of a batch.
+// A keyList is keys on their way to the library. All that C is given is on the heap, as that of a batch, or its own.
 type keyList struct {
+	room     *C.bridge_room // for the operations of one crossing
 	bytes    []byte
 	lengths  []C.uint32_t
 	like     C.bridge_op // what is asked of each
@@ -40,7 +41,11 @@ type keyList struct {
 	words    C.bmemc_error
 }
 
-var manyGets = sync.Pool{New: func() any { return new(gets) }}
+var manyGets = sync.Pool{New: func() any {
+	g := &gets{list: keyList{room: C.bridge_room_new()}}
+	runtime.AddCleanup(g, func(room *C.bridge_room) { C.bridge_room_free(room) }, g.list.room)
+	return g
+}}
 
 const (
 	// The memory of so many keys is kept when it is used again.
@@ -124,7 +129,7 @@ func (g *gets) recycle() {
 	if cap(g.list.bytes) > keptBytes || cap(g.statuses) > keptKeys {
 		return
 	}
-	*g = gets{statuses: g.statuses, list: keyList{bytes: g.list.bytes, lengths: g.list.lengths}}
+	*g = gets{statuses: g.statuses, list: keyList{room: g.list.room, bytes: g.list.bytes, lengths: g.list.lengths}}
 	manyGets.Put(g)
 }
 
@@ -155,6 +160,11 @@ func (g *gets) take(index int, from *C.bmemc_item, value []byte) {
 		g.put(index, &answer, nil)
 		return
 	}
+	g.takeHit(index, from, value)
+}
+
+// takeHit does the same where it was found.
+func (g *gets) takeHit(index int, from *C.bmemc_item, value []byte) {
 	g.statuses[index] = 0
 	g.hits++
 	place := &g.places[index]
@@ -246,6 +256,6 @@ func (l *keyList) set(keys []string, flags OpFlags, timeout C.uint32_t) bool {
 func (l *keyList) submit(first uint64, queue *C.bmemc_queue, client *C.bmemc_client) int {
 	l.like.tag = C.uint64_t(first)
 	bytes, lengths, count := (*C.uint8_t)(unsafe.SliceData(l.bytes)), unsafe.SliceData(l.lengths), C.size_t(len(l.lengths))
-	C.bridge_submit_keys(queue, client, &l.like, bytes, lengths, count, &l.accepted, &l.words)
+	C.bridge_submit_keys(queue, client, &l.like, bytes, lengths, count, l.room, &l.accepted, &l.words)
 	return int(l.accepted)
 }
