@@ -130,7 +130,9 @@ func (c *call) takeGets(run []C.bmemc_answer, in *inbox) {
 		index := c.first + indexOf(uint64(from.tag))
 		var value []byte
 		if from.offset != C.SIZE_MAX {
-			value = memory.value(run[i:], in)
+			if value = memory.part(from); value == nil {
+				value = memory.next(run[i:], in)
+			}
 		}
 		switch {
 		case from.item.status == C.BMEMC_OK && from.owner == nil: // most are this
@@ -153,13 +155,20 @@ type shared struct {
 	begin C.size_t // of them, in the slab
 }
 
-// value copies the value of the first of these answers, which is in the slab, and with it what may share memory with it.
-func (s *shared) value(run []C.bmemc_answer, in *inbox) []byte {
-	from := &run[0]
+// part is the value of an answer where there is a copy of it already, else nil.
+func (s *shared) part(from *C.bmemc_answer) []byte {
 	// Where the value begins before them, `at` is larger than any of them.
 	at, size := from.offset-s.begin, from.item.value.len
 	if end := at + size; size <= sharedValue && at <= end && end <= C.size_t(len(s.bytes)) {
 		return s.bytes[at:end:end]
+	}
+	return nil
+}
+
+// value copies the value of the first of these answers, which is in the slab, and with it what may share memory with it.
+func (s *shared) value(run []C.bmemc_answer, in *inbox) []byte {
+	if value := s.part(&run[0]); value != nil {
+		return value
 	}
 	return s.next(run, in)
 }

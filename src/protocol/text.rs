@@ -2,9 +2,12 @@
 
 use super::{admin, copy_key, error_line, exptime, has_payload, is_same, is_text_key, leading_number, line};
 use super::{parse_number, push_number, short_number, unsupported};
-use super::{Decoded, Head, Hit, Violation, What};
+use super::{Decoded, Head, Hit, Violation, What, MAX_KEY};
 use crate::error::{Result, Status};
 use crate::operation::{op_flags, Command, Operation};
+
+/// So much room is made at once for keys.
+const ROOM: usize = 512;
 
 /// Begins a `get` (or `gets`) line; keys follow, then [`end_line`].
 pub fn begin_get(out: &mut Vec<u8>, with_cas: bool) {
@@ -45,6 +48,22 @@ pub fn push_unchecked_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
         push_key(out, key);
     }
     good
+}
+
+/// The same, written at `at`, where room is made for many; answers with where it ends, or `None` where it cannot stand in a line.
+#[inline(always)]
+pub fn write_key(out: &mut Vec<u8>, at: usize, key: &[u8]) -> Option<usize> {
+    if out.len().wrapping_sub(at) <= MAX_KEY {
+        make_room(out, at);
+    }
+    let (space, behind) = out.get_mut(at..)?.split_first_mut()?;
+    *space = b' ';
+    copy_key(key, behind.get_mut(..key.len())?).then_some(at.wrapping_add(1).wrapping_add(key.len()))
+}
+
+#[inline(never)]
+fn make_room(out: &mut Vec<u8>, at: usize) {
+    out.resize(at + ROOM, 0);
 }
 
 /// Ends a line.

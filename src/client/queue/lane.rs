@@ -249,8 +249,9 @@ impl Lane {
     }
 
     /// Takes in the gets that come next, as long as they go on in the `get` line that is being written, and up to `most`.
-    /// Answers with how many, and with the earliest of their deadlines.
-    #[inline(always)]
+    /// Answers with how many, and with the earliest of their deadlines. (In a function of its own the loop has the registers that
+    /// it needs.)
+    #[inline(never)]
     pub fn push_gets<'o>(
         &mut self,
         records: &mut Records,
@@ -268,12 +269,11 @@ impl Lane {
             let timeout_ms = if get.timeout_ms == 0 { terms.timeout_ms } else { get.timeout_ms };
             let deadline = terms.now + u64::from(timeout_ms) * 1_000_000;
             let asker = Asker { tag: get.tag, journey: NONE, command: Command::Get };
-            let slot = records.add(asker, deadline, timeout_ms, terms.place);
+            let slot = records.add_to(batch, asker, deadline, timeout_ms, terms.place);
             if !line.push(get.key, get.op_flags & op_flags::WANT_CAS != 0, slot, slot) {
                 records.release(slot);
                 break;
             }
-            records.set_batch(slot, batch);
             if terms.decodes {
                 records.set_decoded(slot, get.op_flags & op_flags::EXPLICIT_FLAGS == 0);
             }
@@ -281,6 +281,7 @@ impl Lane {
             earliest = earliest.min(deadline);
             count = count.wrapping_add(1);
         }
+        drop(line);
         self.under_way += count;
         self.counted.operations += count as u64;
         if self.open.size() >= MAX_BATCH_BYTES {

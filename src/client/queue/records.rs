@@ -78,22 +78,29 @@ impl Records {
     }
 
     /// Remembers an operation; answers with its number.
-    #[inline]
     pub fn add(&mut self, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
+        self.add_to(0, asker, deadline, timeout_ms, place)
+    }
+
+    /// The same of one that is in the batch with this number.
+    #[inline(always)]
+    pub fn add_to(&mut self, batch: u64, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
         self.live = self.live.wrapping_add(1);
         let Some(record) = self.list.get_mut(self.free as usize) else {
-            return self.add_place(asker, deadline, timeout_ms, place);
+            return self.add_place(batch, asker, deadline, timeout_ms, place);
         };
         let slot = std::mem::replace(&mut self.free, record.next);
-        (record.asker, record.deadline, record.place) = (asker, deadline, place);
-        (record.batch, record.timeout_ms, record.state) = (0, timeout_ms, State::Live);
+        // Field by field: as a whole they would go by way of the stack, and the processor waits for what is read in other pieces.
+        (record.asker.tag, record.asker.journey, record.asker.command) = (asker.tag, asker.journey, asker.command);
+        (record.deadline, record.place) = (deadline, place);
+        (record.batch, record.timeout_ms, record.state) = (batch, timeout_ms, State::Live);
         slot
     }
 
     #[cold]
-    fn add_place(&mut self, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
-        let (batch, state, next, value) = (0, State::Live, NONE, Vec::new());
-        self.list.push(Record { asker, deadline, place, batch, timeout_ms, decoded: false, state, next, value });
+    fn add_place(&mut self, batch: u64, asker: Asker, deadline: u64, timeout_ms: u32, place: Place) -> u32 {
+        let (decoded, state, next, value) = (false, State::Live, NONE, Vec::new());
+        self.list.push(Record { asker, deadline, place, batch, timeout_ms, decoded, state, next, value });
         (self.list.len() - 1) as u32
     }
 
