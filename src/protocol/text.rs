@@ -276,6 +276,9 @@ mod tests {
             assert!(keys.iter().all(|key| push_unchecked_key(&mut added, key)));
             end_line(&mut added);
             assert_eq!(added, expected);
+            let mut written = b"get".to_vec();
+            let end = keys.iter().fold(3, |at, key| write_key(&mut written, at, key).unwrap());
+            assert_eq!(written[..end], expected[..expected.len() - 2]);
         }
         for bad in
             [&b""[..], b" ", b"a b", b"k\r\n", b"seventeen bytes.", b"0123456789abcde\x7f", b"\0bcdefghijkl", &vast]
@@ -284,6 +287,8 @@ mod tests {
             let mut out = b"get".to_vec();
             assert!(!push_unchecked_key(&mut out, bad));
             assert_eq!(out, b"get");
+            assert_eq!(write_key(&mut out, 3, bad), None);
+            assert_eq!(out[..3], *b"get");
         }
     }
 
