@@ -38,6 +38,7 @@ type engine struct {
 	company  int        // so many more calls take it that others are about to ask, as they did lately
 	single   bool       // Go has one processor, so that who blocks its thread keeps all others from running
 	slow     bool       // a round trip takes too long to block a thread meanwhile
+	doubt    bool       // the last one that had its time taken did
 	near     [few]*call // calls in flight that could lead, where they are few
 	refs     int        // who uses the handles; one is the open client itself
 	closed   *Error

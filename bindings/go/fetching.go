@@ -30,7 +30,7 @@ const (
 const (
 	// So many calls in a row must have found few others before one may block its thread.
 	calmEnough = 16
-	// One in so many has its time taken, and each while a round trip seems to be slow: most often it was one alone.
+	// One in so many has its time taken, and each while a round trip seems to be slow.
 	calmSample = 32
 	// One in so many lets others who can run come first. (None has to go through the loop for that: with one processor the
 	// runtime's monitor then wakes up all the time, which costs a call of 100 keys 1.7 system calls.)
@@ -45,17 +45,18 @@ const (
 
 // begins is now, where the call that was just admitted has its time taken.
 func (e *engine) begins() (began time.Time) {
-	if e.calm > 0 && (e.slow || e.calm%calmSample == 0) {
+	if e.calm > 0 && (e.slow || e.doubt || e.calm%calmSample == 0) {
 		e.single = runtime.GOMAXPROCS(0) == 1
 		began = time.Now()
 	}
 	return began
 }
 
-// judge notes whether a round trip is short enough to block a thread meanwhile.
+// judge notes whether a round trip is short enough to block a thread meanwhile. One that is slow alone says nothing.
 func (e *engine) judge(took, slow time.Duration) {
 	e.mu.Lock()
-	e.slow = took > slow
+	over := took > slow
+	e.slow, e.doubt = over && (e.slow || e.doubt), over
 	e.mu.Unlock()
 }
 
