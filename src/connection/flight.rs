@@ -182,11 +182,14 @@ impl<O> Flight<O> {
         }
     }
 
-    /// The replies that come next for one owner, and the batch they belong to.
-    pub fn ahead_of_owner(&self) -> Option<(&O, &[Expected], &Batch<O>)> {
-        let batch = self.batches.front()?;
-        let group = batch.groups.get(self.group)?;
-        Some((&group.owner, batch.expected().get(self.next..group.end)?, batch))
+    /// The first batch.
+    pub fn first(&self) -> Option<&Batch<O>> {
+        self.batches.front().map(|batch| &**batch)
+    }
+
+    /// Which of its replies comes next, and to which of its groups that one belongs.
+    pub fn place(&self) -> (usize, usize) {
+        (self.next, self.group)
     }
 
     /// Goes on to the next reply.
@@ -194,11 +197,11 @@ impl<O> Flight<O> {
         self.pop_some(1, deliver);
     }
 
-    /// Goes past so many replies, all of them of one owner.
+    /// Goes past so many replies of the first batch.
     pub fn pop_some(&mut self, count: usize, deliver: &mut impl Deliver<O>) {
         let Some(batch) = self.batches.front() else { return };
         self.next += count;
-        if batch.groups.get(self.group).is_some_and(|group| group.end == self.next) {
+        while batch.groups.get(self.group).is_some_and(|group| group.end <= self.next) {
             self.group += 1;
         }
         if self.next >= batch.len() {

@@ -1,7 +1,7 @@
 //! Reader: the receiving half of a connection. It holds the batches in flight and the bytes received, and hands out
 //! each answer once its reply is complete and matches. Whatever does not match breaks the connection.
 
-use super::batch::{Audience, Batch, Expected, Wire};
+use super::batch::{Audience, Batch, Expected, Group, Wire};
 use super::body::{Body, Receive};
 use super::buffer::{Buffer, CAPACITY};
 use super::flight::{Deliver, Flight};
@@ -223,43 +223,44 @@ impl<O> Reader<O> {
     /// The short way: values that are all there, of the very operations that come next, and replies of meta that say that
     /// something is done. Whatever is not that is left to [`Reader::advance_reply`].
     fn advance_usual(&mut self, deliver: &mut impl Deliver<O>) -> bool {
-        let Some((owner, ahead, batch)) = self.flight.ahead_of_owner().filter(|_| !self.awaiting_end) else {
-            return false;
-        };
+        let Some(batch) = self.flight.first().filter(|_| !self.awaiting_end) else { return false };
+        let (next, group) = self.flight.place();
         let (bytes, requests) = (self.buffer.bytes(), batch.bytes());
         let (mut rest, mut done) = (bytes, 0);
-        for expected in ahead {
-            let hit = match (expected.wire, expected.command) {
-                (Wire::TextGet, _) => text::decode_hit::<true>(expected.key(requests), rest),
-                (Wire::Meta, Command::Get) => meta::decode_hit(expected.opaque, rest),
-                (Wire::Meta, command) if !expected.quiet && expected.audience == Audience::Owner => {
-                    let Some((cas, behind)) = meta::decode_done(command, expected.opaque, rest) else { break };
-                    let answer = Answer { bits: bits::SENT, cas, ..Answer::new(Status::Ok) };
-                    deliver.answer(owner, expected.index, answer);
-                    (rest, done) = (behind, done + 1);
-                    continue;
+        'all: for Group { owner, end } in batch.groups.get(group..).unwrap_or_default() {
+            for expected in batch.expected().get(next + done..*end).unwrap_or_default() {
+                let hit = match (expected.wire, expected.command) {
+                    (Wire::TextGet, _) => text::decode_hit::<true>(expected.key(requests), rest),
+                    (Wire::Meta, Command::Get) => meta::decode_hit(expected.opaque, rest),
+                    (Wire::Meta, command) if !expected.quiet && expected.audience == Audience::Owner => {
+                        let Some((cas, behind)) = meta::decode_done(command, expected.opaque, rest) else { break 'all };
+                        let answer = Answer { bits: bits::SENT, cas, ..Answer::new(Status::Ok) };
+                        deliver.answer(owner, expected.index, answer);
+                        (rest, done) = (behind, done + 1);
+                        continue;
+                    }
+                    // What was passed over is settled by the one that cannot be quiet.
+                    (Wire::Binary, Command::Get) if !self.flight.has_passed() => {
+                        binary::decode_hit(expected.opcode, expected.opaque, rest)
+                    }
+                    _ => None,
+                };
+                let Some((hit, behind)) = hit else { break 'all };
+                if hit.value.len() > self.max_value {
+                    break 'all;
                 }
-                // What was passed over is settled by the one that cannot be quiet.
-                (Wire::Binary, Command::Get) if !self.flight.has_passed() => {
-                    binary::decode_hit(expected.opcode, expected.opaque, rest)
+                deliver.hit(owner, expected.index, hit.flags, hit.cas, hit.value);
+                rest = behind;
+                if expected.last {
+                    let end = rest.strip_prefix(END).filter(|_| !self.flight.has_passed());
+                    self.awaiting_end = end.is_none();
+                    if let Some(behind) = end {
+                        (rest, done) = (behind, done + 1);
+                    }
+                    break 'all;
                 }
-                _ => None,
-            };
-            let Some((hit, behind)) = hit else { break };
-            if hit.value.len() > self.max_value {
-                break;
+                done += 1;
             }
-            deliver.hit(owner, expected.index, hit.flags, hit.cas, hit.value);
-            rest = behind;
-            if expected.last {
-                let end = rest.strip_prefix(END).filter(|_| !self.flight.has_passed());
-                self.awaiting_end = end.is_none();
-                if let Some(behind) = end {
-                    (rest, done) = (behind, done + 1);
-                }
-                break;
-            }
-            done += 1;
         }
         let taken = bytes.len() - rest.len();
         self.buffer.consume(taken);
