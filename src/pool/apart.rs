@@ -59,7 +59,7 @@ impl<'a> Turn<'a> {
     /// The last step, for which no other server has to wait: collects the answers and hands them over.
     pub fn end(&mut self) {
         self.is_apart = false;
-        self.awaited.into_iter().for_each(|sequence| self.line.enlist(sequence));
+        self.awaited.into_iter().for_each(|sequence| self.line.words.enlist(sequence));
         self.wait_among_others();
         self.finish();
     }
@@ -75,7 +75,7 @@ impl<'a> Turn<'a> {
     /// Does something while it counts as one who may be woken for it. Afterwards it has no right to read, and if it cannot go
     /// on it has nothing more to wait for.
     fn step(&mut self, act: impl FnOnce(&mut Self) -> Result<(), Stop>) {
-        self.awaited.into_iter().for_each(|sequence| self.line.enlist(sequence));
+        self.awaited.into_iter().for_each(|sequence| self.line.words.enlist(sequence));
         let mut acted = act(self);
         // To give the right to read back may be to begin sending, but only once.
         for _ in 0..2 {
@@ -105,7 +105,7 @@ impl<'a> Turn<'a> {
             }
             self.answer_quiet(quiet, &sent);
             sent?;
-            self.line.want_reader();
+            self.line.words.want_reader();
             self.release_writer()?;
         }
         self.send_large(self.line.lock())
@@ -139,7 +139,7 @@ impl<'a> Turn<'a> {
             return;
         };
         self.role = link.role.take();
-        self.line.reader_found();
+        self.line.words.reader_found();
         self.account(&mut state);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::answers::Answers;
 use crate::error::Error;
-use crate::operation::{Answer, Sink};
+use crate::operation::{Answer, Hits, Sink};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{lock, thread_local, Mutex, MutexGuard};
 use std::cell::Cell;
@@ -19,9 +19,37 @@ pub(super) struct Call {
 
 #[derive(Debug, Default)]
 struct Inner {
-    answers: Answers,
+    count: usize,
     left: usize,
     gone: bool,
+    /// The answer of the only operation, where it is a hit whose value was at hand …
+    hit: Option<Hit>,
+    /// … and that value.
+    value: Vec<u8>,
+    /// All others. (Of a call of one operation it has none until there is one.)
+    answers: Answers,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    flags: u32,
+    cas: u64,
+}
+
+impl Inner {
+    /// Makes it as good as new, for `count` answers.
+    #[inline(always)]
+    fn begin(&mut self, count: usize) {
+        (self.count, self.left, self.gone, self.hit) = (count, count, false, None);
+        self.answers.reset(if count == 1 { 0 } else { count });
+    }
+
+    fn answers(&mut self) -> &mut Answers {
+        if self.answers.len() < self.count {
+            self.answers.reset(self.count);
+        }
+        &mut self.answers
+    }
 }
 
 thread_local! {
@@ -37,11 +65,7 @@ impl Call {
             call = Arc::default();
         }
         call.done.store(count == 0, Ordering::Relaxed);
-        let mut inner = call.lock();
-        inner.answers.reset(count);
-        inner.left = count;
-        inner.gone = false;
-        drop(inner);
+        call.lock().begin(count);
         call
     }
 
@@ -56,32 +80,63 @@ impl Call {
 
     /// Takes in the answer of operation `index`.
     pub fn answer(&self, index: u32, answer: Answer<'_>) {
-        self.take_in(|answers| answers.answer(index as usize, answer));
+        self.take_in(|inner| inner.answers().answer(index as usize, answer));
     }
 
     /// The same, where it is a hit whose value is at hand.
     pub fn hit(&self, index: u32, flags: u32, cas: u64, value: &[u8]) {
-        self.take_in(|answers| answers.hit(index as usize, flags, cas, value));
+        self.take_in(|inner| match inner.count {
+            1 => {
+                inner.hit = Some(Hit { flags, cas });
+                inner.value.clear();
+                inner.value.extend_from_slice(value);
+            }
+            _ => Sink::hit(inner.answers(), index as usize, flags, cas, value),
+        });
     }
 
-    fn take_in(&self, put: impl FnOnce(&mut Answers)) {
+    #[inline(always)]
+    fn take_in(&self, put: impl FnOnce(&mut Inner)) {
         let mut inner = self.lock();
         if inner.gone {
             return;
         }
-        put(&mut inner.answers);
+        put(&mut inner);
         inner.left = inner.left.saturating_sub(1);
         if inner.left == 0 {
             self.done.store(true, Ordering::Release);
         }
     }
 
+    /// Ends the call of one operation if its answer has come and is a hit whose value was at hand: `sink` gets it. Else it is
+    /// given back.
+    #[inline(always)]
+    pub fn take_hit(self: Arc<Call>, sink: &mut impl Hits) -> Result<(), Arc<Call>> {
+        let mut inner = self.lock();
+        let Some(hit) = inner.hit.take() else {
+            drop(inner);
+            return Err(self);
+        };
+        inner.gone = true;
+        sink.hit(0, hit.flags, hit.cas, &inner.value);
+        drop(inner);
+        self.keep();
+        Ok(())
+    }
+
     /// Ends the call: `sink` gets every answer that has come, and `error` for each that has not.
     pub fn finish(self: Arc<Call>, sink: &mut dyn Sink, error: impl Fn() -> Error) {
         let mut inner = self.lock();
         inner.gone = true;
-        inner.answers.hand_over(sink, |sink, index| sink.answer(index, Answer::failed(&error())));
+        match inner.hit.take() {
+            Some(hit) => sink.hit(0, hit.flags, hit.cas, &inner.value),
+            None => inner.answers().hand_over(sink, |sink, index| sink.answer(index, Answer::failed(&error()))),
+        }
         drop(inner);
+        self.keep();
+    }
+
+    fn keep(self: Arc<Call>) {
         let _ = LAST.try_with(|last| last.set(Some(self)));
     }
 }

@@ -98,14 +98,15 @@ impl<'a> Turn<'a> {
         while !self.leaving {
             let sequence = state.next_sequence();
             let Some(link) = state.link_of(self.generation) else { return Ok(state) };
-            if link.writing || link.open.is_empty() || !link.is_window_open() {
+            if !link.may_send() {
                 return Ok(state);
             }
-            link.writing = true;
-            if self.line.gathers(link, &self.limit) {
-                state = self.gather(state);
+            if self.steps == 0 && !self.line.is_due(link, &self.limit) {
+                self.line.words.nudge(link.open.sequence);
+                return Ok(state);
             }
-            let Some(link) = state.link_of(self.generation) else { return Ok(state) };
+            self.steps = 0;
+            link.writing = true;
             let batch = link.take_open(sequence);
             state = self.launch(state, batch)?;
             // Where sending would block it has read.
@@ -115,21 +116,12 @@ impl<'a> Turn<'a> {
                 link.writing = false;
                 // Those whose operations these are sleep, and nobody may be reading.
                 if link.role.is_some() {
-                    self.line.want_reader();
+                    self.line.words.want_reader();
                 }
             }
-            self.line.wake_writer();
+            self.line.words.wake_writer();
         }
         Ok(state)
-    }
-
-    /// As the writer, lets others come first. Those who have their answers ask again, if they know.
-    fn gather(&mut self, mut state: Guard<'a>) -> Guard<'a> {
-        self.account(&mut state);
-        drop(state);
-        self.line.wake_finished(&mut self.hands);
-        self.line.step_back();
-        self.line.lock()
     }
 
     /// Lets others write, and sends what they have put into the open batch.
@@ -139,7 +131,7 @@ impl<'a> Turn<'a> {
         if let Some(link) = state.link_of(self.generation) {
             link.writing = false;
         }
-        self.line.wake_writer();
+        self.line.words.wake_writer();
         self.flush(state).map(drop)
     }
 
@@ -147,13 +139,14 @@ impl<'a> Turn<'a> {
 
     /// Reads for all until this caller's own answers have come, then lets go of the right to read.
     pub(super) fn lead(&mut self) -> Result<(), Stop> {
+        self.steps = 0;
         self.advance()?;
         while !self.is_done() {
             if self.hands.ended > 0 || self.is_reader_idle() {
                 let mut state = self.line.lock();
                 self.account(&mut state);
                 drop(self.flush(state)?);
-                self.line.wake_finished(&mut self.hands);
+                self.line.words.wake_finished(&mut self.hands);
                 self.advance()?;
                 if self.is_done() || self.is_reader_idle() {
                     break;
@@ -301,11 +294,12 @@ impl<'a> Turn<'a> {
             let from = role.reader.next_sequence().unwrap_or(link.open.sequence);
             link.last_used = self.limit.begun;
             link.role = Some(role);
-            let wanted = link.needs_caller();
+            // What is open is left to those whose it is, unless this caller has not looked at it.
+            let wanted = link.may_read() || self.leaving && link.needs_caller();
             drop(state);
-            self.line.wake_finished(&mut self.hands);
+            self.line.words.wake_finished(&mut self.hands);
             if wanted {
-                self.line.wake_reader(from);
+                self.line.words.wake_reader(from);
             }
         }
         self.tell_quiet();
@@ -337,7 +331,11 @@ impl<'a> Turn<'a> {
         self.account(&mut state);
         let Some(link) = state.link_of(self.generation) else { return };
         let now = clock::now();
-        let too_many = link.lose_one(now);
+        let unsent = self.seat == Some(link.open.sequence) && link.leave();
+        if unsent {
+            self.failure = Some(error.clone().with_bits(bits::NOT_SENT));
+        }
+        let too_many = !unsent && link.lose_one(now);
         let received_at = self.role.as_ref().map_or(u64::MAX, |role| role.received_at);
         let silence = now.saturating_sub(received_at.max(link.sent_at));
         let stalled = silence / 1_000_000 + 10 >= u64::from(self.shared.settings.timeout_ms);
@@ -360,7 +358,7 @@ impl<'a> Turn<'a> {
             }
         } else if needed {
             // It may have been this caller that was asked to read.
-            self.line.wake_reader(from);
+            self.line.words.wake_reader(from);
         }
     }
 
@@ -376,7 +374,7 @@ impl<'a> Turn<'a> {
         let broken = state.why_ended(self.generation).cloned().unwrap_or(broken);
         let error = Error::new(broken.status, format!("{}: {}", self.shared.address, broken.message));
         self.failure.get_or_insert(error.with_bits(bits::SENT | bits::UNKNOWN_OUTCOME));
-        let Some(link) = state.link_of(self.generation) else { return self.line.wake_writer() };
+        let Some(link) = state.link_of(self.generation) else { return self.line.words.wake_writer() };
         let Some(mut role) = self.role.take().or_else(|| link.role.take()) else {
             link.doomed.get_or_insert(broken);
             link.socket.shutdown();
@@ -394,8 +392,8 @@ impl<'a> Turn<'a> {
         link.socket.shutdown();
         link.fail(&mut role, &broken, Some(self.shared), &mut self.hands);
         self.hands.own_batches = 0;
-        self.line.wake_finished(&mut self.hands);
-        self.line.wake_writer();
+        self.line.words.wake_finished(&mut self.hands);
+        self.line.words.wake_writer();
         let drops = link.drops;
         drop((link, role));
         let why = Error::new(broken.status, broken.message);

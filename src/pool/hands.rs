@@ -58,6 +58,10 @@ impl Hands<'_> {
 
 /// What comes by way of a call is counted when it is handed over.
 impl Sink for Hands<'_> {
+    fn hit(&mut self, index: usize, flags: u32, cas: u64, value: &[u8]) {
+        self.sink.hit(index, flags, cas, value);
+    }
+
     fn answer(&mut self, index: usize, answer: Answer<'_>) {
         self.give(index, answer);
     }

@@ -1,21 +1,23 @@
-//! Line: one place for a connection in the pool, and the lock, the words and the counters that its callers share. The
+//! Line: one place for a connection in the pool, and the lock, the [`Words`] and the counters that its callers share. The
 //! lock is held for a few instructions at a time, never over a system call that waits.
 
 use super::callers::Callers;
 use super::counters::Counters;
+use super::guest::{Guest, Stay};
 use super::hands::Hands;
-use super::link::{self, Link, WORDS};
+use super::link::{self, Link};
 use super::lone::{Left, Lone, OneMeta, PlainGets, Went};
 use super::opening::Opening;
 use super::turn::Turn;
+use super::words::Words;
 use super::{Limit, Loss, Shared, PEEK_AFTER};
 use crate::connection::Broken;
 use crate::error::{bits, Error, Result, Status};
 use crate::net::fork::Inheritable;
-use crate::net::{clock, futex, tally, Deadline, Socket};
+use crate::net::{clock, tally, Deadline, Socket};
 use crate::operation::{Answer, Gets, Hits, Operation, Sink};
 use crate::protocol::Dialect;
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{lock, Mutex, MutexGuard};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -23,24 +25,13 @@ use std::sync::Arc;
 /// See the module.
 pub(super) struct Line {
     state: Mutex<State>,
-    /// What callers sleep on, by the number of their batch.
-    words: [AtomicU32; WORDS],
-    /// How many wait on each, and how many of them sleep or are about to, so that the kernel has to wake them.
-    live: [AtomicU32; WORDS],
-    asleep: [AtomicU32; WORDS],
+    pub words: Words,
     /// Changes when an attempt to connect ends.
     connect_word: AtomicU32,
-    /// Changes when a writer is done, and how many wait for that.
-    write_word: AtomicU32,
-    writers: AtomicU32,
-    /// Somebody was woken to read and has not begun to.
-    reader_wanted: AtomicBool,
     /// Callers that use the line.
     users: AtomicU32,
     /// Replies that callers have given up may still be to come.
     owing: AtomicBool,
-    /// System calls of callers that sleep, let others run, or wake them.
-    futex_calls: AtomicU64,
     callers: Arc<Callers>,
     /// The descriptor of the link.
     descriptor: Inheritable,
@@ -106,19 +97,12 @@ pub(super) struct Attempt {
 impl Line {
     /// A line without a connection, of a server that these call.
     pub fn new(callers: &Arc<Callers>) -> Line {
-        let words = || std::array::from_fn(|_| AtomicU32::new(0));
         Line {
             state: Mutex::default(),
-            words: words(),
-            live: words(),
-            asleep: words(),
+            words: Words::new(),
             connect_word: AtomicU32::new(0),
-            write_word: AtomicU32::new(0),
-            writers: AtomicU32::new(0),
-            reader_wanted: AtomicBool::new(false),
             users: AtomicU32::new(0),
             owing: AtomicBool::new(false),
-            futex_calls: AtomicU64::new(0),
             callers: callers.clone(),
             descriptor: Inheritable::new(),
         }
@@ -175,28 +159,45 @@ impl Line {
 
     /// The same for who has joined: by the short way, if that is open.
     fn run_joined(&self, shared: &Shared, operations: &[Operation<'_>], sink: &mut dyn Sink, limit: Limit) {
-        let went = match OneMeta::of(shared, operations, &mut *sink) {
-            Some(errand) => (Lone { line: self, shared, limit: &limit, errand }).run(),
-            None => Went::Nowhere,
-        };
-        match went {
-            Went::ToItsEnd => {}
-            Went::Nowhere => self.run_turn(shared, operations, sink, limit),
-            Went::Astray(left) => self.go_on(shared, operations, sink, limit, left),
+        if let Some(errand) = OneMeta::of(shared, operations, &mut *sink) {
+            match (Lone { line: self, shared, limit: &limit, errand }).run() {
+                Went::ToItsEnd => return,
+                Went::Astray(left) => return self.go_on(shared, operations, sink, limit, left),
+                Went::Nowhere(state) => drop(state),
+            }
         }
+        self.run_turn(shared, operations, sink, limit);
     }
 
-    /// The same for plain gets with one time-out: by the short way, if that is open.
+    /// The same for plain gets with one time-out: by a short way, if one is open.
     #[inline(always)]
     pub fn run_gets(&self, shared: &Shared, gets: &(impl Gets + ?Sized), sink: &mut impl Hits, limit: &Limit) {
         self.join();
         let errand = PlainGets { gets, sink: &mut *sink };
         match (Lone { line: self, shared, limit, errand }).run() {
             Went::ToItsEnd => {}
-            Went::Nowhere => gets.as_operations(|gets| self.run_joined(shared, gets, sink.sink(), *limit)),
+            Went::Nowhere(state) => self.run_gets_among_others(shared, gets, sink, limit, state),
             Went::Astray(left) => gets.as_operations(|gets| self.go_on(shared, gets, sink.sink(), *limit, left)),
         }
         self.leave();
+    }
+
+    #[inline(never)]
+    fn run_gets_among_others<'a>(
+        &'a self,
+        shared: &'a Shared,
+        gets: &(impl Gets + ?Sized),
+        sink: &mut impl Hits,
+        limit: &Limit,
+        state: MutexGuard<'a, State>,
+    ) {
+        match (Guest { line: self, shared, limit, gets, sink: &mut *sink }).run(state) {
+            Stay::Answered => {}
+            Stay::Nowhere => gets.as_operations(|gets| self.run_joined(shared, gets, sink.sink(), *limit)),
+            Stay::Longer(seat) => gets.as_operations(|gets| {
+                Turn::new(self, shared, gets, sink.sink(), *limit).go_on_seated(seat);
+            }),
+        }
     }
 
     #[cold]
@@ -232,7 +233,7 @@ impl Line {
             match self.approach(shared, limit, &mut seen)? {
                 Way::Ready(state) => return Ok(state),
                 Way::Opening(attempt) => return self.connect(shared, attempt),
-                Way::Awaited(word) => self.wait(&self.connect_word, word, limit.deadline.nanoseconds()),
+                Way::Awaited(word) => self.words.wait(&self.connect_word, word, limit.deadline.nanoseconds()),
             }
         }
     }
@@ -336,7 +337,7 @@ impl Line {
                 Err(error)
             }
         };
-        self.wake(&self.connect_word, i32::MAX);
+        self.words.wake(&self.connect_word, i32::MAX);
         result
     }
 
@@ -348,18 +349,8 @@ impl Line {
     /// What was done on this line.
     pub fn counters(&self) -> Counters {
         let mut counters = self.lock().counters;
-        counters.system_calls += self.futex_calls.load(Ordering::Relaxed);
+        counters.system_calls += self.words.calls();
         counters
-    }
-
-    fn wait(&self, word: &AtomicU32, seen: u32, deadline: u64) {
-        self.futex_calls.fetch_add(1, Ordering::Relaxed);
-        futex::wait(word, seen, deadline);
-    }
-
-    fn wake(&self, word: &AtomicU32, count: i32) {
-        self.futex_calls.fetch_add(1, Ordering::Relaxed);
-        futex::wake(word, count);
     }
 
     /// Takes the link out; it is closed once nobody uses its socket any more.
@@ -383,7 +374,7 @@ impl Line {
         if state.connecting {
             // Who waits for that looks again, as the client may be closed.
             self.connect_word.fetch_add(1, Ordering::Release);
-            self.wake(&self.connect_word, i32::MAX);
+            self.words.wake(&self.connect_word, i32::MAX);
         }
         let Some(link) = state.link.as_mut() else { return };
         let broken = Broken { status: why.status(), message: why.message().to_string() };
@@ -402,54 +393,22 @@ impl Line {
         let mut nobody = Nobody;
         let mut hands = Hands::new(&mut nobody);
         link.fail(&mut role, &broken, None, &mut hands);
-        self.wake_finished(&mut hands);
-        self.wake_writer();
+        self.words.wake_finished(&mut hands);
+        self.words.wake_writer();
         shared.tell_closed(why);
         self.count(&hands.counted);
         hands.quiet.events(shared).into_iter().for_each(|event| shared.settings.listener.tell(|| event));
     }
 
-    /// Says that a caller is about to sleep for batch `sequence`.
-    pub fn enlist(&self, sequence: u64) {
-        self.live[index(sequence)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes that back. It may be this caller that is being woken to read, with its own answers there already: then it
+    /// Says that a caller no longer waits for batch `sequence`. It may be this caller that is being woken to read, with its own answers there already: then it
     /// wakes another. (Either the waker no longer counts this caller, or this caller sees the wish.)
     pub fn delist(&self, sequence: u64) {
-        self.live[index(sequence)].fetch_sub(1, Ordering::SeqCst);
-        if self.reader_wanted.load(Ordering::SeqCst) {
+        if self.words.delist(sequence) {
             let wanted = self.lock().link.as_ref().is_some_and(|link| link.needs_caller());
             if wanted {
-                self.wake_reader(sequence);
+                self.words.wake_reader(sequence);
             }
         }
-    }
-
-    /// Says that somebody must take the right to read: this caller, or, when it delists, another.
-    pub fn want_reader(&self) {
-        self.reader_wanted.store(true, Ordering::SeqCst);
-    }
-
-    /// Says that the right to read was taken.
-    pub fn reader_found(&self) {
-        self.reader_wanted.store(false, Ordering::Relaxed);
-    }
-
-    /// The word of batch `sequence`, as it is now.
-    pub fn word(&self, sequence: u64) -> u32 {
-        self.words[index(sequence)].load(Ordering::Acquire)
-    }
-
-    /// Sleeps until something happens to batch `sequence`, or the deadline.
-    pub fn sleep(&self, sequence: u64, seen: u32, deadline: Deadline) {
-        let at = index(sequence);
-        self.asleep[at].fetch_add(1, Ordering::SeqCst);
-        // Either this caller sees the news, or who brings it sees this caller.
-        if self.words[at].load(Ordering::SeqCst) == seen {
-            self.wait(&self.words[at], seen, deadline.nanoseconds());
-        }
-        self.asleep[at].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether it is worth a moment to let other threads run: replies come soon, and so does the processor.
@@ -457,77 +416,27 @@ impl Line {
         link.is_short() && self.callers.may_step(limit.begun)
     }
 
-    /// Whether callers are so many that whoever sends lets the others come first.
+    /// How many callers a batch is made of where they are many: two in three of those who use the line. The others make the
+    /// next one while it is under way.
+    pub fn company(&self) -> u32 {
+        self.users().saturating_mul(2) / 3
+    }
+
+    /// Whether callers are so many that they go together.
     pub fn gathers(&self, link: &Link, limit: &Limit) -> bool {
-        link.is_crowded() && self.is_lively(link, limit)
+        self.company() > 1 && self.is_lively(link, limit)
+    }
+
+    /// Whether the open batch has all callers that it waits for.
+    pub fn is_due(&self, link: &Link, limit: &Limit) -> bool {
+        link.joined() >= self.company() || !self.is_lively(link, limit)
     }
 
     /// Lets other threads run.
     pub fn step_back(&self) {
-        self.futex_calls.fetch_add(1, Ordering::Relaxed);
+        self.words.count_call();
         self.callers.step();
     }
-
-    /// Brings news to those who wait on a word; of those who sleep, `count` are woken.
-    fn ring(&self, at: usize, count: i32) {
-        self.words[at].fetch_add(1, Ordering::SeqCst);
-        if self.asleep[at].load(Ordering::SeqCst) > 0 {
-            self.wake(&self.words[at], count);
-        }
-    }
-
-    /// Wakes everybody who waits for a batch that `hands` has finished.
-    pub fn wake_finished(&self, hands: &mut Hands<'_>) {
-        for sequence in hands.finished.drain(..) {
-            self.ring(index(sequence), i32::MAX);
-        }
-    }
-
-    /// Wakes one caller that waits for batch `from` or a later one: the right to read is free.
-    pub fn wake_reader(&self, from: u64) {
-        self.want_reader();
-        let first = index(from);
-        let order = (first..WORDS).chain(0..first);
-        if let Some(at) = order.into_iter().find(|at| self.live[*at].load(Ordering::SeqCst) > 0) {
-            self.ring(at, 1);
-        }
-    }
-
-    /// Sleeps until the writer is done; `seen` is from [`Line::write_word`], read under the lock.
-    pub fn wait_for_writer(&self, seen: u32, deadline: Deadline) {
-        self.wait(&self.write_word, seen, deadline.nanoseconds());
-    }
-
-    /// Says that one more caller waits to write.
-    pub fn enlist_writer(&self) {
-        self.writers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether anybody waits to write.
-    pub fn has_writers(&self) -> bool {
-        self.writers.load(Ordering::Relaxed) > 0
-    }
-
-    /// Takes that back.
-    pub fn delist_writer(&self) {
-        self.writers.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub fn write_word(&self) -> u32 {
-        self.write_word.load(Ordering::Acquire)
-    }
-
-    /// The writer is done: lets one that waits go on.
-    pub fn wake_writer(&self) {
-        if self.has_writers() {
-            self.write_word.fetch_add(1, Ordering::Release);
-            self.wake(&self.write_word, i32::MAX);
-        }
-    }
-}
-
-fn index(sequence: u64) -> usize {
-    (sequence % WORDS as u64) as usize
 }
 
 /// What a link is good for.
@@ -595,15 +504,14 @@ impl Line {
     /// may be: those that were given up, and the END of a text `get` whose values have come.
     pub fn check_rest(&self, empty: bool) {
         assert!(self.is_idle(), "callers that use the line");
-        let live: Vec<u32> = self.live.iter().map(|live| live.load(Ordering::SeqCst)).collect();
-        assert!(live.iter().all(|live| *live == 0), "callers that sleep: {live:?}");
-        assert_eq!(self.writers.load(Ordering::SeqCst), 0, "callers that wait to write");
+        self.words.check_rest();
         let state = self.lock();
         assert!(!state.connecting, "somebody connects");
         let Some(link) = &state.link else { return };
         assert!(link.role.is_some(), "the right to read is lost");
         assert!(!link.writing, "somebody writes");
         assert!(link.doomed.is_none(), "nobody gave up a doomed link");
+        assert!(!link.may_send(), "operations that nobody has sent");
         assert!(!empty || link.in_flight == 0, "{} batches in flight, awaited by nobody", link.in_flight);
         assert!(!empty || link.open.is_empty() && link.sealed.is_empty(), "operations that nobody awaits");
     }

@@ -16,6 +16,9 @@ pub(super) const WORDS: usize = 2 * connection::WIDEST as usize;
 /// How many emptied batches a link keeps.
 const SPARES: usize = 3;
 
+/// See [`Link::hurry`].
+const HASTE: u32 = u32::MAX;
+
 /// So many replies may come for nobody, and for so long, before a connection is given up.
 const MAX_GONE: u32 = 64;
 pub(super) const MAX_GONE_TIME: u64 = 1_000_000_000;
@@ -57,9 +60,8 @@ pub(super) struct Link {
     pub open: Box<Batch<Owner>>,
     /// Batches that are being sent and that the reader has not taken over yet.
     pub sealed: VecDeque<Box<Batch<Owner>>>,
-    /// How many callers have joined the open batch, and about how many joined those before.
+    /// How many callers have joined the open batch. (`HASTE`: it does not wait for more.)
     joined: u32,
-    crowd: u32,
     /// Memory for the next batches, boxed as they are passed around.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Batch<Owner>>>,
@@ -108,7 +110,6 @@ impl Link {
             open,
             sealed: VecDeque::new(),
             joined: 0,
-            crowd: 0,
             spare: Vec::new(),
             in_flight: 0,
             dialect,
@@ -143,6 +144,18 @@ impl Link {
     /// Whether somebody who waits has to come and read, or send what is open.
     pub fn needs_caller(&self) -> bool {
         self.role.is_some() && (self.in_flight > 0 || (!self.open.is_empty() && !self.writing))
+    }
+
+    /// Whether a caller who comes may send what is open.
+    #[inline(always)]
+    pub fn may_send(&self) -> bool {
+        !self.writing && !self.open.is_empty() && self.is_window_open()
+    }
+
+    /// Whether a caller who comes may read what is in flight.
+    #[inline(always)]
+    pub fn may_read(&self) -> bool {
+        self.in_flight > 0 && self.role.is_some()
     }
 
     /// Counts one more reply that will come for nobody; whether these are too many, or awaited for too long.
@@ -216,21 +229,38 @@ impl Link {
         self.in_flight < connection::window(self.round_trip)
     }
 
-    /// One more caller has joined the open batch.
+    /// One more caller has joined the open batch, and comes back to send it.
     pub fn join(&mut self) {
-        self.joined += 1;
+        self.joined = self.joined.saturating_add(1);
+    }
+
+    /// One of those who have joined the open batch leaves before it is sent. Where that was the last it is not sent any more,
+    /// and answers `true`: what nobody waits for is not to be executed at some later time.
+    pub fn leave(&mut self) -> bool {
+        if self.joined < HASTE {
+            self.joined = self.joined.saturating_sub(1);
+        }
+        if self.joined == 0 {
+            self.open.clear();
+        }
+        self.joined == 0
+    }
+
+    /// Somebody has put operations into the open batch who may not come back to send it: it does not wait for others.
+    pub fn hurry(&mut self) {
+        self.joined = HASTE;
+    }
+
+    /// How many callers have joined the open batch; more than there can be, if it does not wait for others.
+    pub fn joined(&self) -> u32 {
+        self.joined
     }
 
     /// Takes the open batch out to be sent, and puts an empty one with this number in its place.
     pub fn take_open(&mut self, sequence: u64) -> Box<Batch<Owner>> {
-        self.crowd = mem::take(&mut self.joined).max(self.crowd / 2);
+        self.joined = 0;
         let next = self.fresh_batch(sequence);
         mem::replace(&mut self.open, next)
-    }
-
-    /// Whether callers were more than one a moment ago.
-    pub fn is_crowded(&self) -> bool {
-        self.crowd > 1
     }
 
     /// Whether replies come soon.

@@ -48,8 +48,8 @@ pub(super) trait Errand {
 
 /// How such a call went.
 pub(super) enum Went<'a> {
-    /// Nothing was done, as this way is not open.
-    Nowhere,
+    /// Nothing was done, as this way is not open: the lock of the line.
+    Nowhere(Guard<'a>),
     ToItsEnd,
     /// What is left is to go on as a turn.
     Astray(Left<'a>),
@@ -81,8 +81,10 @@ impl<'a, E: Errand> Lone<'a, E> {
     #[inline(always)]
     pub fn run(mut self) -> Went<'a> {
         let mut state = self.line.lock();
-        let Some(link) = state.link.as_deref_mut().filter(|link| self.is_open_on(link)) else { return Went::Nowhere };
-        let Some(mut role) = link.role.take() else { return Went::Nowhere };
+        let link = state.link.as_deref_mut().filter(|link| self.is_open_on(link));
+        let Some((link, mut role)) = link.and_then(|link| link.role.take().map(|role| (link, role))) else {
+            return Went::Nowhere(state);
+        };
         let (generation, dialect) = (link.generation, link.dialect);
         link.writing = true;
         let (timed, count) = (link.time_call(), self.errand.count());
@@ -100,7 +102,7 @@ impl<'a, E: Errand> Lone<'a, E> {
             return astray(role, stage, counters(count, calls, sent_bytes, 0, 0));
         }
         let Some(link) = state.link_of(generation) else { return Went::ToItsEnd };
-        if !link.open.is_empty() || self.line.has_writers() {
+        if !link.open.is_empty() || self.line.words.has_writers() {
             drop(state);
             let stage = Stage::Sent { answered: 0, writing: true };
             return astray(role, stage, counters(count, 1, sent_bytes, 0, 0));

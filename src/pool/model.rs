@@ -349,7 +349,7 @@ fn offer(plan: &Plan) {
     let link = state.link.as_mut().expect("a connection");
     let role = link.role.take();
     link.in_flight = 1;
-    (1..3).for_each(|sequence| pool.home().lines[0].enlist(sequence));
+    (1..3).for_each(|sequence| pool.home().lines[0].words.enlist(sequence));
     drop(state);
     let with_pool = |action: fn(&Line)| {
         let pool = pool.clone();
@@ -361,7 +361,7 @@ fn offer(plan: &Plan) {
     };
     let callers = [with_pool(|line| line.delist(1)), with_pool(take_role)];
     pool.home().lines[0].lock().link.as_mut().expect("a connection").role = role;
-    pool.home().lines[0].wake_reader(1);
+    pool.home().lines[0].words.wake_reader(1);
     memory::settle();
     callers.into_iter().for_each(|caller| caller.join().expect("a caller"));
     kernel::halt(own);
@@ -371,11 +371,11 @@ fn offer(plan: &Plan) {
 fn take_role(line: &Line) {
     let limit = Limit::new(1000, true, false);
     loop {
-        let seen = line.word(2);
+        let seen = line.words.word(2);
         if line.lock().link.as_mut().expect("a connection").role.take().is_some() {
-            return line.reader_found();
+            return line.words.reader_found();
         }
-        line.sleep(2, seen, limit.deadline);
+        line.words.sleep(2, seen, limit.deadline);
     }
 }
 

@@ -113,7 +113,7 @@ impl Turn<'_> {
     /// whose end it is woken, or has the right to read.
     fn read_until(&mut self, sequence: u64, most: u32) -> Result<(), Stop> {
         loop {
-            let seen = self.line.word(sequence);
+            let seen = self.line.words.word(sequence);
             let mut state = self.line.lock();
             self.account(&mut state);
             let Some(link) = state.link_of(self.generation) else { return Ok(()) };
@@ -122,11 +122,11 @@ impl Turn<'_> {
             }
             if self.role.is_none() {
                 self.role = link.role.take();
-                self.role.iter().for_each(|_| self.line.reader_found());
+                self.role.iter().for_each(|_| self.line.words.reader_found());
             }
             if self.role.is_some() {
                 drop(self.flush(state)?);
-                self.line.wake_finished(&mut self.hands);
+                self.line.words.wake_finished(&mut self.hands);
                 // What others have sent may be answered already, by bytes that came before it was known here.
                 self.advance()?;
                 if self.hands.ended == 0 && !self.is_reader_idle() {
@@ -138,7 +138,7 @@ impl Turn<'_> {
             if self.limit.deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             } else {
-                self.line.sleep(sequence, seen, self.limit.deadline);
+                self.line.words.sleep(sequence, seen, self.limit.deadline);
             }
         }
     }
@@ -168,7 +168,7 @@ impl Line {
         let sequence = link.last_quiet;
         let mut nobody = Nobody;
         let mut turn = Turn::of_nobody(self, shared, link, &mut nobody, limit);
-        self.enlist(sequence);
+        self.words.enlist(sequence);
         drop(state);
         let read = turn.read_until(sequence, 0);
         turn.leave(read);

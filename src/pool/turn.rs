@@ -70,6 +70,10 @@ pub(super) struct Turn<'a> {
     pub(super) operations: &'a [Operation<'a>],
     pub(super) limit: Limit,
     pub(super) hands: Hands<'a>,
+    /// The number of the batch that it has joined while that was open.
+    pub(super) seat: Option<u64>,
+    /// How often it has let others run since its operations are in the open batch: what these would add to it is there.
+    pub(super) steps: u32,
     /// Until when it waits at the most before it looks elsewhere.
     pub(super) patience: Option<Deadline>,
     /// Nothing has been waited for since the call began.
@@ -114,6 +118,8 @@ impl<'a> Turn<'a> {
             operations,
             limit,
             hands: Hands::new(sink),
+            seat: None,
+            steps: 0,
             patience: None,
             at_once: false,
             leaving: false,
@@ -229,7 +235,7 @@ impl<'a> Turn<'a> {
             if let Some(link) = self.line.lock().link_of(self.generation) {
                 link.writing = false;
             }
-            self.line.wake_writer();
+            self.line.words.wake_writer();
         }
         let led = sent.and_then(|()| self.release_writer()).and_then(|()| self.lead());
         if let Err(stop) = led {
@@ -319,7 +325,13 @@ impl<'a> Turn<'a> {
     fn send_among_others(&mut self, state: Guard<'a>) {
         self.call = Some(Call::new(self.operations.len()));
         self.quiet = self.has_quiet();
-        if let Err(stop) = self.send_first(state) {
+        let sent = self.send_first(state);
+        self.begin_waiting(sent);
+    }
+
+    /// What was to be sent is, or the caller waits for nothing any more.
+    pub(super) fn begin_waiting(&mut self, sent: Result<(), Stop>) {
+        if let Err(stop) = sent {
             self.awaited.take().into_iter().for_each(|sequence| self.line.delist(sequence));
             self.stop(stop);
         }
@@ -353,9 +365,12 @@ impl<'a> Turn<'a> {
         if let Some(call) = &self.call {
             open.assign(Owner::Shared(call.clone()));
         }
-        self.awaited = Some(open.sequence);
-        self.line.enlist(open.sequence);
-        link.join();
+        (self.awaited, self.seat) = (Some(open.sequence), Some(open.sequence));
+        self.line.words.enlist(open.sequence);
+        match self.is_apart {
+            true => link.hurry(),
+            false => link.join(),
+        }
         self.flush(state).map(drop)
     }
 
@@ -386,13 +401,13 @@ impl<'a> Turn<'a> {
                 state = self.line.lock();
                 continue;
             }
-            let seen = self.line.write_word();
-            self.line.enlist_writer();
+            let seen = self.line.words.write_word();
+            self.line.words.enlist_writer();
             drop(state);
             if !self.limit.deadline.is_over() {
-                self.line.wait_for_writer(seen, self.limit.deadline);
+                self.line.words.wait_for_writer(seen, self.limit.deadline);
             }
-            self.line.delist_writer();
+            self.line.words.delist_writer();
             if self.limit.deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             }
@@ -423,7 +438,7 @@ impl<'a> Turn<'a> {
             }
             self.flush(state).map(drop)
         });
-        self.line.wake_writer();
+        self.line.words.wake_writer();
         sent
     }
 
@@ -434,7 +449,7 @@ impl<'a> Turn<'a> {
             self.hands.last_quiet = batch.sequence;
         }
         if self.awaited.is_none() || !batch.is_empty() {
-            self.line.enlist(batch.sequence);
+            self.line.words.enlist(batch.sequence);
             let before = self.awaited.replace(batch.sequence);
             before.into_iter().for_each(|sequence| self.line.delist(sequence));
         }
@@ -443,7 +458,7 @@ impl<'a> Turn<'a> {
     /// Waits for the answers of batch `sequence`, reading for all when nobody else does.
     pub(super) fn follow(&mut self, sequence: u64) -> Result<(), Stop> {
         loop {
-            let seen = self.line.word(sequence);
+            let seen = self.line.words.word(sequence);
             if self.role.is_some() {
                 self.lead()?;
             }
@@ -452,13 +467,13 @@ impl<'a> Turn<'a> {
             }
             let (mut state, mut is_lively) = (self.line.lock(), false);
             if let Some(link) = state.link_of(self.generation) {
-                if link.in_flight > 0 && link.role.is_some() {
-                    self.role = link.role.take();
-                    self.line.reader_found();
+                if link.may_send() && (self.steps > 0 || self.line.is_due(link, &self.limit)) {
+                    drop(self.flush(state)?);
                     continue;
                 }
-                if !link.writing && !link.open.is_empty() && link.is_window_open() {
-                    drop(self.flush(state)?);
+                if link.may_read() {
+                    self.role = link.role.take();
+                    self.line.words.reader_found();
                     continue;
                 }
                 is_lively = self.line.is_lively(link, &self.limit);
@@ -468,18 +483,15 @@ impl<'a> Turn<'a> {
             if deadline.is_over() {
                 return Err(Stop::Timeout { torn: false });
             }
-            if !is_lively || !self.comes_soon(sequence, seen) {
-                self.line.sleep(sequence, seen, deadline);
+            if is_lively && self.steps < STEPS {
+                self.line.step_back();
+                self.steps += 1;
+            } else {
+                self.line.words.sleep(sequence, seen, deadline);
+                // Nobody is waited for any more.
+                self.steps = STEPS;
             }
         }
-    }
-
-    /// Lets others run; whether something has happened to batch `sequence` meanwhile.
-    fn comes_soon(&self, sequence: u64, seen: u32) -> bool {
-        (0..STEPS).any(|_| {
-            self.line.step_back();
-            self.is_done() || self.line.word(sequence) != seen
-        })
     }
 
     /// Whether this caller has nothing more to wait for.
