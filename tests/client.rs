@@ -187,6 +187,37 @@ fn threads_share_a_client() {
 }
 
 #[test]
+fn single_gets_of_many_threads_are_each_what_they_say() {
+    // These join batches of each other's: hits, misses, a key that is refused, and a value that is longer than the buffer.
+    everywhere(|client, what| {
+        let large = vec![b'l'; 40_000];
+        client.set(b"single-large", &large, 5, 0).unwrap();
+        (0..8u32).for_each(|n| client.set(format!("single-{n}").as_bytes(), &n.to_be_bytes(), n, 0).unwrap());
+        std::thread::scope(|scope| {
+            for thread in 0..24u32 {
+                let large = &large;
+                scope.spawn(move || {
+                    for round in 0..400 {
+                        match (thread + round) % 40 {
+                            n @ 0..8 => {
+                                let item = client.get(format!("single-{n}").as_bytes()).unwrap().unwrap();
+                                assert_eq!((item.value.as_slice(), item.flags), (&n.to_be_bytes()[..], n), "{what}");
+                            }
+                            8 => assert!(client.get(b"single-large").unwrap().unwrap().value == *large, "{what}"),
+                            9 => {
+                                let refused = client.get(&[b'k'; 300]).unwrap_err();
+                                assert_eq!((refused.status(), refused.bits()), (Status::Argument, bits::NOT_SENT));
+                            }
+                            _ => assert_eq!(client.get(b"single-none").unwrap(), None, "{what}"),
+                        }
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
 fn no_wake_up_is_lost() {
     // Each round is a fresh client: the moments at which callers meet on a connection differ every time. A call whose
     // wake-up is lost runs into its deadline.
