@@ -462,7 +462,9 @@ impl Lane {
 
     /// Takes over what `hands` have counted.
     fn account(&mut self, hands: &mut Hands<'_, '_>) {
-        self.under_way = self.under_way.saturating_sub(mem::take(&mut hands.released));
+        let hits = mem::take(&mut hands.hits);
+        hands.counted.hits += hits as u64;
+        self.under_way = self.under_way.saturating_sub(mem::take(&mut hands.released) + hits);
         self.late = self.late.saturating_sub(mem::take(&mut hands.late));
         if !hands.spare.is_empty() {
             self.spare = mem::take(&mut hands.spare);

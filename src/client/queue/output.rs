@@ -247,8 +247,10 @@ pub(super) struct Hands<'a, 'b> {
     /// The index of the server.
     server: u32,
     now: u64,
-    /// Operations whose replies have come.
+    /// Operations whose replies have come, but for those whose values were there at once …
     pub released: usize,
+    /// … which are counted here.
+    pub hits: usize,
     /// Of these, the ones that nobody waited for any more.
     pub late: u32,
     /// What was done.
@@ -284,6 +286,7 @@ impl<'a, 'b> Hands<'a, 'b> {
             server,
             now,
             released: 0,
+            hits: 0,
             late: 0,
             counted,
             ended: 0,
@@ -364,8 +367,7 @@ impl Deliver<()> for Hands<'_, '_> {
         if let Some(coder) = self.coder_of(index) {
             return self.hit_coded(index, flags, cas, value, coder);
         }
-        self.released += 1;
-        self.counted.hits += 1;
+        self.hits = self.hits.wrapping_add(1);
         let hit = Hit { server: self.server, value_type: 0, flags, cas, value };
         match self.records.release(index) {
             Some(Asker { tag, journey: NONE, .. }) => self.output.give_hit(tag, hit),
