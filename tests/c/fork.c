@@ -24,7 +24,7 @@
 #endif
 
 // Few threads may share one connection for as long as they like; so many are spread over both.
-enum { THREADS = 20, CHILD_THREADS = 4, CHILDREN = 6 };
+enum { THREADS = 40, CHILD_THREADS = 4, CHILDREN = 6 };
 
 static bmemc_client *client;
 // The server is in this process, and its sockets are among those that are counted here.
