@@ -10,11 +10,9 @@ use base64::prelude::{Engine as _, BASE64_STANDARD};
 /// A `get` line is ended when it has grown to this; 100 keys already have most of what 1000 would gain.
 const MAX_GET_LINE: usize = 8 * 1024;
 
-/// The `get` line that is being written, for many keys one behind the other.
+/// A `get` line to which keys may be added.
 pub struct GetLine<'a> {
-    /// Bytes that are there are written sooner than bytes are added: what is behind `end` is room.
     out: &'a mut Vec<u8>,
-    end: usize,
     expected: &'a mut Vec<Expected>,
     run: &'a mut Run,
 }
@@ -23,28 +21,13 @@ impl GetLine<'_> {
     /// Adds a key, unless it cannot stand in this line: then it answers `false`.
     #[inline(always)]
     pub fn push(&mut self, key: &[u8], with_cas: bool, index: u32, opaque: u32) -> bool {
-        if !self.run.goes_on(self.end, with_cas) {
-            return false;
+        let goes_on = self.run.with_cas == with_cas && self.out.len().wrapping_sub(self.run.start) < MAX_GET_LINE;
+        let pushed = goes_on && text::push_unchecked_key(self.out, key);
+        if pushed {
+            self.run.count = self.run.count.wrapping_add(1);
+            self.expected.push(Expected::of_get(self.out.len(), key, index, opaque));
         }
-        let Some(end) = text::write_key(self.out, self.end, key) else { return false };
-        self.end = end;
-        self.run.count = self.run.count.wrapping_add(1);
-        self.expected.push(Expected::of_get(end, key, index, opaque));
-        true
-    }
-}
-
-impl Drop for GetLine<'_> {
-    fn drop(&mut self) {
-        self.out.truncate(self.end);
-    }
-}
-
-impl Run {
-    /// Whether a key may be added to it where it has been written up to `end`.
-    #[inline(always)]
-    fn goes_on(&self, end: usize, with_cas: bool) -> bool {
-        self.with_cas == with_cas && end.wrapping_sub(self.start) < MAX_GET_LINE
+        pushed
     }
 }
 
@@ -75,21 +58,17 @@ impl<'a> Writer<'a> {
     #[inline(never)]
     fn push_get(&mut self, op: &Operation<'_>, index: u32, opaque: u32) -> Result<()> {
         let with_cas = op.op_flags & op_flags::WANT_CAS != 0;
-        match &mut self.requests.run {
-            Some(run) if run.goes_on(self.out.len(), with_cas) && text::push_unchecked_key(self.out, op.key) => {
-                run.count += 1;
-                self.requests.expected.push(Expected::of_get(self.out.len(), op.key, index, opaque));
-                Ok(())
-            }
-            _ => self.begin_get(op, index, opaque, with_cas),
+        match self.get_line().is_some_and(|mut line| line.push(op.key, with_cas, index, opaque)) {
+            true => Ok(()),
+            false => self.begin_get(op, index, opaque, with_cas),
         }
     }
 
     /// The `get` line that is being written, if there is one.
     #[inline(always)]
     pub fn get_line(&mut self) -> Option<GetLine<'_>> {
-        let (run, end) = (self.requests.run.as_mut()?, self.out.len());
-        Some(GetLine { out: self.out, end, expected: &mut self.requests.expected, run })
+        let run = self.requests.run.as_mut()?;
+        Some(GetLine { out: self.out, expected: &mut self.requests.expected, run })
     }
 
     /// Adds a get that cannot just go on in the open line.
@@ -101,7 +80,7 @@ impl<'a> Writer<'a> {
             }
         }
         match &mut self.requests.run {
-            Some(run) if run.goes_on(self.out.len(), with_cas) => run.count += 1,
+            Some(run) if run.with_cas == with_cas && self.out.len() - run.start < MAX_GET_LINE => run.count += 1,
             _ => self.begin_run(with_cas),
         }
         text::push_key(self.out, op.key);

@@ -2,12 +2,9 @@
 
 use super::{admin, copy_key, error_line, exptime, has_payload, is_same, is_text_key, leading_number, line};
 use super::{parse_number, push_number, short_number, unsupported};
-use super::{Decoded, Head, Hit, Violation, What, MAX_KEY};
+use super::{Decoded, Head, Hit, Violation, What};
 use crate::error::{Result, Status};
 use crate::operation::{op_flags, Command, Operation};
-
-/// So much room is made at once for keys.
-const ROOM: usize = 512;
 
 /// Begins a `get` (or `gets`) line; keys follow, then [`end_line`].
 pub fn begin_get(out: &mut Vec<u8>, with_cas: bool) {
@@ -48,22 +45,6 @@ pub fn push_unchecked_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
         push_key(out, key);
     }
     good
-}
-
-/// The same, written at `at`, where room is made for many; answers with where it ends, or `None` where it cannot stand in a line.
-#[inline(always)]
-pub fn write_key(out: &mut Vec<u8>, at: usize, key: &[u8]) -> Option<usize> {
-    if out.len().wrapping_sub(at) <= MAX_KEY {
-        make_room(out, at);
-    }
-    let (space, behind) = out.get_mut(at..)?.split_first_mut()?;
-    *space = b' ';
-    copy_key(key, behind.get_mut(..key.len())?).then_some(at.wrapping_add(1).wrapping_add(key.len()))
-}
-
-#[inline(never)]
-fn make_room(out: &mut Vec<u8>, at: usize) {
-    out.resize(at + ROOM, 0);
 }
 
 /// Ends a line.
@@ -276,9 +257,6 @@ mod tests {
             assert!(keys.iter().all(|key| push_unchecked_key(&mut added, key)));
             end_line(&mut added);
             assert_eq!(added, expected);
-            let mut written = b"get".to_vec();
-            let end = keys.iter().fold(3, |at, key| write_key(&mut written, at, key).unwrap());
-            assert_eq!(written[..end], expected[..expected.len() - 2]);
         }
         for bad in
             [&b""[..], b" ", b"a b", b"k\r\n", b"seventeen bytes.", b"0123456789abcde\x7f", b"\0bcdefghijkl", &vast]
@@ -287,8 +265,6 @@ mod tests {
             let mut out = b"get".to_vec();
             assert!(!push_unchecked_key(&mut out, bad));
             assert_eq!(out, b"get");
-            assert_eq!(write_key(&mut out, 3, bad), None);
-            assert_eq!(out[..3], *b"get");
         }
     }
 

@@ -281,7 +281,6 @@ impl Lane {
             earliest = earliest.min(deadline);
             count = count.wrapping_add(1);
         }
-        drop(line);
         self.under_way += count;
         self.counted.operations += count as u64;
         if self.open.size() >= MAX_BATCH_BYTES {
