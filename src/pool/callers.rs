@@ -1,15 +1,15 @@
 //! Callers: how many calls are under way to a server, and whether it pays to let others of them run first. A caller that
-//! would sleep, or send for a connection that others share, steps back: while threads have something to do on its
-//! processor that costs half of what sleeping and being woken does, and else next to nothing; but not beside a thread that
-//! computes, who takes a slice of time with each step.
+//! would sleep, or whose batch waits for more callers, steps back: while threads have something to do on its processor that
+//! costs half of what sleeping and being woken does, and else next to nothing; but not beside a thread that computes, who
+//! takes a slice of time with each step.
 
 use crate::net::clock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::yield_now;
 use crossbeam::utils::CachePadded;
 
-/// So often a caller lets others run before it sleeps. (Measured with 32 threads on one processor: once leaves two in
-/// three to sleep, twice one in fifteen, four times no fewer.)
+/// So often a caller lets others run before it sleeps. (Measured with 32 threads on one processor, when senders waited for all
+/// others: once leaves two in three to sleep, twice one in fifteen, four times no fewer.)
 pub(super) const STEPS: u32 = 2;
 
 /// A step that took so long, in nanoseconds, tells that somebody computes on this processor: for a while callers do

@@ -1,7 +1,7 @@
 //! The driving part of a turn: sending, reading, leading for all, and giving a connection up. A caller holds at most
 //! one right to read, never sleeps on a word while it has it, and reads while a send would block.
 
-use super::link::{Owner, Role};
+use super::link::{Link, Owner, Role};
 use super::outgoing::Outgoing;
 use super::turn::{Guard, Stop, Turn};
 use super::Loss;
@@ -91,9 +91,15 @@ impl<'a> Turn<'a> {
         sent.map(|()| self.line.lock())
     }
 
+    /// Whether this caller is to send the open batch, now that somebody may: it waits for no more callers, or this one has
+    /// let them come.
+    pub(super) fn is_to_send(&self, link: &Link) -> bool {
+        self.steps > 0 || self.line.is_due(link, &self.limit)
+    }
+
     /// Sends the open batch, and the next one that has filled meanwhile, as long as nobody else writes and the window is
-    /// open. Where callers are many it lets them come first: those whose answers have just arrived are about to ask again.
-    /// A caller that has no time left leaves all of that to others.
+    /// open. Where callers are many the batch waits for more of them, and is left to those whose operations are in it. A
+    /// caller that has no time left leaves all of that to others.
     pub(super) fn flush(&mut self, mut state: Guard<'a>) -> Result<Guard<'a>, Stop> {
         while !self.leaving {
             let sequence = state.next_sequence();
@@ -101,7 +107,7 @@ impl<'a> Turn<'a> {
             if !link.may_send() {
                 return Ok(state);
             }
-            if self.steps == 0 && !self.line.is_due(link, &self.limit) {
+            if !self.is_to_send(link) {
                 self.line.words.nudge(link.open.sequence);
                 return Ok(state);
             }

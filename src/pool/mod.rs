@@ -311,7 +311,7 @@ pub(crate) struct Limit {
 }
 
 /// So many callers share one connection before they are spread over all. (Measured with 12, 16 and 32 threads: one connection
-/// is 6 to 18 % faster than two; with 64, two of 32 are as fast as one.)
+/// is 9 to 18 % faster than two; with 64, two of 32 are as fast as one.)
 const COMPANY: u32 = 32;
 
 /// Below this a time-out is measured by the exact clock.

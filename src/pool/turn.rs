@@ -467,7 +467,7 @@ impl<'a> Turn<'a> {
             }
             let (mut state, mut is_lively) = (self.line.lock(), false);
             if let Some(link) = state.link_of(self.generation) {
-                if link.may_send() && (self.steps > 0 || self.line.is_due(link, &self.limit)) {
+                if link.may_send() && self.is_to_send(link) {
                     drop(self.flush(state)?);
                     continue;
                 }

@@ -100,8 +100,7 @@ impl Words {
     /// comes back, and of those who sleep one is woken for that.
     pub fn nudge(&self, sequence: u64) {
         let at = index(sequence);
-        self.batches[at].fetch_add(1, Ordering::SeqCst);
-        if self.asleep[at].load(Ordering::SeqCst) > 0 {
+        if self.change(at) {
             self.want_reader();
             self.wake(&self.batches[at], 1);
         }
@@ -109,10 +108,15 @@ impl Words {
 
     /// Brings news to those who wait on a word; of those who sleep, `count` are woken.
     fn ring(&self, at: usize, count: i32) {
-        self.batches[at].fetch_add(1, Ordering::SeqCst);
-        if self.asleep[at].load(Ordering::SeqCst) > 0 {
+        if self.change(at) {
             self.wake(&self.batches[at], count);
         }
+    }
+
+    /// Changes a word; whether somebody sleeps on it.
+    fn change(&self, at: usize) -> bool {
+        self.batches[at].fetch_add(1, Ordering::SeqCst);
+        self.asleep[at].load(Ordering::SeqCst) > 0
     }
 
     /// Wakes everybody who waits for a batch that `hands` has finished.
